@@ -1,0 +1,123 @@
+//! Why: the closed list of reason codes, each with its number, sentence and audience.
+
+/// Who may be told. Telling anyone outside AML of a suspicion of laundering is an offence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Audience {
+    Customer,
+    Merchant,
+    Internal,
+    Aml,
+}
+
+impl Audience {
+    /// The word in outputs.
+    pub fn name(self) -> &'static str {
+        ["customer", "merchant", "internal", "aml"][self as usize]
+    }
+}
+
+/// A reason's number and word; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u16)]
+pub enum ReasonCode {
+    /// Unusually many events in a window.
+    VelocityCount = 101,
+    /// Unusually much money in a window.
+    VelocitySum = 102,
+    /// Unusually many counterparts in a window.
+    VelocityDistinct = 103,
+    /// An unusually large amount.
+    AmountHigh = 201,
+    /// An amount far above the payer's own.
+    AmountUnusual = 202,
+    /// The merchant has known frauds.
+    MerchantBadRate = 301,
+    /// The user has known frauds.
+    UserBadRate = 302,
+    /// The device is shared by many users, or has known frauds.
+    DeviceShared = 303,
+    /// The pair of user and merchant is new.
+    NewCounterpart = 401,
+    /// A rule of the policy that names no other reason.
+    Rule = 901,
+}
+
+impl ReasonCode {
+    /// All codes, by number.
+    pub const ALL: [ReasonCode; 10] = [
+        ReasonCode::VelocityCount,
+        ReasonCode::VelocitySum,
+        ReasonCode::VelocityDistinct,
+        ReasonCode::AmountHigh,
+        ReasonCode::AmountUnusual,
+        ReasonCode::MerchantBadRate,
+        ReasonCode::UserBadRate,
+        ReasonCode::DeviceShared,
+        ReasonCode::NewCounterpart,
+        ReasonCode::Rule,
+    ];
+}
+
+/// One reason of a decision. Its sentence is made when it is shown, from the policy whose hash the decision bears.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reason {
+    pub code: ReasonCode,
+    /// Index of the rule, or behind the rules of the velocity limit, in the policy in force.
+    pub cause: u16,
+    /// What the cause adds to the risk score, 0..=1000.
+    pub weight: u16,
+    /// The value that crossed a velocity limit; 0 for rules.
+    pub value: i64,
+}
+
+/// The most reasons of one decision.
+pub const REASONS_MAX: usize = 4;
+
+/// Up to [`REASONS_MAX`] reasons, strongest first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reasons {
+    entries: [Reason; REASONS_MAX],
+    count: u8,
+}
+
+impl Default for Reasons {
+    fn default() -> Reasons {
+        let none = Reason { code: ReasonCode::Rule, cause: 0, weight: 0, value: 0 };
+        Reasons { entries: [none; REASONS_MAX], count: 0 }
+    }
+}
+
+impl Reasons {
+    /// Inserts `reason` by weight, behind those of equal weight; the weakest falls out when there is no place.
+    pub fn insert(&mut self, reason: Reason) {
+        let count = usize::from(self.count);
+        let place = self.entries[..count].iter().position(|kept| kept.weight < reason.weight).unwrap_or(count);
+        if place == REASONS_MAX {
+            return;
+        }
+        let kept = count.min(REASONS_MAX - 1);
+        self.entries.copy_within(place..kept, place + 1);
+        self.entries[place] = reason;
+        self.count = (kept + 1) as u8;
+    }
+
+    /// The reasons, strongest first.
+    pub fn as_slice(&self) -> &[Reason] {
+        &self.entries[..usize::from(self.count)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_strongest_four_stay_in_order() {
+        let mut reasons = Reasons::default();
+        for weight in [10, 500, 20, 500, 30, 5] {
+            reasons.insert(Reason { code: ReasonCode::Rule, cause: weight, weight, value: 0 });
+        }
+        let weights: Vec<u16> = reasons.as_slice().iter().map(|r| r.weight).collect();
+        assert_eq!(weights, [500, 500, 30, 20]);
+    }
+}

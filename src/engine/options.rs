@@ -1,0 +1,45 @@
+//! What decides: everything an engine is built from. Equal options and equal records give equal bytes.
+
+use crate::decision::{PolicyOptions, Provenance};
+use crate::event::{Duration, IdKey, Rates};
+use crate::graph::Limits;
+use crate::velocity::Aggregate;
+
+/// The engine's options; only `topology` fills them.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub limits: Limits,
+    /// Sorted by name.
+    pub aggregates: Vec<Aggregate>,
+    pub policy: PolicyOptions,
+    pub rates: Rates,
+    pub labels: LabelOptions,
+    /// How long an id keeps its answer.
+    pub dedupe: Duration,
+    /// How far an event's time may lie ahead of `received`, for sources without a `jump_max`.
+    pub future_skew_max: Duration,
+    /// By [`crate::event::Origin::source`].
+    pub sources: Vec<SourceTime>,
+    pub id_key: IdKey,
+    pub provenance: Provenance,
+    /// Threads for the phases that only read; 1: the caller's own.
+    pub threads: usize,
+}
+
+/// `[labels]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LabelOptions {
+    /// Without a label an event counts as genuine after this time, where its source says nothing else.
+    pub maturity: Duration,
+    /// How long the index on disk knows a label's target.
+    pub known: Duration,
+}
+
+/// What of a source decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceTime {
+    /// For files: how far an event's time may jump ahead of `received`.
+    pub jump_max: Option<Duration>,
+    /// Maturity of this source's events, where it differs from the default.
+    pub maturity: Option<Duration>,
+}

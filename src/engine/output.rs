@@ -1,0 +1,31 @@
+//! What a step gives: one list, in the order of the records.
+
+use crate::decision::Decision;
+use crate::event::{Id, Origin, Refused, Sequence};
+
+/// One output.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Output {
+    Decision(Decision),
+    Rejected(Rejected),
+}
+
+/// Input that became no event, or an event that was not judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    pub sequence: Sequence,
+    pub origin: Origin,
+    pub refused: Refused,
+    /// The event, where there was one.
+    pub event: Option<Id>,
+}
+
+impl Output {
+    /// The record that it answers.
+    pub fn sequence(&self) -> Sequence {
+        match self {
+            Output::Decision(decision) => decision.sequence,
+            Output::Rejected(rejected) => rejected.sequence,
+        }
+    }
+}

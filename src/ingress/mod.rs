@@ -1,0 +1,5 @@
+//! From bytes to events: refuses, never guesses.
+
+mod options;
+
+pub use options::*;

@@ -1,0 +1,9 @@
+//! Weir: a real-time graph engine in the stream of payments.
+
+pub mod decision;
+pub mod engine;
+pub mod event;
+pub mod feature;
+pub mod graph;
+pub mod ingress;
+pub mod velocity;
