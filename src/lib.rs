@@ -1,5 +1,6 @@
 //! Weir: a real-time graph engine in the stream of payments.
 
+pub mod arithmetic;
 pub mod decision;
 pub mod engine;
 pub mod event;
