@@ -47,6 +47,22 @@ pub fn exp2_neg(x: f64) -> f64 {
     sum * power_of_two(-first) * power_of_two(first - whole)
 }
 
+/// 2^-x for 0 <= `x`, relative error below 1e-7, for sums that are kept in single precision: a third of the work of [`exp2_neg`], and
+/// without a branch, so that a row of half-lives is computed side by side. Beyond 126 it is 0.
+#[inline(always)]
+pub fn decay(x: f64) -> f32 {
+    let bounded = if x < 127.0 { x } else { 127.0 };
+    let whole = bounded as i64;
+    let rest = (whole as f64 - bounded) * LN_2;
+    // Eight terms of the exponential series for rest in (-ln 2, 0].
+    let mut sum = 1.0 / 40_320.0;
+    for inverse_factorial in [1.0 / 5_040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 1.0 / 2.0, 1.0, 1.0] {
+        sum = sum * rest + inverse_factorial;
+    }
+    let power = f64::from_bits(((EXPONENT_BIAS - whole) as u64) << FRACTION_BITS);
+    if whole < 127 { (sum * power) as f32 } else { 0.0 }
+}
+
 /// log2(1 + x) for finite `x` >= 0, with a relative error below 1e-9 also where `x` is tiny: exactly n for x = 2^n - 1. A negative `x`
 /// or NaN, which no count can be, gives 0.
 pub fn log2_1p(x: f64) -> f64 {

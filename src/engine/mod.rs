@@ -1,7 +1,441 @@
 //! The engine: a pure function of its records.
+//!
+//! One owner, one step. No clock, no chance, no I/O; what it knows of time stands in the records. Within a step events are taken in order:
+//! admitted, read, appended. Everything after that only reads. An event sees exactly what came before it, also inside its own batch, so
+//! cutting the same records into other batches gives the same bytes.
 
+mod dedupe;
+mod features;
+mod gather;
+mod labels;
 mod options;
 mod output;
+mod snapshot;
 
+pub use dedupe::Judged;
+pub use features::{Layout, Use};
 pub use options::{LabelOptions, Options, SourceTime};
 pub use output::{Output, Rejected};
+pub use snapshot::SnapshotError;
+
+use crate::decision::{Decision, Policy, PolicyError, Program, Provenance, RuleError, Skip, Skips, Status, Verdict};
+use crate::decision::{Part, Parts, Why};
+use crate::event::{Body, Content, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp};
+use crate::graph::ego::EgoBatch;
+use crate::graph::{Family, Graph, Promotion};
+use crate::velocity::{BEGINNING, MATURITIES_MAX, Plan, Velocity, row_type};
+use dedupe::Known;
+use std::fmt;
+
+/// What a step is doing: the runtime reads its clock at each, the engine knows no clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Admit, read and append, event by event.
+    Gather,
+    Decide,
+    Emit,
+}
+
+impl Phase {
+    /// The phases in their order.
+    pub const ALL: [Phase; 3] = [Phase::Gather, Phase::Decide, Phase::Emit];
+
+    /// The word in metrics.
+    pub fn name(self) -> &'static str {
+        ["gather", "decide", "emit"][self as usize]
+    }
+}
+
+/// Why an engine cannot be built.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BuildError {
+    Policy(Vec<PolicyError>),
+    /// The `where` of an aggregate, by its name.
+    Filter(String, RuleError),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::Policy(errors) => {
+                for (n, error) in errors.iter().enumerate() {
+                    write!(f, "{}{error}", if n == 0 { "" } else { "\n" })?;
+                }
+                Ok(())
+            }
+            BuildError::Filter(name, error) => write!(f, "aggregate.{name}.where: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// An event that will be judged, as it was gathered.
+#[derive(Clone, Copy, Debug)]
+struct Seed {
+    event: Id,
+    kind: EventType,
+    key: Id,
+    sequence: Sequence,
+    time: Timestamp,
+    skips: Skips,
+    used: Parts,
+}
+
+/// What a record leads to, in order.
+#[derive(Clone, Copy, Debug)]
+enum Pending {
+    Judgement(u32),
+    Rejected(Rejected),
+}
+
+/// How many records of each fate there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events that came again with equal content.
+    pub duplicates: u64,
+    /// Events behind stream time.
+    pub late: u64,
+}
+
+/// All state that decides, and the one thing it does.
+pub struct Engine {
+    graph: Graph,
+    /// By family.
+    velocity: [Velocity; 3],
+    judged: Judged,
+    /// Stream time.
+    now: Timestamp,
+    layout: Layout,
+    policy: Policy,
+    /// By family, by the aggregate's number in the plan.
+    filters: [Vec<Option<Program>>; 3],
+    /// Class of each source's maturity; the last entry is that of records without a source.
+    classes: Vec<u8>,
+    maturities: Vec<Duration>,
+    options: Options,
+    provenance: Provenance,
+    pool: Option<rayon::ThreadPool>,
+    counts: Counts,
+    batch: Batch,
+    /// Where the search for a label's target begins.
+    found: u64,
+}
+
+/// The columns of the batch in work.
+struct Batch {
+    seeds: Vec<Seed>,
+    /// (S, F)
+    features: Vec<u64>,
+    egos: EgoBatch,
+    pending: Vec<Pending>,
+    verdicts: Vec<Verdict>,
+    promoted: Vec<Promotion>,
+    group: gather::Group,
+    /// The own fields of an event that a filter is asked of.
+    fields: Vec<u64>,
+}
+
+/// Seeds for which the columns have room from the start; larger batches make them grow once.
+const SEEDS_AT_START: usize = 1024;
+
+impl Engine {
+    /// Allocates and touches everything; `progress` hears of every piece of bytes.
+    pub fn new(options: Options, progress: &mut dyn FnMut(usize)) -> Result<Engine, BuildError> {
+        let layout = Layout::new(&options.aggregates, &options.id_key);
+        let policy = Policy::compile(&options.policy, &layout.schema, &options.id_key).map_err(BuildError::Policy)?;
+        let filters = filters(&options, &layout)?;
+        let (maturities, classes) = maturities(&options);
+        let longest = maturities.iter().copied().max().unwrap_or_default();
+        let plans = Family::ALL.map(|family| Plan::new(family, &options.aggregates, longest));
+        let words = [0, 1, 2].map(|family| plans[family].counter_words);
+        let graph = Graph::new(&options.limits, words, progress);
+        let mut plans = plans.into_iter();
+        let velocity = Family::ALL.map(|family| {
+            let plan = plans.next().expect("one plan a family");
+            Velocity::new(family, plan, &maturities, &options.limits.families[family as usize], progress)
+        });
+        let pool = (options.threads > 1).then(|| {
+            let builder = rayon::ThreadPoolBuilder::new().num_threads(options.threads).thread_name(|n| format!("judge-{n}"));
+            builder.build().expect("threads can be started")
+        });
+        Ok(Engine {
+            graph,
+            velocity,
+            judged: Judged::new(options.limits.ids_max, progress),
+            now: BEGINNING,
+            policy,
+            filters,
+            classes,
+            maturities,
+            provenance: options.provenance,
+            pool,
+            counts: Counts::default(),
+            batch: Batch {
+                seeds: Vec::with_capacity(SEEDS_AT_START),
+                features: Vec::with_capacity(SEEDS_AT_START * layout.schema.len()),
+                egos: EgoBatch::with_capacity(SEEDS_AT_START),
+                pending: Vec::with_capacity(SEEDS_AT_START),
+                verdicts: Vec::with_capacity(SEEDS_AT_START),
+                promoted: Vec::with_capacity(crate::event::SLOTS),
+                group: gather::Group::default(),
+                fields: vec![0; layout.fields],
+            },
+            layout,
+            options,
+            found: 0,
+        })
+    }
+
+    /// Judges `batch` in order and appends its outputs to `out`. Same state, same records: same outputs, however they are cut.
+    pub fn step(&mut self, batch: &[Record], phase: &mut dyn FnMut(Phase), out: &mut Vec<Output>) {
+        phase(Phase::Gather);
+        self.batch.clear();
+        for group in batch.chunks(gather::GROUP) {
+            self.prefetch(group);
+            for record in group {
+                self.take(record);
+            }
+        }
+        phase(Phase::Decide);
+        self.decide();
+        phase(Phase::Emit);
+        self.emit(out);
+    }
+
+    /// Takes one record in.
+    fn take(&mut self, record: &Record) {
+        match &record.content {
+            Content::Event(event) => self.take_event(record, event),
+            Content::Refused(refused) => self.reject(record, *refused, None),
+            Content::Tick(time) => self.advance(*time),
+            Content::Control(control) => {
+                let named: [u8; 16] = control.blob[..16].try_into().expect("a hash has 32 bytes");
+                let in_force = match control.kind {
+                    crate::event::ControlKind::Topology => self.provenance.topology,
+                    crate::event::ControlKind::Policy => self.provenance.policy,
+                };
+                assert!(named == in_force, "the runtime builds the engine from what the control records name");
+            }
+        }
+    }
+
+    fn take_event(&mut self, record: &Record, event: &Event) {
+        if let Err(reason) = self.admit(record, event) {
+            if let Some(reason) = reason {
+                let field = match reason {
+                    Refusal::UnknownTarget => Some(crate::event::Field::Target),
+                    Refusal::IdConflict => Some(crate::event::Field::Id),
+                    _ => Some(crate::event::Field::Time),
+                };
+                self.reject(record, Refused { reason, field }, Some(event.id));
+            }
+            return;
+        }
+        self.counts.late += u64::from(event.time < self.now);
+        let late = event.time < self.now;
+        self.advance(event.time);
+        match &event.body {
+            Body::Payment(_) | Body::Transfer(_) | Body::Session(_) | Body::Interaction(_) => self.gather(record, event, late),
+            Body::Label(label) => self.take_label(label),
+            Body::PaymentResult(result) => self.take_result(event.time, result),
+            Body::Item(item) => self.take_item(item),
+            Body::Profile(profile) => self.take_profile(profile),
+            Body::Erase(erase) => self.take_erase(erase),
+        }
+    }
+
+    /// Whether the event is judged; else why not, or nothing for a duplicate.
+    fn admit(&mut self, record: &Record, event: &Event) -> Result<(), Option<Refusal>> {
+        if !event.time.is_valid() {
+            return Err(Some(Refusal::TimeOutOfRange));
+        }
+        let source = self.options.sources.get(usize::from(record.origin.source));
+        let ahead = source.and_then(|source| source.jump_max).unwrap_or(self.options.future_skew_max);
+        if event.time - record.received > ahead {
+            return Err(Some(Refusal::FutureDated));
+        }
+        if event.time < self.now - self.options.dedupe || event.time <= self.judged.forgotten() {
+            return Err(Some(Refusal::TooOldToDeduplicate));
+        }
+        let fingerprint = event.fingerprint();
+        match self.judged.find(event.id, fingerprint) {
+            Known::New => {}
+            Known::Duplicate(_) => {
+                self.counts.duplicates += 1;
+                return Err(None);
+            }
+            Known::Conflict => return Err(Some(Refusal::IdConflict)),
+        }
+        let target_unknown = match &event.body {
+            Body::Label(label) => label.resolved.is_none(),
+            Body::PaymentResult(result) => result.resolved.is_none(),
+            _ => false,
+        };
+        if target_unknown {
+            return Err(Some(Refusal::UnknownTarget));
+        }
+        self.judged.advance(self.now.max(event.time), self.options.dedupe);
+        self.judged.insert(event.id, fingerprint, record.sequence, event.time);
+        Ok(())
+    }
+
+    /// Moves stream time and every tail.
+    fn advance(&mut self, time: Timestamp) {
+        if time > self.now {
+            self.now = time;
+            for velocity in &mut self.velocity {
+                velocity.advance(&mut self.graph, time);
+            }
+        }
+    }
+
+    fn reject(&mut self, record: &Record, refused: Refused, event: Option<Id>) {
+        let rejected = Rejected { sequence: record.sequence, origin: record.origin, refused, event };
+        self.batch.pending.push(Pending::Rejected(rejected));
+    }
+
+    /// Class of a source's maturity.
+    fn class(&self, source: u16) -> u8 {
+        let known = usize::from(source).min(self.classes.len() - 1);
+        self.classes[if source == Origin::ENGINE { self.classes.len() - 1 } else { known }]
+    }
+
+    /// Asks the policy for every seed.
+    fn decide(&mut self) {
+        let (policy, width) = (&self.policy, self.layout.schema.len());
+        let Batch { seeds, features, verdicts, .. } = &mut self.batch;
+        verdicts.resize(seeds.len(), Verdict::default());
+        let judge = |((seed, row), verdict): ((&Seed, &[u64]), &mut Verdict)| policy.judge(seed.kind, row, verdict);
+        match &self.pool {
+            // A smaller share than this is done before another thread is awake.
+            Some(pool) if seeds.len() >= 2 * SHARE_MIN => pool.install(|| {
+                use rayon::prelude::*;
+                seeds
+                    .par_iter()
+                    .zip(features.par_chunks_exact(width))
+                    .zip(verdicts.par_iter_mut())
+                    .with_min_len(SHARE_MIN)
+                    .for_each(judge);
+            }),
+            _ => seeds.iter().zip(features.chunks_exact(width)).zip(verdicts.iter_mut()).for_each(judge),
+        }
+    }
+
+    /// Gives the outputs in the order of their records.
+    fn emit(&mut self, out: &mut Vec<Output>) {
+        for pending in &self.batch.pending {
+            out.push(match pending {
+                Pending::Rejected(rejected) => Output::Rejected(*rejected),
+                Pending::Judgement(seed) => {
+                    let seed = *seed as usize;
+                    Output::Decision(decision(&self.batch.seeds[seed], &self.batch.verdicts[seed], &self.provenance))
+                }
+            });
+        }
+    }
+
+    /// The feature rows of the events judged by the last step: their records' sequences, and words of the columns of [`Engine::layout`].
+    pub fn judged_rows(&self) -> impl Iterator<Item = (Sequence, &[u64])> {
+        let width = self.layout.schema.len();
+        self.batch.seeds.iter().map(|seed| seed.sequence).zip(self.batch.features.chunks_exact(width))
+    }
+
+    /// The ego graphs of the events judged by the last step.
+    pub fn egos(&self) -> &EgoBatch {
+        &self.batch.egos
+    }
+
+    /// Names and places of the feature columns.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The graph, to be looked at.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Stream time; before any event [`BEGINNING`].
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// What became of the records that gave no output.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+}
+
+/// Events that one thread judges at least, where several are allowed.
+const SHARE_MIN: usize = 64;
+
+impl Batch {
+    fn clear(&mut self) {
+        self.seeds.clear();
+        self.features.clear();
+        self.egos.clear();
+        self.pending.clear();
+        self.verdicts.clear();
+    }
+}
+
+fn decision(seed: &Seed, verdict: &Verdict, provenance: &Provenance) -> Decision {
+    let mut skipped = seed.skips;
+    for rule in verdict.rule_errors.as_slice() {
+        skipped.push(Skip { part: Part::Rules, why: Why::RuleError, value: i64::from(*rule), window: 0 });
+    }
+    let degraded = skipped.as_slice().iter().any(|skip| skip.why.degrades());
+    Decision {
+        event: seed.event,
+        kind: seed.kind,
+        key: seed.key,
+        revision: 1,
+        sequence: seed.sequence,
+        time: seed.time,
+        outcome: verdict.outcome,
+        risk_score: verdict.risk_score,
+        fraud_probability: None,
+        reasons: verdict.reasons,
+        status: if degraded { Status::Degraded } else { Status::Evaluated },
+        used: seed.used,
+        skipped,
+        provenance: *provenance,
+    }
+}
+
+/// The `where` of every aggregate, compiled.
+fn filters(options: &Options, layout: &Layout) -> Result<[Vec<Option<Program>>; 3], BuildError> {
+    let mut filters: [Vec<Option<Program>>; 3] = Default::default();
+    let schema = layout.fields_schema();
+    for aggregate in &options.aggregates {
+        let family = crate::velocity::family(aggregate.of).expect("an aggregate is over events that have rows");
+        let compile = |source: &String| {
+            Program::compile(source, &schema, &options.id_key).map_err(|error| BuildError::Filter(aggregate.name.clone(), error))
+        };
+        filters[family as usize].push(aggregate.filter.as_ref().map(compile).transpose()?);
+    }
+    Ok(filters)
+}
+
+/// The different maturities, and the class of every source; the last class is the default's.
+fn maturities(options: &Options) -> (Vec<Duration>, Vec<u8>) {
+    let default = options.labels.maturity;
+    let of: Vec<Duration> = options.sources.iter().map(|s| s.maturity.unwrap_or(default)).chain([default]).collect();
+    let mut different = of.clone();
+    different.sort();
+    different.dedup();
+    assert!(different.len() <= MATURITIES_MAX, "the topology has seen to it");
+    let classes = of.iter().map(|m| different.binary_search(m).expect("collected from them") as u8).collect();
+    (different, classes)
+}
+
+/// Whether events of this type are judged.
+fn is_judged(kind: EventType) -> bool {
+    matches!(kind, EventType::Payment | EventType::Transfer)
+}
+
+/// Whether the effort allows for more than rules over counters.
+fn gathers_neighbourhoods(effort: Effort) -> bool {
+    effort != Effort::RulesOnly
+}

@@ -3,6 +3,7 @@
 //! The ground floor: everybody speaks of events, so this module imports nothing else of ours. Texts do not come this far: an id is a
 //! keyed hash ([`Id`]), a word of a small vocabulary is the hash of a symbol.
 
+mod fingerprint;
 mod id;
 mod money;
 mod time;

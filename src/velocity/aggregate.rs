@@ -70,7 +70,7 @@ pub const WINDOWS_MAX: usize = 8;
 /// The most different label windows in a family.
 pub const LABEL_WINDOWS_MAX: usize = 4;
 /// The most aggregates in a family: each has a bit in the row.
-pub const AGGREGATES_MAX: usize = 12;
+pub const AGGREGATES_MAX: usize = 10;
 /// The most pair kinds in a family: each has a bit in the row.
 pub const PAIR_KINDS_MAX: usize = 4;
 /// The most different maturities among the sources.

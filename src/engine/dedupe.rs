@@ -1,0 +1,217 @@
+//! An id is judged once: what came within the horizon of idempotency, and with which content.
+
+use crate::event::{Duration, Id, Sequence, Timestamp};
+use crate::memory::Buffer;
+
+/// Words of an entry: id (two), fingerprint, sequence, event time.
+const ENTRY: usize = 5;
+
+/// What is known of an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It was not seen within the horizon.
+    New,
+    /// It was judged with equal content, as this record.
+    Duplicate(Sequence),
+    /// It was judged with other content.
+    Conflict,
+}
+
+/// The ids judged, in order of arrival, and a table from id to entry.
+///
+/// An entry leaves when its event time lies before the horizon (an event that old is refused before it is looked up), or earlier when the
+/// table is full; then [`Judged::forgotten`] tells up to which event time an id could be unknown though it was judged.
+pub struct Judged {
+    entries: Buffer<u64>,
+    /// Entry number + 1 by hash; 0 where empty.
+    slots: Buffer<u32>,
+    head: u64,
+    tail: u64,
+    ids_max: u64,
+    forgotten: Timestamp,
+}
+
+impl Judged {
+    /// Bytes an id, table included.
+    pub fn bytes(ids_max: u32) -> usize {
+        ids_max as usize * ENTRY * 8 + Judged::slots_for(ids_max) * 4
+    }
+
+    fn slots_for(ids_max: u32) -> usize {
+        (ids_max as usize * 5).div_ceil(4) + 1
+    }
+
+    /// An empty table of `ids_max` ids.
+    pub fn new(ids_max: u32, progress: &mut dyn FnMut(usize)) -> Judged {
+        assert!(ids_max > 0, "ids_max is at least 1, the topology has seen to it");
+        Judged {
+            entries: Buffer::new(ids_max as usize * ENTRY, progress),
+            slots: Buffer::new(Judged::slots_for(ids_max), progress),
+            head: 0,
+            tail: 0,
+            ids_max: u64::from(ids_max),
+            forgotten: Timestamp(i64::MIN),
+        }
+    }
+
+    /// The greatest event time of an id that had to go before the horizon.
+    pub fn forgotten(&self) -> Timestamp {
+        self.forgotten
+    }
+
+    /// Ids held.
+    pub fn len(&self) -> u64 {
+        self.head - self.tail
+    }
+
+    /// Whether no id is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[inline(always)]
+    fn home(&self, low: u64) -> usize {
+        ((low >> 32) * self.slots.len() as u64 >> 32) as usize
+    }
+
+    #[inline(always)]
+    fn next(&self, slot: usize) -> usize {
+        if slot + 1 == self.slots.len() { 0 } else { slot + 1 }
+    }
+
+    #[inline(always)]
+    fn entry(&self, number: usize) -> &[u64] {
+        &self.entries[number * ENTRY..][..ENTRY]
+    }
+
+    /// Hints that `id` will be asked for.
+    #[inline(always)]
+    pub fn prefetch(&self, id: Id) {
+        self.slots.prefetch(self.home(id.low()));
+    }
+
+    /// What is known of `id`.
+    #[inline]
+    pub fn find(&self, id: Id, fingerprint: u64) -> Known {
+        let mut slot = self.home(id.low());
+        while self.slots[slot] != 0 {
+            let entry = self.entry(self.slots[slot] as usize - 1);
+            if entry[0] == id.low() && entry[1] == id.high() {
+                return if entry[2] == fingerprint { Known::Duplicate(Sequence(entry[3])) } else { Known::Conflict };
+            }
+            slot = self.next(slot);
+        }
+        Known::New
+    }
+
+    /// Remembers an id that is new.
+    pub fn insert(&mut self, id: Id, fingerprint: u64, sequence: Sequence, time: Timestamp) {
+        if self.len() == self.ids_max {
+            let time = self.forget_oldest();
+            self.forgotten = self.forgotten.max(time);
+        }
+        self.put([id.low(), id.high(), fingerprint, sequence.0, time.0 as u64]);
+    }
+
+    fn put(&mut self, entry: [u64; ENTRY]) {
+        let number = (self.head % self.ids_max) as usize;
+        self.entries[number * ENTRY..][..ENTRY].copy_from_slice(&entry);
+        self.head += 1;
+        let mut slot = self.home(entry[0]);
+        while self.slots[slot] != 0 {
+            slot = self.next(slot);
+        }
+        self.slots[slot] = number as u32 + 1;
+    }
+
+    /// Forgets ids, oldest first, whose event time lies before the horizon.
+    #[inline]
+    pub fn advance(&mut self, now: Timestamp, horizon: Duration) {
+        while !self.is_empty() {
+            let oldest = (self.tail % self.ids_max) as usize;
+            if self.entry(oldest)[4] as i64 >= (now - horizon).0 {
+                break;
+            }
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) -> Timestamp {
+        let number = (self.tail % self.ids_max) as usize;
+        let time = Timestamp(self.entry(number)[4] as i64);
+        let mut gap = self.home(self.entry(number)[0]);
+        while self.slots[gap] as usize != number + 1 {
+            gap = self.next(gap);
+        }
+        let mut slot = self.next(gap);
+        while self.slots[slot] != 0 {
+            let home = self.home(self.entry(self.slots[slot] as usize - 1)[0]);
+            let stays = if gap <= slot { gap < home && home <= slot } else { gap < home || home <= slot };
+            if !stays {
+                self.slots[gap] = self.slots[slot];
+                gap = slot;
+            }
+            slot = self.next(slot);
+        }
+        self.slots[gap] = 0;
+        self.tail += 1;
+        time
+    }
+
+    /// The entries, oldest first: the ground state.
+    pub fn ground(&self) -> impl Iterator<Item = &[u64]> {
+        (self.tail..self.head).map(|number| self.entry((number % self.ids_max) as usize))
+    }
+
+    /// Restores an empty table: the number of its first entry, what was forgotten, and the entries, oldest first.
+    pub fn restore(&mut self, tail: u64, forgotten: Timestamp, entries: impl ExactSizeIterator<Item = [u64; ENTRY]>) -> Result<(), String> {
+        if entries.len() as u64 > self.ids_max {
+            return Err(format!("the snapshot has {} ids, ids_max is {}", entries.len(), self.ids_max));
+        }
+        (self.tail, self.head, self.forgotten) = (tail, tail, forgotten);
+        entries.for_each(|entry| self.put(entry));
+        Ok(())
+    }
+
+    /// Number of the oldest entry since the beginning.
+    pub fn tail(&self) -> u64 {
+        self.tail
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_list(steps in prop::collection::vec((0u128..40, 0u64..3, 0i64..20), 1..400)) {
+            let mut judged = Judged::new(8, &mut |_| {});
+            let mut list: Vec<(u128, u64, u64, i64)> = Vec::new();
+            let mut now = 0;
+            for (n, (key, fingerprint, ahead)) in steps.into_iter().enumerate() {
+                // Homes crowd at the table's end, so that chains wrap.
+                let id = Id::from_bits(u128::from(u64::MAX - (key as u64 % 5) * (1 << 60)) | key << 64);
+                let found = list.iter().find(|(other, ..)| *other == key);
+                let expected = match found {
+                    None => Known::New,
+                    Some((_, f, sequence, _)) if *f == fingerprint => Known::Duplicate(Sequence(*sequence)),
+                    Some(_) => Known::Conflict,
+                };
+                prop_assert_eq!(judged.find(id, fingerprint), expected);
+                if expected == Known::New {
+                    now = now.max(ahead + n as i64 / 4);
+                    judged.advance(Timestamp(now), Duration(10));
+                    let keep = list.iter().position(|(.., time)| *time >= now - 10).unwrap_or(list.len());
+                    list.drain(..keep);
+                    if list.len() == 8 {
+                        list.remove(0);
+                    }
+                    judged.insert(id, fingerprint, Sequence(n as u64), Timestamp(ahead));
+                    list.push((key, fingerprint, n as u64, ahead));
+                }
+            }
+        }
+    }
+}

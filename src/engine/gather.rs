@@ -1,0 +1,315 @@
+//! Read, then append: what an event may see, and what it leaves behind.
+//!
+//! Reading comes first, or an event raises its own score. Prefetching runs in stages over a group of eight events; it is a hint, and no value
+//! from it reaches a column: the ordered pass looks everything up again.
+
+use super::features::{NODE_COLUMNS, days_since};
+use super::{Engine, Pending, Seed, gathers_neighbourhoods, is_judged};
+use crate::decision::{Part, Parts, Skip, Skips, Why};
+use crate::event::{Action, Body, Content, Event, Id, Interaction, Money, Record, SLOTS, ends, slot_kinds};
+use crate::feature::{double, int};
+use crate::graph::ego::{SEED_SLOTS, other_side};
+use crate::graph::{Family, Flags, Head, Link, NodeId, Recent, Row};
+use crate::velocity::{Reading, family, row_type};
+
+/// Events whose memory is fetched ahead together: larger groups are slower, and no decision depends on it.
+pub const GROUP: usize = 8;
+
+/// Scratch of the prefetch stages: the nodes guessed for each event of the group.
+#[derive(Debug)]
+pub struct Group {
+    nodes: [[NodeId; SLOTS]; GROUP],
+}
+
+impl Default for Group {
+    fn default() -> Group {
+        Group { nodes: [[NodeId::NONE; SLOTS]; GROUP] }
+    }
+}
+
+impl Engine {
+    /// Fetches ahead what the events of a group will touch.
+    pub(super) fn prefetch(&mut self, group: &[Record]) {
+        let graph = &self.graph;
+        let event = |record: &Record| match &record.content {
+            Content::Event(event) if family(event.body.kind()).is_some() => Some((ends(&event.body), family(event.body.kind()))),
+            _ => None,
+        };
+        for record in group {
+            if let Content::Event(event) = &record.content {
+                self.judged.prefetch(event.id);
+                for id in ends(&event.body).into_iter().flatten() {
+                    graph.nodes.prefetch_index(id);
+                }
+            }
+        }
+        let nodes = &mut self.batch.group.nodes;
+        for (record, nodes) in group.iter().zip(nodes.iter_mut()) {
+            *nodes = [NodeId::NONE; SLOTS];
+            let Some((ends, _)) = event(record) else { continue };
+            for (node, id) in nodes.iter_mut().zip(ends) {
+                if let Some(found) = id.and_then(|id| graph.nodes.guess(id)) {
+                    graph.nodes.prefetch_header(found);
+                    *node = found;
+                }
+            }
+        }
+        let group_nodes = |n: usize| nodes[n].iter().enumerate().filter(|(_, node)| node.is_some());
+        for (n, record) in group.iter().enumerate() {
+            let Some((_, Some(family))) = event(record) else { continue };
+            let ring = &graph.rings[family as usize];
+            for (slot, node) in group_nodes(n) {
+                match graph.nodes.header(*node).head(family) {
+                    Head::Warm(record) => graph.warm[family as usize].prefetch(record, true),
+                    Head::Cold(link) if slot < SEED_SLOTS => ring.prefetch(link.position()),
+                    _ => {}
+                }
+            }
+        }
+        for (n, record) in group.iter().enumerate() {
+            let Some((_, Some(family))) = event(record) else { continue };
+            let ring = &graph.rings[family as usize];
+            for (_, node) in group_nodes(n).filter(|(slot, _)| *slot < SEED_SLOTS) {
+                match graph.nodes.header(*node).head(family) {
+                    Head::Warm(record) => {
+                        for word in graph.warm[family as usize].recent(record) {
+                            ring.prefetch(Link(*word).position());
+                        }
+                    }
+                    Head::Cold(link) => ring.prefetch(ring.row(link.position()).previous[link.slot()].position()),
+                    Head::Empty => {}
+                }
+            }
+        }
+        // The neighbours themselves: their headers, then the lines of their states.
+        for state in [false, true] {
+            for (n, record) in group.iter().enumerate() {
+                let Some((_, Some(family))) = event(record).filter(|_| is_judged_record(record)) else { continue };
+                let ring = &graph.rings[family as usize];
+                for (slot, node) in group_nodes(n).filter(|(slot, _)| *slot < SEED_SLOTS) {
+                    for position in graph.recent(family, *node).positions() {
+                        let neighbour = ring.row(*position).nodes[other_side(slot)];
+                        if !neighbour.is_some() {
+                            continue;
+                        }
+                        match state {
+                            false => graph.nodes.prefetch_header(neighbour),
+                            true => {
+                                if let Head::Warm(record) = graph.nodes.header(neighbour).head(family) {
+                                    graph.warm[family as usize].prefetch_state(record);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads what the event may see where it is judged, then appends it.
+    pub(super) fn gather(&mut self, record: &Record, event: &Event, late: bool) {
+        let family = family(event.body.kind()).expect("only events with rows are gathered");
+        self.make_room(family);
+        let ids = ends(&event.body);
+        let nodes = ids.map(|id| id.and_then(|id| self.graph.nodes.find(id)).unwrap_or(NodeId::NONE));
+        let recent = std::array::from_fn(|slot| self.graph.recent(family, nodes[slot]));
+        let (amount, no_rate) = match money(&event.body) {
+            Some(money) => match self.options.rates.reporting_minor(money, event.time) {
+                Some(amount) => (amount, false),
+                None => (0, true),
+            },
+            None => (0, false),
+        };
+        let judged = is_judged(event.body.kind());
+        if judged {
+            self.read(record, event, &nodes, &recent, amount);
+            if no_rate {
+                self.skip(Skip { part: Part::Money, why: Why::NoRate, value: 0, window: 0 });
+            }
+            if recent.iter().any(|recent| recent.truncated) {
+                self.skip(Skip { part: Part::Graph, why: Why::WarmNodesFull, value: 0, window: 0 });
+            }
+        }
+        let complete = self.append(record, event, family, nodes, &recent, amount, late);
+        if judged && !complete {
+            self.skip(Skip { part: Part::Graph, why: Why::NodesFull, value: 0, window: 0 });
+        }
+        if let Body::Payment(payment) = &event.body {
+            for item in &payment.items {
+                let bought = Interaction {
+                    user: payment.user,
+                    item: *item,
+                    action: Action::Purchase,
+                    merchant: Some(payment.merchant),
+                    dwell_ms: None,
+                    surface: None,
+                    session: payment.session,
+                    device: payment.device,
+                    experiment: None,
+                    propensity: None,
+                };
+                let bought = Event { id: event.id, time: event.time, body: Body::Interaction(bought) };
+                self.gather(record, &bought, late);
+            }
+        }
+    }
+
+    /// A full ring lets its oldest row go before the next event is read.
+    fn make_room(&mut self, family: Family) {
+        if self.graph.rings[family as usize].is_full() {
+            self.velocity[family as usize].drop_oldest(&mut self.graph);
+        }
+    }
+
+    /// Appends the event's row. `false` when an entity found no place.
+    #[allow(clippy::too_many_arguments)] // one caller; what it has looked up already is not looked up again
+    fn append(
+        &mut self,
+        record: &Record,
+        event: &Event,
+        family: Family,
+        mut nodes: [NodeId; SLOTS],
+        recent: &[Recent; SLOTS],
+        amount: i64,
+        late: bool,
+    ) -> bool {
+        let kind = event.body.kind();
+        for node in nodes.iter().filter(|node| node.is_some()) {
+            self.graph.nodes.hold(*node);
+        }
+        let mut complete = true;
+        for ((node, id), of) in nodes.iter_mut().zip(ends(&event.body)).zip(slot_kinds(kind)) {
+            if let (Some(id), Some(of), false) = (id, of, node.is_some()) {
+                match self.graph.nodes.intern(id, of) {
+                    Some(new) => *node = new,
+                    None => complete = false,
+                }
+            }
+        }
+        let mut flags = Flags::new(kind, self.class(record.origin.source), late);
+        flags.set_aggregates(self.belongs(event, family, amount));
+        let row = Row::new(nodes, [Link::NONE; SLOTS], event.time, amount, record.sequence, flags);
+        let place = self.graph.append(family, row, recent, &mut self.batch.promoted);
+        for promotion in &self.batch.promoted {
+            let node = nodes[promotion.slot];
+            self.velocity[family as usize].fill(&mut self.graph, node, *promotion, recent[promotion.slot].positions());
+        }
+        self.velocity[family as usize].enter(&mut self.graph, place);
+        complete
+    }
+
+    /// The aggregates of the family that count this event, a bit each.
+    fn belongs(&mut self, event: &Event, family: Family, amount: i64) -> u32 {
+        let kind = event.body.kind();
+        let mut bits = 0;
+        let mut filled = false;
+        for (number, planned) in self.velocity[family as usize].plan().aggregates.iter().enumerate() {
+            if planned.of != kind {
+                continue;
+            }
+            let holds = match &self.filters[family as usize][number] {
+                None => true,
+                Some(filter) => {
+                    if !filled {
+                        self.batch.fields.fill(0);
+                        self.layout.fill_fields(event, amount, &mut self.batch.fields);
+                        filled = true;
+                    }
+                    // A filter that meets an error does not hold; its arithmetic is over the event's own fields.
+                    filter.holds(&self.batch.fields) == Ok(true)
+                }
+            };
+            bits |= u32::from(holds) << planned.bit;
+        }
+        bits
+    }
+
+    /// Notes on the newest seed that something was left out.
+    fn skip(&mut self, skip: Skip) {
+        self.batch.seeds.last_mut().expect("a judged event has a seed").skips.push(skip);
+    }
+
+    /// Fills the feature row and the ego graph of a judged event.
+    fn read(&mut self, record: &Record, event: &Event, nodes: &[NodeId; SLOTS], recent: &[Recent; SLOTS], amount: i64) {
+        let kind = event.body.kind();
+        let width = self.layout.schema.len();
+        let start = self.batch.features.len();
+        self.batch.features.resize(start + width, 0);
+        let row = &mut self.batch.features[start..];
+        self.layout.fill_fields(event, amount, row);
+        for slot in 0..SLOTS {
+            let Some(at) = self.layout.nodes[row_type(kind)][slot] else { continue };
+            let figures = &mut row[at..at + NODE_COLUMNS];
+            if nodes[slot].is_some() {
+                let header = self.graph.nodes.header(nodes[slot]);
+                figures[0] = int(i64::from(header.events()));
+                figures[1] = int(if header.events() == 0 { 0 } else { days_since(header.first_day(), self.now) });
+                figures[2] = int(i64::from(header.bads()));
+            }
+            if slot < SEED_SLOTS && gathers_neighbourhoods(record.effort) {
+                let around = self.batch.egos.push(&self.graph, Family::Money, slot, &recent[slot], self.now);
+                figures[3] = int(i64::from(around.events));
+                figures[4] = int(i64::from(around.bads));
+                figures[5] = double(around.activity);
+            }
+        }
+        let mut skips = Skips::default();
+        skips.push(Skip { part: Part::Gnn, why: Why::NoModel, value: 0, window: 0 });
+        skips.push(Skip { part: Part::Typology, why: Why::NoTypologies, value: 0, window: 0 });
+        let mut families = [false; 3];
+        for used in &self.layout.uses[row_type(kind)] {
+            families[used.family] = true;
+            let node = nodes[used.slot];
+            let elsewhere;
+            let recent = if used.family == Family::Money as usize {
+                &recent[used.slot]
+            } else {
+                elsewhere = self.graph.recent(Family::ALL[used.family], node);
+                if elsewhere.truncated {
+                    skips.push(Skip { part: Part::Graph, why: Why::WarmNodesFull, value: 0, window: 0 });
+                }
+                &elsewhere
+            };
+            let reading = Reading { node, recent, nodes: used.own_type.then_some(nodes) };
+            self.velocity[used.family].read(&self.graph, used.number, reading, &mut row[used.at..used.at + used.width]);
+        }
+        for (velocity, _) in self.velocity.iter().zip(families).filter(|(_, used)| *used) {
+            velocity.missing(&mut skips);
+        }
+        if !gathers_neighbourhoods(record.effort) {
+            skips.push(Skip { part: Part::Graph, why: Why::Effort, value: 0, window: 0 });
+        }
+        self.batch.pending.push(Pending::Judgement(self.batch.seeds.len() as u32));
+        self.batch.seeds.push(Seed {
+            event: event.id,
+            kind,
+            key: key(&event.body).unwrap_or(event.id),
+            sequence: record.sequence,
+            time: event.time,
+            skips,
+            used: Parts::default().with(Part::Rules).with(Part::Velocity),
+        });
+    }
+}
+
+/// The amount of an event that has one.
+fn money(body: &Body) -> Option<Money> {
+    match body {
+        Body::Payment(payment) => Some(payment.amount),
+        Body::Transfer(transfer) => Some(transfer.amount),
+        _ => None,
+    }
+}
+
+/// The key under which a judged event's outputs are published; a transfer has at least one side.
+fn key(body: &Body) -> Option<Id> {
+    match body {
+        Body::Payment(payment) => Some(payment.user),
+        Body::Transfer(transfer) => transfer.from.or(transfer.to),
+        _ => None,
+    }
+}
+
+fn is_judged_record(record: &Record) -> bool {
+    matches!(&record.content, Content::Event(event) if is_judged(event.body.kind()))
+}

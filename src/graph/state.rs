@@ -1,0 +1,171 @@
+//! Streaming node summaries: sums that fade with a half-life, updated in order.
+//!
+//! After Graph-Sprints (Eddin et al., ICAIF'24): a node's state folds in a summary of its counterpart's state, so that a reader of
+//! one hop's states sees further hops. Labels never enter it: a verdict that is taken back must leave nothing behind, and what has faded
+//! cannot be taken out to the bit. Kept for warm nodes; a node that turns warm folds in its four visible events first, with unknown
+//! counterparts.
+
+use super::warm::{RECENT, STATE_WORDS};
+use crate::arithmetic::{decay, log2_1p};
+use crate::event::{Duration, Timestamp};
+
+/// Single-precision sums of a state.
+pub const STATE: usize = STATE_WORDS - 2;
+
+const HALF_LIVES: [Duration; 3] = [Duration::HOUR, Duration::DAY, Duration::DAY.times(14)];
+/// Events, by half-life (1 h, 1 d, 14 d).
+pub const COUNT: usize = 0;
+/// log2(1 + amount in minor units), by half-life.
+pub const AMOUNT: usize = 3;
+/// The square of it, 14 d.
+const SQUARE: usize = 6;
+/// log2(1 + seconds since the event before), 14 d.
+const GAP: usize = 7;
+/// Counterparts without a past, 14 d.
+const NEWCOMER: usize = 8;
+/// log2(1 + the counterpart's count of 1 d), 14 d.
+const PEER_COUNT: usize = 9;
+/// The counterpart's mean log amount of 14 d, 14 d.
+const PEER_AMOUNT: usize = 10;
+/// The counterpart's share of failed payments, 14 d.
+const PEER_FAILED: usize = 11;
+/// Payments that failed (declined by the issuer, challenge failed, abandoned), 14 d.
+const FAILED: usize = 12;
+/// Payments refunded or cancelled, 14 d.
+const REFUNDED: usize = 13;
+
+/// What a node's counterpart adds to its state.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Peer {
+    pub newcomer: bool,
+    pub count: f32,
+    pub amount: f32,
+    pub failed: f32,
+}
+
+fn get(words: &[u32], at: usize) -> f32 {
+    f32::from_bits(words[RECENT + at])
+}
+
+/// The sums of a warm record, as of its last update.
+#[inline(always)]
+pub fn sums(words: &[u32]) -> [f32; STATE] {
+    std::array::from_fn(|at| get(words, at))
+}
+
+/// The words of a warm record that hold the state: what a snapshot keeps of it.
+pub fn ground(words: &[u32]) -> &[u32] {
+    &words[RECENT..RECENT + STATE_WORDS]
+}
+
+/// As [`ground`], to be restored.
+pub fn ground_mut(words: &mut [u32]) -> &mut [u32] {
+    &mut words[RECENT..RECENT + STATE_WORDS]
+}
+
+/// What this node is to its counterpart.
+#[inline(always)]
+pub fn peer(words: &[u32], newcomer: bool) -> Peer {
+    let count = get(words, COUNT + 2);
+    let over = if count > 1.0 { count } else { 1.0 };
+    Peer {
+        newcomer,
+        count: log2_1p(f64::from(get(words, COUNT + 1))) as f32,
+        amount: get(words, AMOUNT + 2) / over,
+        failed: get(words, FAILED) / over,
+    }
+}
+
+/// Brings the sums forward to `time` and returns the weights of what happened then: below 1 for what happened before the last update.
+#[inline(always)]
+fn advance(words: &mut [u32], time: Timestamp) -> ([f32; 3], f64) {
+    let last = i64::from(words[RECENT + STATE]) | i64::from(words[RECENT + STATE + 1]) << 32;
+    // A fresh record's last update is 0 with a count of 0: nothing to fade.
+    let since = if get(words, COUNT + 2) == 0.0 { 0 } else { time.0 - last };
+    let age = since.unsigned_abs() as f64;
+    let factor: [f32; 3] = std::array::from_fn(|h| decay(age * (1.0 / HALF_LIVES[h].0 as f64)));
+    if since < 0 {
+        return (factor, 0.0);
+    }
+    for h in 0..3 {
+        words[RECENT + COUNT + h] = (get(words, COUNT + h) * factor[h]).to_bits();
+        words[RECENT + AMOUNT + h] = (get(words, AMOUNT + h) * factor[h]).to_bits();
+    }
+    for at in SQUARE..STATE {
+        words[RECENT + at] = (get(words, at) * factor[2]).to_bits();
+    }
+    words[RECENT + STATE] = time.0 as u32;
+    words[RECENT + STATE + 1] = (time.0 >> 32) as u32;
+    ([1.0; 3], age)
+}
+
+#[inline(always)]
+fn add(words: &mut [u32], at: usize, value: f32) {
+    words[RECENT + at] = (get(words, at) + value).to_bits();
+}
+
+/// Folds an event into a warm record's state. `amount_log` is log2(1 + amount in minor units).
+#[inline(always)]
+pub fn update(words: &mut [u32], time: Timestamp, amount_log: f32, peer: Peer) {
+    let (weight, age) = advance(words, time);
+    for h in 0..3 {
+        add(words, COUNT + h, weight[h]);
+        add(words, AMOUNT + h, weight[h] * amount_log);
+    }
+    let weight = weight[2];
+    let gap = log2_1p(age / Duration::SECOND.0 as f64) as f32;
+    add(words, SQUARE, weight * amount_log * amount_log);
+    add(words, GAP, weight * gap);
+    add(words, NEWCOMER, if peer.newcomer { weight } else { 0.0 });
+    add(words, PEER_COUNT, weight * peer.count);
+    add(words, PEER_AMOUNT, weight * peer.amount);
+    add(words, PEER_FAILED, weight * peer.failed);
+}
+
+/// What a payment's result says of those who took part in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResultKind {
+    Failed,
+    Refunded,
+}
+
+/// Folds a payment's result into a warm record's state.
+pub fn update_result(words: &mut [u32], time: Timestamp, kind: ResultKind) {
+    let (weight, _) = advance(words, time);
+    let at = match kind {
+        ResultKind::Failed => FAILED,
+        ResultKind::Refunded => REFUNDED,
+    };
+    add(words, at, weight[2]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_halve_with_their_half_life_and_late_events_weigh_less() {
+        let mut words = vec![0u32; RECENT + STATE_WORDS];
+        let at = |hours: i64| Timestamp(1_600_000_000_000_000 + Duration::HOUR.times(hours).0);
+        update(&mut words, at(1), 4.0, Peer::default());
+        update(&mut words, at(2), 4.0, Peer::default());
+        assert_eq!(get(&words, COUNT), 1.5);
+        assert_eq!(get(&words, AMOUNT), 6.0);
+        update(&mut words, at(1), 4.0, Peer::default());
+        assert_eq!(get(&words, COUNT), 2.0, "an hour late: half a weight");
+        update_result(&mut words, at(2), ResultKind::Failed);
+        assert_eq!(get(&words, FAILED), 1.0);
+        assert!(get(&words, GAP) > 11.0);
+    }
+
+    #[test]
+    fn a_peer_is_a_mean() {
+        let mut words = vec![0u32; RECENT + STATE_WORDS];
+        for _ in 0..4 {
+            update(&mut words, Timestamp(7), 8.0, Peer::default());
+        }
+        let peer = peer(&words, false);
+        assert_eq!((peer.amount, peer.failed), (8.0, 0.0));
+        assert!((peer.count - 5f32.log2()).abs() < 1e-5);
+    }
+}

@@ -1,0 +1,188 @@
+//! The table of pairs: for two nodes of one pair kind the newest row and how many rows lie inside the longest window.
+//!
+//! Distinct counterparts, exactly: an event counts while it is the newest of its pair, for all windows alike; the row that a newer one
+//! stands for is marked *superseded*. Linear probing with backward-shift deletion; the key is the pair itself, so nothing is verified
+//! elsewhere.
+
+use crate::graph::NodeId;
+use crate::memory::Buffer;
+
+/// What is known of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// Position of the newest row; [`Pair::GONE`] when the ring had to drop it.
+    pub newest: u32,
+    /// Rows of the pair inside the longest window.
+    pub count: u32,
+}
+
+impl Pair {
+    /// The newest row was dropped while older ones remained.
+    pub const GONE: u32 = u32::MAX;
+}
+
+/// The pairs of one family.
+pub struct Pairs {
+    /// Two words a slot: key (0: empty), and `newest << 32 | count`.
+    slots: Buffer<u64>,
+    len: usize,
+    pairs_max: usize,
+}
+
+/// The key of a pair; `a` stands in the lower slot of the pair kind. Two slots of a row never hold one node, so no key is 0.
+#[inline(always)]
+pub fn key(kind: usize, a: NodeId, b: NodeId) -> u64 {
+    u64::from(a.0) << 33 | u64::from(b.0) << 2 | kind as u64
+}
+
+impl Pairs {
+    /// Slots for `pairs_max` pairs at a load of at most 0.8.
+    pub fn slots_for(pairs_max: u32) -> usize {
+        if pairs_max == 0 { 0 } else { (pairs_max as usize * 5).div_ceil(4) + 1 }
+    }
+
+    /// An empty table of `pairs_max` pairs.
+    pub fn new(pairs_max: u32, progress: &mut dyn FnMut(usize)) -> Pairs {
+        Pairs { slots: Buffer::new(2 * Pairs::slots_for(pairs_max), progress), len: 0, pairs_max: pairs_max as usize }
+    }
+
+    fn count(&self) -> usize {
+        self.slots.len() / 2
+    }
+
+    #[inline(always)]
+    fn home(&self, key: u64) -> usize {
+        // Fibonacci hashing (Knuth, TAOCP 3, 6.4); node ids are dense, so nobody can choose where a pair falls.
+        let hash = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (u128::from(hash) * self.count() as u128 >> 64) as usize
+    }
+
+    #[inline(always)]
+    fn next(&self, slot: usize) -> usize {
+        if slot + 1 == self.count() { 0 } else { slot + 1 }
+    }
+
+    /// Hints that a pair will be looked up.
+    #[inline(always)]
+    pub fn prefetch(&self, key: u64) {
+        if !self.slots.is_empty() {
+            self.slots.prefetch(2 * self.home(key));
+        }
+    }
+
+    /// Where `key` stands, or the empty slot where it would.
+    #[inline(always)]
+    fn slot(&self, key: u64) -> usize {
+        let mut slot = self.home(key);
+        while self.slots[2 * slot] != key && self.slots[2 * slot] != 0 {
+            slot = self.next(slot);
+        }
+        slot
+    }
+
+    /// What is known of a pair.
+    #[inline(always)]
+    pub fn get(&self, key: u64) -> Option<Pair> {
+        if self.slots.is_empty() {
+            return None;
+        }
+        let slot = self.slot(key);
+        (self.slots[2 * slot] != 0).then(|| unpack(self.slots[2 * slot + 1]))
+    }
+
+    /// Writes a pair; `false` when it is new and the table is full.
+    #[inline(always)]
+    pub fn set(&mut self, key: u64, pair: Pair) -> bool {
+        if self.slots.is_empty() {
+            return false;
+        }
+        let slot = self.slot(key);
+        if self.slots[2 * slot] == 0 {
+            if self.len == self.pairs_max {
+                return false;
+            }
+            self.len += 1;
+            self.slots[2 * slot] = key;
+        }
+        self.slots[2 * slot + 1] = u64::from(pair.newest) << 32 | u64::from(pair.count);
+        true
+    }
+
+    /// Takes one row of a pair off; the pair goes with its last row. `newest_dropped` says that the row was the newest and left before
+    /// its time.
+    #[inline(always)]
+    pub fn take_off(&mut self, key: u64, newest_dropped: bool) {
+        let slot = self.slot(key);
+        assert!(self.slots[2 * slot] == key, "a paired row's pair stands in the table");
+        let pair = unpack(self.slots[2 * slot + 1]);
+        if pair.count == 1 {
+            self.remove(slot);
+            return;
+        }
+        let newest = if newest_dropped { Pair::GONE } else { pair.newest };
+        self.slots[2 * slot + 1] = u64::from(newest) << 32 | u64::from(pair.count - 1);
+    }
+
+    fn remove(&mut self, mut gap: usize) {
+        self.len -= 1;
+        let mut slot = self.next(gap);
+        while self.slots[2 * slot] != 0 {
+            let home = self.home(self.slots[2 * slot]);
+            let stays = if gap <= slot { gap < home && home <= slot } else { gap < home || home <= slot };
+            if !stays {
+                self.slots[2 * gap] = self.slots[2 * slot];
+                self.slots[2 * gap + 1] = self.slots[2 * slot + 1];
+                gap = slot;
+            }
+            slot = self.next(slot);
+        }
+        self.slots[2 * gap] = 0;
+    }
+
+    /// All pairs, sorted by key: what a rebuilt table is compared by.
+    pub fn sorted(&self) -> Vec<(u64, Pair)> {
+        let mut pairs: Vec<(u64, Pair)> = self.slots.chunks_exact(2).filter(|s| s[0] != 0).map(|s| (s[0], unpack(s[1]))).collect();
+        pairs.sort_by_key(|(key, _)| *key);
+        pairs
+    }
+}
+
+#[inline(always)]
+fn unpack(word: u64) -> Pair {
+    Pair { newest: (word >> 32) as u32, count: word as u32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        // Caught when planted: a backward shift that compares `gap <= home`.
+        #[test]
+        fn agrees_with_a_map(steps in prop::collection::vec((0u32..12, any::<bool>()), 1..300)) {
+            let mut pairs = Pairs::new(8, &mut |_| {});
+            let mut map: BTreeMap<u64, Pair> = BTreeMap::new();
+            for (n, add) in steps {
+                let key = key(1, NodeId(n), NodeId(99));
+                if add {
+                    let pair = Pair { newest: n, count: map.get(&key).map_or(0, |p| p.count) + 1 };
+                    let fits = map.contains_key(&key) || map.len() < 8;
+                    prop_assert_eq!(pairs.set(key, pair), fits);
+                    if fits {
+                        map.insert(key, pair);
+                    }
+                } else if let Some(pair) = map.get_mut(&key) {
+                    pairs.take_off(key, false);
+                    pair.count -= 1;
+                    if pair.count == 0 {
+                        map.remove(&key);
+                    }
+                }
+                prop_assert_eq!(pairs.sorted(), map.iter().map(|(k, p)| (*k, *p)).collect::<Vec<_>>());
+                prop_assert_eq!(pairs.get(key), map.get(&key).copied());
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Tails: where windows end.
+//!
+//! Each tail walks the ring in arrival order and stops at the first on-time row that is still inside; late rows it skips, they have tails
+//! of their own ([`super::late`]). What a tail does to a row is a pure function of the row, so it does not matter how often or how far
+//! tails are advanced at a time.
+
+use super::plan::Plan;
+use crate::event::{Duration, Timestamp};
+use crate::graph::Cursor;
+
+/// What happens to a row that a tail passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// It leaves a window.
+    Window(usize),
+    /// Its source's maturity is over: without a verdict it counts as genuine.
+    Mature { class: usize },
+    /// It leaves a label window.
+    LabelExit { class: usize, window: usize },
+}
+
+/// One tail over the on-time rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Tail {
+    pub task: Task,
+    lag: Duration,
+    /// The next row to pass.
+    pub cursor: Cursor,
+}
+
+impl Tail {
+    /// Whether a row of this time is behind the tail when stream time is `now`. Windows are half open: `(T - w, T]`; a maturity is over
+    /// only behind its last moment.
+    #[inline(always)]
+    pub fn passes(&self, time: Timestamp, now: Timestamp) -> bool {
+        match self.task {
+            Task::Mature { .. } => time < now - self.lag,
+            _ => time <= now - self.lag,
+        }
+    }
+}
+
+/// The tails of a family, each maturity before the label windows that begin with it.
+pub fn tails(plan: &Plan, maturities: &[Duration]) -> Vec<Tail> {
+    let mut tails: Vec<Tail> = Vec::new();
+    let mut push = |task, lag| tails.push(Tail { task, lag, cursor: Cursor::default() });
+    for (window, length) in plan.windows.iter().enumerate() {
+        push(Task::Window(window), *length);
+    }
+    if !plan.label_windows.is_empty() {
+        for (class, maturity) in maturities.iter().enumerate() {
+            push(Task::Mature { class }, *maturity);
+            for (window, length) in plan.label_windows.iter().enumerate() {
+                push(Task::LabelExit { class, window }, Duration(maturity.0 + length.0));
+            }
+        }
+    }
+    tails
+}
