@@ -1,10 +1,14 @@
 //! What Weir answers: outcome, risk score and reasons of one event.
 
 mod options;
+mod policy;
 mod reason;
+mod rule;
 
 pub use options::{PolicyOptions, RuleOptions, Thresholds, VelocityLimit};
+pub use policy::{Policy, PolicyError, RULE_ERRORS_MAX, RuleErrors, Verdict};
 pub use reason::{Audience, Reason, ReasonCode, Reasons};
+pub use rule::{EvaluationError, OPS_MAX, Program, REGISTERS_MAX, RuleError, SOURCE_BYTES_MAX};
 
 use crate::event::{EventType, Id, Sequence, Timestamp};
 

@@ -1,0 +1,394 @@
+//! The ladder: rules and velocity limits, compiled to one flat program an event type, and what follows from those that hold.
+//!
+//! Each cause that holds gives a reason with its own risk score as weight. The decision's risk score is the greatest of them, its outcome
+//! the most severe of the causes' outcomes and of those due from that risk score on. Nothing is allocated while judging.
+
+use super::rule::{Class, Condition, Emitter, Op, Relation, RuleError, Value, check, deep, run};
+use super::{Outcome, PolicyOptions, Reason, ReasonCode, Reasons, Thresholds, VelocityLimit};
+use crate::event::{EventType, IdKey};
+use crate::feature::{FeatureType, Schema};
+use std::fmt;
+
+/// The most rule errors that a verdict names; further ones are not told.
+pub const RULE_ERRORS_MAX: usize = 4;
+
+/// What is wrong with a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyError {
+    /// `rule.NAME`, `velocity.NAME` or `thresholds`: the key below `[policy]`.
+    pub name: String,
+    pub message: String,
+    /// Where in the rule's source, in bytes.
+    pub offset: Option<usize>,
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "policy.{}: {}", self.name, self.message)?;
+        match self.offset {
+            Some(offset) => write!(f, " (at byte {offset})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for PolicyError {}
+
+/// The rules that met an error, by index in the policy, in their order; at most [`RULE_ERRORS_MAX`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleErrors {
+    entries: [u16; RULE_ERRORS_MAX],
+    count: u8,
+}
+
+impl RuleErrors {
+    /// The indices.
+    pub fn as_slice(&self) -> &[u16] {
+        &self.entries[..usize::from(self.count)]
+    }
+
+    fn push(&mut self, index: u16) {
+        if usize::from(self.count) < RULE_ERRORS_MAX {
+            self.entries[usize::from(self.count)] = index;
+            self.count += 1;
+        }
+    }
+}
+
+/// What a policy says of one event.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Verdict {
+    pub outcome: Outcome,
+    /// 0..=1000.
+    pub risk_score: u16,
+    pub reasons: Reasons,
+    /// Rules that neither held nor failed to hold: the decision says that they were skipped.
+    pub rule_errors: RuleErrors,
+}
+
+/// A compiled policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    thresholds: Thresholds,
+    /// Rules, then velocity limits, both in the options' order: a reason's `cause` is an index into it.
+    causes: Vec<Cause>,
+    payments: Box<[Op]>,
+    transfers: Box<[Op]>,
+    columns: usize,
+}
+
+/// What follows when a rule or limit holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Cause {
+    outcome: Outcome,
+    risk_score: u16,
+    code: ReasonCode,
+    /// The column that a velocity limit watches.
+    watched: Option<u16>,
+}
+
+impl Policy {
+    /// Compiles `options` against the columns of `schema`; text constants are hashed with `key`. Gives all errors at once.
+    pub fn compile(options: &PolicyOptions, schema: &Schema, key: &IdKey) -> Result<Policy, Vec<PolicyError>> {
+        deep(|| Policy::compile_here(options, schema, key))
+            .unwrap_or_else(|message| Err(vec![PolicyError { name: "rule".to_owned(), message, offset: None }]))
+    }
+
+    fn compile_here(options: &PolicyOptions, schema: &Schema, key: &IdKey) -> Result<Policy, Vec<PolicyError>> {
+        let mut errors = Vec::new();
+        let mut causes = Vec::with_capacity(options.rules.len() + options.velocity.len());
+        let (mut payments, mut transfers) = (Emitter::default(), Emitter::default());
+        let mut add = |name: String, of: EventType, cause: Cause, condition: Result<Condition, PolicyError>| {
+            let mut refuse = |message: String, offset| errors.push(PolicyError { name: name.clone(), message, offset });
+            if cause.risk_score > 1000 {
+                refuse(format!("risk_score is {}, expected 0 to 1000", cause.risk_score), None);
+            }
+            let Ok(index) = u16::try_from(causes.len()) else {
+                return refuse(format!("the policy has more than {} causes", u16::MAX), None);
+            };
+            causes.push(cause);
+            let emitter = match of {
+                EventType::Payment => &mut payments,
+                EventType::Transfer => &mut transfers,
+                other => return refuse(format!("is asked of {}, expected payment or transfer", other.name()), None),
+            };
+            match condition.and_then(|condition| emitter.rule(&condition, index).map_err(|error| at_rule(&name, error))) {
+                Ok(()) => {}
+                Err(error) => refuse(error.message, error.offset),
+            }
+        };
+        for rule in &options.rules {
+            let name = format!("rule.{}", rule.name);
+            let condition = check(&rule.when, schema, key).map_err(|error| at_rule(&name, error));
+            let cause = Cause { outcome: rule.outcome, risk_score: rule.risk_score, code: rule.reason, watched: None };
+            add(name, rule.of, cause, condition);
+        }
+        for limit in &options.velocity {
+            let name = format!("velocity.{}", limit.name);
+            let found = watched(limit, schema);
+            let (code, column) = match &found {
+                Ok((code, column)) => (*code, Some(*column)),
+                Err(_) => (ReasonCode::VelocityCount, None),
+            };
+            let cause = Cause { outcome: limit.outcome, risk_score: limit.risk_score, code, watched: column };
+            let exceeded = |column| Condition::Compare {
+                class: Class::Word,
+                relation: Relation::Greater,
+                left: Value::Column(column),
+                right: Value::Constant(limit.max as u64),
+            };
+            let condition = found.map(|(_, column)| exceeded(column));
+            add(name.clone(), limit.of, cause, condition.map_err(|message| PolicyError { name, message, offset: None }));
+        }
+        let thresholds = options.thresholds;
+        let ladder = [thresholds.challenge_risk_score_min, thresholds.review_risk_score_min, thresholds.decline_risk_score_min];
+        if !ladder.is_sorted() || ladder[2] > 1001 {
+            let message = format!(
+                "challenge, review and decline begin at {}, {} and {}, expected ascending numbers up to 1001",
+                ladder[0], ladder[1], ladder[2]
+            );
+            errors.push(PolicyError { name: "thresholds".to_owned(), message, offset: None });
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(Policy { thresholds, causes, payments: payments.finish(), transfers: transfers.finish(), columns: schema.len() })
+    }
+
+    /// Judges one event of type `kind` by its feature row (of the schema that the policy was compiled against) and overwrites `out`.
+    /// Events other than payments and transfers are approved without a reason.
+    pub fn judge(&self, kind: EventType, row: &[u64], out: &mut Verdict) {
+        assert!(row.len() == self.columns, "the row has {} columns, the policy was compiled for {}", row.len(), self.columns);
+        *out = Verdict::default();
+        let ops = match kind {
+            EventType::Payment => &self.payments,
+            EventType::Transfer => &self.transfers,
+            _ => return,
+        };
+        run(ops, row, |index, answer| {
+            if answer.is_err() {
+                out.rule_errors.push(index);
+                return;
+            }
+            let cause = &self.causes[usize::from(index)];
+            let value = cause.watched.map_or(0, |column| row[usize::from(column)] as i64);
+            out.outcome = out.outcome.max(cause.outcome);
+            out.risk_score = out.risk_score.max(cause.risk_score);
+            out.reasons.insert(Reason { code: cause.code, cause: index, weight: cause.risk_score, value });
+        });
+        out.outcome = out.outcome.max(self.due(out.risk_score));
+    }
+
+    /// The outcome that is due for this risk score.
+    fn due(&self, risk_score: u16) -> Outcome {
+        let thresholds = &self.thresholds;
+        if risk_score >= thresholds.decline_risk_score_min {
+            return Outcome::Decline;
+        }
+        if risk_score >= thresholds.review_risk_score_min {
+            return Outcome::Review;
+        }
+        if risk_score >= thresholds.challenge_risk_score_min {
+            return Outcome::Challenge;
+        }
+        Outcome::Approve
+    }
+}
+
+fn at_rule(name: &str, error: RuleError) -> PolicyError {
+    PolicyError { name: name.to_owned(), message: error.message, offset: Some(error.offset) }
+}
+
+/// The reason code and column of a velocity limit.
+fn watched(limit: &VelocityLimit, schema: &Schema) -> Result<(ReasonCode, u16), String> {
+    let code = match limit.stat.as_str() {
+        "count" => ReasonCode::VelocityCount,
+        "sum" => ReasonCode::VelocitySum,
+        stat if stat.starts_with("distinct_") => ReasonCode::VelocityDistinct,
+        stat => return Err(format!("stat is `{stat}`, expected count, sum or distinct_ROLE")),
+    };
+    let name = format!("{}.{}_{}", limit.aggregate, limit.stat, limit.window);
+    let Some(column) = schema.position(&name) else {
+        return Err(format!("there is no `{name}`: the aggregate `{}` counts no such figure over {}", limit.aggregate, limit.window));
+    };
+    if schema.features[column].kind != FeatureType::Int {
+        return Err(format!("`{name}` is not an integer figure"));
+    }
+    let column = u16::try_from(column).map_err(|_| format!("`{name}` is column {column}, limits reach the first {}", u16::MAX))?;
+    Ok((code, column))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::RuleOptions;
+    use super::*;
+    use crate::event::Duration;
+    use proptest::prelude::*;
+
+    fn schema() -> Schema {
+        let mut schema = Schema::default();
+        for name in ["amount", "user_payments.count_1h", "user_payments.sum_1d", "user_payments.distinct_merchant_7d"] {
+            schema.push(name, FeatureType::Int, "");
+        }
+        schema.push("user_payments.bad_rate_7d", FeatureType::Double, "");
+        schema
+    }
+
+    fn rule(name: &str, of: EventType, when: &str, outcome: Outcome, risk_score: u16) -> RuleOptions {
+        let (name, when) = (name.to_owned(), when.to_owned());
+        RuleOptions { name, of, when, outcome, risk_score, reason: ReasonCode::AmountHigh, text: String::new() }
+    }
+
+    fn limit(name: &str, stat: &str, window: Duration, max: i64, outcome: Outcome, risk_score: u16) -> VelocityLimit {
+        let (name, stat, aggregate) = (name.to_owned(), stat.to_owned(), "user_payments".to_owned());
+        VelocityLimit { name, of: EventType::Payment, aggregate, stat, window, max, outcome, risk_score }
+    }
+
+    fn policy() -> Policy {
+        use EventType::{Payment, Transfer};
+        let options = PolicyOptions {
+            thresholds: Thresholds { challenge_risk_score_min: 300, review_risk_score_min: 600, decline_risk_score_min: 900 },
+            rules: vec![
+                rule("a_large", Payment, "amount > 1000", Outcome::Approve, 350),
+                rule("b_larger", Payment, "amount > 2000", Outcome::Review, 200),
+                rule("c_moved", Transfer, "amount > 10", Outcome::Decline, 950),
+                rule("d_errs", Payment, "1000 / amount > 5000", Outcome::Decline, 1000),
+            ],
+            velocity: vec![
+                limit("count", "count", Duration::HOUR, 20, Outcome::Challenge, 610),
+                limit("shops", "distinct_merchant", Duration::DAY.times(7), 5, Outcome::Approve, 100),
+                limit("sum", "sum", Duration::DAY, 10_000, Outcome::Approve, 950),
+            ],
+        };
+        Policy::compile(&options, &schema(), &IdKey::FILES).unwrap()
+    }
+
+    fn judged(kind: EventType, row: [i64; 4]) -> Verdict {
+        let row: Vec<u64> = row.iter().map(|value| *value as u64).chain([0]).collect();
+        // What stood there before must not show.
+        let mut verdict = Verdict { outcome: Outcome::Decline, risk_score: 7, ..Verdict::default() };
+        verdict.rule_errors.push(3);
+        policy().judge(kind, &row, &mut verdict);
+        verdict
+    }
+
+    fn causes(verdict: &Verdict) -> Vec<(u16, u16, i64)> {
+        verdict.reasons.as_slice().iter().map(|reason| (reason.cause, reason.weight, reason.value)).collect()
+    }
+
+    #[test]
+    fn nothing_that_holds_approves() {
+        let verdict = judged(EventType::Payment, [1000, 20, 10_000, 5]);
+        assert_eq!(verdict, Verdict::default());
+    }
+
+    #[test]
+    fn thresholds_and_causes_both_make_more_severe() {
+        let by_threshold = judged(EventType::Payment, [1001, 0, 0, 0]);
+        assert_eq!((by_threshold.outcome, by_threshold.risk_score), (Outcome::Challenge, 350));
+        let by_cause = judged(EventType::Payment, [2001, 0, 0, 0]);
+        assert_eq!((by_cause.outcome, by_cause.risk_score), (Outcome::Review, 350));
+        assert_eq!(causes(&by_cause), [(0, 350, 0), (1, 200, 0)]);
+    }
+
+    #[test]
+    fn velocity_limits_give_their_code_and_value() {
+        let verdict = judged(EventType::Payment, [500, 21, 10_001, 6]);
+        assert_eq!((verdict.outcome, verdict.risk_score), (Outcome::Decline, 950));
+        assert_eq!(causes(&verdict), [(6, 950, 10_001), (4, 610, 21), (5, 100, 6)]);
+        let codes: Vec<ReasonCode> = verdict.reasons.as_slice().iter().map(|reason| reason.code).collect();
+        assert_eq!(codes, [ReasonCode::VelocitySum, ReasonCode::VelocityCount, ReasonCode::VelocityDistinct]);
+    }
+
+    #[test]
+    fn rules_of_another_event_type_are_not_asked() {
+        let verdict = judged(EventType::Transfer, [5000, 90, 90_000, 90]);
+        assert_eq!((verdict.outcome, causes(&verdict)), (Outcome::Decline, vec![(2, 950, 0)]));
+        assert_eq!(judged(EventType::Session, [5000, 90, 90_000, 90]), Verdict::default());
+    }
+
+    #[test]
+    fn a_rule_that_errs_is_named_and_does_not_fire() {
+        let verdict = judged(EventType::Payment, [0, 21, 0, 0]);
+        assert_eq!(verdict.rule_errors.as_slice(), [3]);
+        assert_eq!((verdict.outcome, causes(&verdict)), (Outcome::Review, vec![(4, 610, 21)]));
+    }
+
+    #[test]
+    fn all_errors_come_at_once_each_with_its_name() {
+        let options = PolicyOptions {
+            thresholds: Thresholds { challenge_risk_score_min: 700, review_risk_score_min: 600, decline_risk_score_min: 900 },
+            rules: vec![
+                rule("bad_name", EventType::Payment, "amuont > 1", Outcome::Review, 1),
+                rule("bad_score", EventType::Payment, "amount > 1", Outcome::Review, 1001),
+                rule("bad_type", EventType::Session, "amount > 1", Outcome::Review, 1),
+            ],
+            velocity: vec![
+                limit("bad_stat", "mean", Duration::HOUR, 1, Outcome::Review, 1),
+                limit("bad_window", "count", Duration::HOUR.times(2), 1, Outcome::Review, 1),
+            ],
+        };
+        let errors = Policy::compile(&options, &schema(), &IdKey::FILES).unwrap_err();
+        let messages: Vec<String> = errors.iter().map(|error| error.to_string()).collect();
+        assert_eq!(
+            messages,
+            [
+                "policy.rule.bad_name: there is no `amuont` (at byte 0)",
+                "policy.rule.bad_score: risk_score is 1001, expected 0 to 1000",
+                "policy.rule.bad_type: is asked of session, expected payment or transfer",
+                "policy.velocity.bad_stat: stat is `mean`, expected count, sum or distinct_ROLE",
+                "policy.velocity.bad_window: there is no `user_payments.count_2h`: the aggregate `user_payments` counts no such \
+                 figure over 2h",
+                "policy.thresholds: challenge, review and decline begin at 700, 600 and 900, expected ascending numbers up to 1001",
+            ]
+        );
+    }
+
+    proptest! {
+        // The slow and obvious twin: each rule a program of its own, asked one by one. Planted mistakes that it caught: see below.
+        #[test]
+        fn the_flat_program_says_what_single_rules_say(row in [0..5i64, 0..5i64, 0..5i64, 0..5i64], drawn in proptest::collection::vec((0..8usize, 0..1001u16, 0..4usize), 0..12)) {
+            const WHENS: [&str; 8] = [
+                "amount > 2",
+                "1 / amount > 0",
+                "6 / user_payments.count_1h > 2 && 6 / user_payments.sum_1d > 2",
+                "6 / user_payments.count_1h > 2 || 6 / user_payments.sum_1d > 2",
+                "amount in [1, 3] || 1 / user_payments.sum_1d == 1",
+                "user_payments.distinct_merchant_7d % amount == 1 ? amount > 3 : user_payments.count_1h < 2",
+                "!(amount > 2 && user_payments.bad_rate_7d >= 0.0)",
+                "false",
+            ];
+            let rules: Vec<RuleOptions> = drawn
+                .iter()
+                .enumerate()
+                .map(|(number, (when, risk_score, outcome))| {
+                    rule(&format!("r{number:02}"), EventType::Payment, WHENS[*when], Outcome::ALL[*outcome], *risk_score)
+                })
+                .collect();
+            let row: Vec<u64> = row.iter().map(|value| *value as u64).chain([0.5f64.to_bits()]).collect();
+            let mut expected = Verdict::default();
+            for (index, rule) in rules.iter().enumerate() {
+                match super::super::Program::compile(&rule.when, &schema(), &IdKey::FILES).unwrap().holds(&row) {
+                    Ok(false) => {}
+                    Err(_) => expected.rule_errors.push(index as u16),
+                    Ok(true) => {
+                        let reason = Reason { code: rule.reason, cause: index as u16, weight: rule.risk_score, value: 0 };
+                        expected.reasons.insert(reason);
+                        expected.risk_score = expected.risk_score.max(rule.risk_score);
+                        expected.outcome = expected.outcome.max(rule.outcome);
+                    }
+                }
+            }
+            let due = [(400, Outcome::Challenge), (600, Outcome::Review), (900, Outcome::Decline)];
+            for (from, outcome) in due {
+                if expected.risk_score >= from {
+                    expected.outcome = expected.outcome.max(outcome);
+                }
+            }
+            let options = PolicyOptions { rules, ..PolicyOptions::default() };
+            let mut verdict = Verdict::default();
+            Policy::compile(&options, &schema(), &IdKey::FILES).unwrap().judge(EventType::Payment, &row, &mut verdict);
+            prop_assert_eq!(verdict, expected);
+        }
+    }
+}
