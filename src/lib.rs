@@ -7,4 +7,5 @@ pub mod event;
 pub mod feature;
 pub mod graph;
 pub mod ingress;
+pub mod sim;
 pub mod velocity;
