@@ -8,4 +8,5 @@ pub mod feature;
 pub mod graph;
 pub mod ingress;
 pub mod memory;
+pub mod sim;
 pub mod velocity;

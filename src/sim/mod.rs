@@ -1,0 +1,3 @@
+//! The simulation: seeded worlds, faults, and the naive model that is the engine's referee.
+
+pub mod model;

@@ -1,0 +1,573 @@
+//! The referee of the engine: what `ARCHITECTURE.md`, section 1, says, computed by looking at every row again for every question.
+//!
+//! Slow and obvious on purpose. It keeps all rows it ever saw and no counter that could drift from them; where the text leaves a choice,
+//! the reading taken stands in a comment that begins with *Reading*.
+
+mod figures;
+#[cfg(test)]
+mod tests;
+
+pub use figures::{Facts, Value};
+
+use crate::decision::{Part, Skip, Why};
+use crate::engine::Options;
+use crate::event::{
+    Action, Body, Content, Duration, Event, EventType, Id, Interaction, Label, LabelSource, Payment, Record, Refusal, SLOTS, Sequence,
+    Target, Timestamp, Verdict, ends,
+};
+use crate::graph::Family;
+use crate::velocity::{Aggregate, Role, Stat};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Whether the filter of an aggregate (by its index in [`Options::aggregates`]) holds for an event. Asked only of aggregates that have a
+/// filter, and only for events of their type; for an item of a payment, of the interaction that its row stands for.
+pub type Filter<'f> = &'f dyn Fn(usize, &Event) -> bool;
+
+/// What the referee says of a record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    /// An event that makes a row: what was known when it came.
+    Judged(Box<Facts>),
+    /// A record that was admitted and makes no row: labels, results, catalogue, profiles, erasure, ticks, controls.
+    Applied,
+    /// The same event again: no output, no effect.
+    Duplicate,
+    Rejected(Refusal),
+}
+
+/// A newest row is known by its position among the rows of its family, counted from 0 over the whole stream.
+#[derive(Clone, Debug)]
+struct Row {
+    sequence: Sequence,
+    event: Id,
+    kind: EventType,
+    time: Timestamp,
+    source: u16,
+    /// By slot; `None` also where the entity could not be kept.
+    nodes: [Option<Id>; SLOTS],
+    amount: i64,
+    /// The aggregates over this type whose filter held when the row came.
+    belongs: BTreeSet<usize>,
+    verdict: Option<(Verdict, LabelSource)>,
+    /// It came late and found a place in the late ring.
+    late_place: bool,
+    /// It came late, and the late ring was full: it is in no window.
+    late_full: bool,
+    /// The pair kinds for which it came with a new pair while the table was full.
+    superseded: BTreeSet<(u8, u8)>,
+}
+
+/// An id that has its answer.
+#[derive(Clone, Debug)]
+struct Remembered {
+    /// Stream time after it was admitted.
+    since: Timestamp,
+    /// The event without what the runtime added: equal content is the same event again.
+    event: Event,
+}
+
+/// What outlives a node's rows.
+#[derive(Clone, Debug, Default)]
+struct Node {
+    events: u64,
+    /// The day, counted from 1970, of its first row.
+    first_seen: Option<i64>,
+    bads: u64,
+    profile: bool,
+    catalogue: bool,
+}
+
+/// A row that a full ring pushed out.
+#[derive(Clone, Copy, Debug)]
+struct Dropped {
+    family: Family,
+    time: Timestamp,
+    source: u16,
+}
+
+/// A new pair that found the table of pairs full.
+#[derive(Clone, Copy, Debug)]
+struct PairsFull {
+    until: Timestamp,
+}
+
+/// How many of the dormant nodes are looked at when a place is needed.
+const DORMANT_TRIED: usize = 8;
+
+/// The naive model.
+pub struct Model<'f> {
+    options: Options,
+    filter: Filter<'f>,
+    /// Stream time; `None` is minus infinity.
+    now: Option<Timestamp>,
+    /// All rows ever, by family, in arrival order.
+    rows: [Vec<Row>; 3],
+    /// By family, the position of the oldest row that is still visible.
+    visible_from: [usize; 3],
+    /// Oldest first.
+    remembered: Vec<Remembered>,
+    /// The point up to which the table of ids had to forget.
+    forgotten_to: Option<Timestamp>,
+    nodes: BTreeMap<Id, Node>,
+    /// Nodes whose last visible row has left, the longest dormant first.
+    dormant: Vec<Id>,
+    /// By family, the nodes that hold a warm record.
+    warm: [BTreeSet<Id>; 3],
+    dropped: Vec<Dropped>,
+    pairs_full: Vec<PairsFull>,
+}
+
+impl<'f> Model<'f> {
+    /// A model that has seen nothing. `filter` answers for the aggregates' filters.
+    pub fn new(options: &Options, filter: Filter<'f>) -> Model<'f> {
+        Model {
+            options: options.clone(),
+            filter,
+            now: None,
+            rows: Default::default(),
+            visible_from: [0; 3],
+            remembered: Vec::new(),
+            forgotten_to: None,
+            nodes: BTreeMap::new(),
+            dormant: Vec::new(),
+            warm: Default::default(),
+            dropped: Vec::new(),
+            pairs_full: Vec::new(),
+        }
+    }
+
+    /// Stream time; `None` before the first admitted event or tick.
+    pub fn now(&self) -> Option<Timestamp> {
+        self.now
+    }
+
+    /// The events of the visible rows of `family`, oldest first; a payment stands there once for each of its items in
+    /// [`Family::Interest`].
+    pub fn visible_events(&self, family: Family) -> Vec<Id> {
+        self.visible(family).iter().map(|row| row.event).collect()
+    }
+
+    /// How many nodes exist.
+    pub fn nodes_len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The next record of the journal.
+    pub fn apply(&mut self, record: &Record) -> Seen {
+        match &record.content {
+            Content::Refused(refused) => Seen::Rejected(refused.reason),
+            Content::Control(_) => Seen::Applied,
+            Content::Tick(time) => {
+                if self.now.is_none_or(|now| *time > now) {
+                    self.advance(*time);
+                }
+                Seen::Applied
+            }
+            Content::Event(event) => self.apply_event(record, event),
+        }
+    }
+
+    fn apply_event(&mut self, record: &Record, event: &Event) -> Seen {
+        if !event.time.is_valid() {
+            return Seen::Rejected(Refusal::TimeOutOfRange);
+        }
+        let source = self.options.sources.get(usize::from(record.origin.source));
+        let ahead = source.and_then(|source| source.jump_max).unwrap_or(self.options.future_skew_max);
+        if event.time > record.received + ahead {
+            return Seen::Rejected(Refusal::FutureDated);
+        }
+        if self.now.is_some_and(|now| event.time < now - self.options.dedupe) || self.forgotten_to.is_some_and(|to| event.time < to) {
+            return Seen::Rejected(Refusal::TooOldToDeduplicate);
+        }
+        let content = without_target(event);
+        if let Some(known) = self.remembered.iter().find(|known| known.event.id == event.id) {
+            return if known.event == content { Seen::Duplicate } else { Seen::Rejected(Refusal::IdConflict) };
+        }
+        if target_is_missing(event) {
+            return Seen::Rejected(Refusal::UnknownTarget);
+        }
+        let late = self.now.is_some_and(|now| event.time < now);
+        let now = self.now.map_or(event.time, |now| now.max(event.time));
+        self.advance(now);
+        // Reading: what the new T lets expire is forgotten first; only then may a full table have to forget early.
+        while self.remembered.len() >= self.options.limits.ids_max as usize && !self.remembered.is_empty() {
+            let oldest = self.remembered.remove(0);
+            self.forgotten_to = self.forgotten_to.max(Some(oldest.since));
+        }
+        self.remembered.push(Remembered { since: now, event: content });
+
+        match &event.body {
+            Body::Payment(_) | Body::Transfer(_) | Body::Session(_) | Body::Interaction(_) => {
+                let mut facts = self.read(event, late);
+                let kept = self.append(record, event, late);
+                if !kept {
+                    facts.add_skip(Skip { part: Part::Graph, why: Why::NodesFull, value: 0, window: 0 });
+                }
+                Seen::Judged(Box::new(facts))
+            }
+            Body::Label(label) => {
+                if let Some(target) = label.resolved {
+                    self.judge(label, &target);
+                }
+                Seen::Applied
+            }
+            // Reading: a catalogue entry and a profile make their node known, as a row would, though they join it to nothing; without
+            // a place nothing is kept and nothing is said.
+            Body::Item(item) => {
+                if self.intern(item.item) {
+                    self.node_mut(item.item).catalogue = true;
+                }
+                Seen::Applied
+            }
+            Body::Profile(profile) => {
+                if self.intern(profile.user) {
+                    self.node_mut(profile.user).profile = true;
+                }
+                Seen::Applied
+            }
+            // Reading: erasing texts changes nothing in the graph, which never held them.
+            Body::Erase(_) | Body::PaymentResult(_) => Seen::Applied,
+        }
+    }
+
+    /// Moves stream time to `now`: ids are forgotten, and rows leave.
+    fn advance(&mut self, now: Timestamp) {
+        self.now = Some(now);
+        let dedupe = self.options.dedupe;
+        self.remembered.retain(|known| now <= known.since + dedupe);
+        // Reading: where rows of several families leave at one moment, the families go by number, then rows by arrival, then slots.
+        for family in Family::ALL {
+            let horizon = self.horizon(family);
+            while let Some(oldest) = self.visible(family).first() {
+                if oldest.time > now - horizon {
+                    break;
+                }
+                self.leave(family);
+            }
+        }
+    }
+
+    /// The oldest visible row of `family` is visible no longer.
+    fn leave(&mut self, family: Family) {
+        let nodes = self.visible(family)[0].nodes;
+        self.visible_from[family as usize] += 1;
+        for node in nodes.into_iter().flatten() {
+            if self.rows_of(family, node).next().is_none() {
+                self.warm[family as usize].remove(&node);
+            }
+            if Family::ALL.iter().all(|family| self.rows_of(*family, node).next().is_none()) {
+                self.dormant.push(node);
+            }
+        }
+    }
+
+    /// Appends the rows of an event; false where one of its entities could not be kept.
+    fn append(&mut self, record: &Record, event: &Event, late: bool) -> bool {
+        let mut kept = self.append_row(record, event, late);
+        if let Body::Payment(payment) = &event.body {
+            for item in &payment.items {
+                kept &= self.append_row(record, &purchase(event, payment, *item), late);
+            }
+        }
+        kept
+    }
+
+    fn append_row(&mut self, record: &Record, event: &Event, late: bool) -> bool {
+        let now = self.now.expect("an event was admitted");
+        let kind = event.body.kind();
+        let family = family_of(kind);
+        let limits = self.options.limits.families[family as usize];
+        // Reading: the oldest row is dropped before the new row's entities are interned, so its nodes may make room for them.
+        if self.visible(family).len() >= limits.rows_max as usize {
+            let oldest = &self.visible(family)[0];
+            self.dropped.push(Dropped { family, time: oldest.time, source: oldest.source });
+            self.leave(family);
+        }
+
+        let mut kept = true;
+        let mut nodes = [None; SLOTS];
+        for (slot, entity) in ends(&event.body).into_iter().enumerate() {
+            let Some(entity) = entity else { continue };
+            if self.intern(entity) {
+                self.dormant.retain(|node| *node != entity);
+                nodes[slot] = Some(entity);
+            } else {
+                kept = false;
+            }
+        }
+
+        for node in nodes.into_iter().flatten() {
+            // Reading: "an event before which it has four" is meant of the row, after the drop that makes room for it.
+            let visible = self.rows_of(family, node).count();
+            if visible == COLD_ROWS && self.warm[family as usize].len() < limits.warm_nodes_max as usize {
+                self.warm[family as usize].insert(node);
+            }
+            let known = self.node_mut(node);
+            known.events += 1;
+            known.first_seen.get_or_insert(event.time.0.div_euclid(Duration::DAY.0));
+        }
+
+        // Reading: a late row that is inside no window any more needs no place among the late.
+        let inside = self.longest_window(family).is_some_and(|longest| event.time > now - longest);
+        let late_full = late && inside && self.late_places(family) >= limits.late_rows_max as usize;
+        let mut row = Row {
+            sequence: record.sequence,
+            event: event.id,
+            kind,
+            time: event.time,
+            source: record.origin.source,
+            nodes,
+            amount: self.amount(event).unwrap_or(0),
+            belongs: self.belongs(event),
+            verdict: None,
+            late_place: late && inside && !late_full,
+            late_full,
+            superseded: BTreeSet::new(),
+        };
+        if inside && !late_full {
+            row.superseded = self.pairs_without_place(family, &row);
+            if !row.superseded.is_empty() {
+                let longest = self.longest_window(family).expect("a row inside a window");
+                self.pairs_full.push(PairsFull { until: now + longest });
+            }
+        }
+        self.rows[family as usize].push(row);
+        kept
+    }
+
+    /// The pair kinds for which `row` brings a new pair that finds no place in the table.
+    fn pairs_without_place(&self, family: Family, row: &Row) -> BTreeSet<(u8, u8)> {
+        let mut held = BTreeSet::new();
+        for kind in self.pair_kinds(family) {
+            for seen in self.visible(family).iter().filter(|seen| self.holds_pair_place(family, seen)) {
+                if seen.kind == kind.0
+                    && !seen.superseded.contains(&(kind.1, kind.2))
+                    && let Some(pair) = pair_in(seen, kind)
+                {
+                    held.insert((kind, pair));
+                }
+            }
+        }
+        let mut without = BTreeSet::new();
+        for kind in self.pair_kinds(family).into_iter().filter(|kind| kind.0 == row.kind) {
+            let Some(pair) = pair_in(row, kind) else { continue };
+            if held.contains(&(kind, pair)) {
+                continue;
+            }
+            // Reading: the pair kinds of one row take their places in the order of their slots.
+            if held.len() >= self.options.limits.families[family as usize].pairs_max as usize {
+                without.insert((kind.1, kind.2));
+            } else {
+                held.insert((kind, pair));
+            }
+        }
+        without
+    }
+
+    /// Whether the row is inside the longest window and entered it, so that its pairs hold their places.
+    fn holds_pair_place(&self, family: Family, row: &Row) -> bool {
+        let now = self.now.expect("an event was admitted");
+        !row.late_full && self.longest_window(family).is_some_and(|longest| row.time > now - longest)
+    }
+
+    /// How many places of the late ring are taken.
+    fn late_places(&self, family: Family) -> usize {
+        let now = self.now.expect("an event was admitted");
+        let Some(longest) = self.longest_window(family) else { return 0 };
+        self.visible(family).iter().filter(|row| row.late_place && now < row.time + longest).count()
+    }
+
+    /// Makes `entity` a node, where it is none; false where there is no place.
+    fn intern(&mut self, entity: Id) -> bool {
+        if self.nodes.contains_key(&entity) {
+            return true;
+        }
+        if self.nodes.len() >= self.options.limits.nodes_max as usize {
+            // Reading: nodes that may not be replaced keep their places in the queue, and count among the eight.
+            let tried = &self.dormant[..self.dormant.len().min(DORMANT_TRIED)];
+            let Some(place) = tried.iter().position(|id| {
+                let node = &self.nodes[id];
+                !node.profile && !node.catalogue && node.bads == 0
+            }) else {
+                return false;
+            };
+            let replaced = self.dormant.remove(place);
+            self.nodes.remove(&replaced);
+        }
+        // Reading: a node joins the queue when its last visible row leaves; one that never had a row is not in it.
+        self.nodes.insert(entity, Node::default());
+        true
+    }
+
+    fn node_mut(&mut self, entity: Id) -> &mut Node {
+        self.nodes.get_mut(&entity).expect("an interned entity")
+    }
+
+    /// A label's verdict comes into force, unless a stronger one stands.
+    fn judge(&mut self, label: &Label, target: &Target) {
+        // A payment's items are rows of their own, of which nobody gives a verdict: only the event's own row is meant.
+        let found = Family::ALL.into_iter().find_map(|family| {
+            let visible = self.visible_from[family as usize];
+            let at =
+                self.rows[family as usize][visible..].iter().position(|row| row.sequence == target.sequence && row.kind == target.kind)?;
+            Some((family, visible + at))
+        });
+        let standing = match found {
+            Some((family, at)) => self.rows[family as usize][at].verdict,
+            None => target.standing,
+        };
+        if standing.is_some_and(|(_, source)| label.source < source) {
+            return;
+        }
+        let entities = match found {
+            Some((family, at)) => {
+                let row = &mut self.rows[family as usize][at];
+                row.verdict = Some((label.verdict, label.source));
+                row.nodes
+            }
+            None => target.ends,
+        };
+        let was_bad = standing.is_some_and(|(verdict, _)| is_bad(verdict));
+        for entity in entities.into_iter().flatten() {
+            let Some(node) = self.nodes.get_mut(&entity) else { continue };
+            if was_bad {
+                // Reading: a node that was unknown at the first verdict has nothing that could be taken back.
+                node.bads = node.bads.saturating_sub(1);
+            }
+            if is_bad(label.verdict) {
+                node.bads += 1;
+            }
+        }
+    }
+
+    /// The visible rows of `family`, oldest first.
+    fn visible(&self, family: Family) -> &[Row] {
+        &self.rows[family as usize][self.visible_from[family as usize]..]
+    }
+
+    /// The visible rows of `node` in `family`, oldest first.
+    fn rows_of(&self, family: Family, node: Id) -> impl DoubleEndedIterator<Item = &Row> {
+        self.visible(family).iter().filter(move |row| row.nodes.contains(&Some(node)))
+    }
+
+    /// The aggregates of the event's type whose filter holds, or that have none.
+    fn belongs(&self, event: &Event) -> BTreeSet<usize> {
+        let asked = self.options.aggregates.iter().enumerate().filter(|(_, aggregate)| aggregate.of == event.body.kind());
+        asked.filter(|(index, aggregate)| aggregate.filter.is_none() || (self.filter)(*index, event)).map(|(index, _)| index).collect()
+    }
+
+    /// The event's amount in the reporting currency; `None` where no rate is known, 0 where it has no amount.
+    fn amount(&self, event: &Event) -> Option<i64> {
+        match &event.body {
+            Body::Payment(payment) => self.options.rates.reporting_minor(payment.amount, event.time),
+            Body::Transfer(transfer) => self.options.rates.reporting_minor(transfer.amount, event.time),
+            _ => Some(0),
+        }
+    }
+
+    fn aggregates(&self, family: Family) -> impl Iterator<Item = &Aggregate> {
+        self.options.aggregates.iter().filter(move |aggregate| family_of(aggregate.of) == family)
+    }
+
+    /// The longest of the windows of `family`, label windows apart.
+    fn longest_window(&self, family: Family) -> Option<Duration> {
+        self.aggregates(family).flat_map(|aggregate| aggregate.windows.iter().copied()).max()
+    }
+
+    /// How long a row of `family` stays visible. Reading: the default maturity is always in force; a family without windows has a
+    /// horizon of 0, so that its rows leave at the next event.
+    fn horizon(&self, family: Family) -> Duration {
+        let mut longest = self.longest_window(family).unwrap_or_default();
+        for window in self.aggregates(family).flat_map(|aggregate| &aggregate.label_windows) {
+            for maturity in self.maturities() {
+                longest = longest.max(Duration(maturity.0 + window.0));
+            }
+        }
+        longest
+    }
+
+    fn maturities(&self) -> BTreeSet<Duration> {
+        let own = self.options.sources.iter().filter_map(|source| source.maturity);
+        own.chain([self.options.labels.maturity]).collect()
+    }
+
+    fn maturity(&self, source: u16) -> Duration {
+        let own = self.options.sources.get(usize::from(source)).and_then(|source| source.maturity);
+        own.unwrap_or(self.options.labels.maturity)
+    }
+
+    /// The pair kinds of `family`: event type, lower slot, higher slot.
+    fn pair_kinds(&self, family: Family) -> BTreeSet<(EventType, u8, u8)> {
+        let mut kinds = BTreeSet::new();
+        for aggregate in self.aggregates(family) {
+            for stat in &aggregate.stats {
+                if let Stat::Distinct(other) | Stat::Pair(other) = stat {
+                    kinds.insert(pair_kind(aggregate, *other));
+                }
+            }
+        }
+        kinds
+    }
+}
+
+/// A cold node knows so many rows.
+const COLD_ROWS: usize = 4;
+
+/// The kind of the pairs of an aggregate's key and `other`.
+fn pair_kind(aggregate: &Aggregate, other: Role) -> (EventType, u8, u8) {
+    (aggregate.of, aggregate.key.0.min(other.0), aggregate.key.0.max(other.0))
+}
+
+/// The nodes of a row in the slots of a pair kind.
+fn pair_in(row: &Row, kind: (EventType, u8, u8)) -> Option<(Id, Id)> {
+    Some((row.nodes[usize::from(kind.1)]?, row.nodes[usize::from(kind.2)]?))
+}
+
+/// The ring in which rows of this type stand.
+fn family_of(kind: EventType) -> Family {
+    match kind {
+        EventType::Payment | EventType::Transfer => Family::Money,
+        EventType::Session => Family::Access,
+        _ => Family::Interest,
+    }
+}
+
+fn is_bad(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Fraud | Verdict::Laundering)
+}
+
+/// The event as its source sent it.
+fn without_target(event: &Event) -> Event {
+    let mut event = event.clone();
+    match &mut event.body {
+        Body::Label(label) => label.resolved = None,
+        Body::PaymentResult(result) => result.resolved = None,
+        _ => {}
+    }
+    event
+}
+
+fn target_is_missing(event: &Event) -> bool {
+    match &event.body {
+        Body::Label(label) => label.resolved.is_none(),
+        Body::PaymentResult(result) => result.resolved.is_none(),
+        _ => false,
+    }
+}
+
+/// The interaction for which the row of a payment's item stands. Reading: filters see it as a purchase in the payment's session.
+fn purchase(event: &Event, payment: &Payment, item: Id) -> Event {
+    let interaction = Interaction {
+        user: payment.user,
+        item,
+        action: Action::Purchase,
+        merchant: Some(payment.merchant),
+        dwell_ms: None,
+        surface: None,
+        session: payment.session,
+        device: payment.device,
+        experiment: None,
+        propensity: None,
+    };
+    Event { id: event.id, time: event.time, body: Body::Interaction(interaction) }
+}
