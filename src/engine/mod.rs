@@ -23,7 +23,7 @@ use crate::decision::{Part, Parts, Why};
 use crate::event::{Body, Content, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp};
 use crate::graph::ego::EgoBatch;
 use crate::graph::{Family, Graph, Promotion};
-use crate::velocity::{BEGINNING, MATURITIES_MAX, Plan, Velocity, row_type};
+use crate::velocity::{BEGINNING, MATURITIES_MAX, Plan, Velocity};
 use dedupe::Known;
 use std::fmt;
 
@@ -112,7 +112,6 @@ pub struct Engine {
     filters: [Vec<Option<Program>>; 3],
     /// Class of each source's maturity; the last entry is that of records without a source.
     classes: Vec<u8>,
-    maturities: Vec<Duration>,
     options: Options,
     provenance: Provenance,
     pool: Option<rayon::ThreadPool>,
@@ -167,7 +166,6 @@ impl Engine {
             policy,
             filters,
             classes,
-            maturities,
             provenance: options.provenance,
             pool,
             counts: Counts::default(),

@@ -355,7 +355,7 @@ mod tests {
     use super::*;
 
     fn id(n: u128) -> Id {
-        Id::from_bits((n * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834) ^ (n << 90))
+        Id::from_bits(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834) ^ (n << 90))
     }
 
     #[test]
