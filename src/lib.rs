@@ -6,4 +6,5 @@ pub mod event;
 pub mod feature;
 pub mod graph;
 pub mod ingress;
+pub mod topology;
 pub mod velocity;
