@@ -9,4 +9,5 @@ pub mod graph;
 pub mod ingress;
 pub mod memory;
 pub mod sim;
+pub mod topology;
 pub mod velocity;

@@ -56,6 +56,22 @@ impl ReasonCode {
         ReasonCode::NewCounterpart,
         ReasonCode::Rule,
     ];
+
+    /// The word in decisions and topology.
+    pub fn name(self) -> &'static str {
+        match self {
+            ReasonCode::VelocityCount => "velocity_count",
+            ReasonCode::VelocitySum => "velocity_sum",
+            ReasonCode::VelocityDistinct => "velocity_distinct",
+            ReasonCode::AmountHigh => "amount_high",
+            ReasonCode::AmountUnusual => "amount_unusual",
+            ReasonCode::MerchantBadRate => "merchant_bad_rate",
+            ReasonCode::UserBadRate => "user_bad_rate",
+            ReasonCode::DeviceShared => "device_shared",
+            ReasonCode::NewCounterpart => "new_counterpart",
+            ReasonCode::Rule => "rule",
+        }
+    }
 }
 
 /// One reason of a decision. Its sentence is made when it is shown, from the policy whose hash the decision bears.

@@ -1,0 +1,199 @@
+//! The canonical text of what decides: one text for one meaning, whatever the layers, comments and order it was written in.
+
+use super::aggregate::{self, stat_name};
+use super::deciding::Deciding;
+use super::document::{Document, Errors, Log};
+use super::limits::{self, Form};
+use super::quantity::{DURATION_MAX, format_billionths, format_day};
+use super::section::Section;
+use super::{money, policy, relation};
+use crate::decision::ReasonCode;
+use crate::engine::SourceTime;
+use crate::event::{CurrencyRates, Duration, Timestamp};
+use crate::graph::Family;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+
+/// SHA-256 of a text: the name of a control record's blob.
+pub fn content_hash(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+impl Deciding {
+    /// Limits, aggregates, money, labels and the sources' times as TOML: sorted, without comments, every default written out. Paths,
+    /// threads, batch size and all that only concerns running are absent.
+    pub fn canonical_topology(&self) -> String {
+        let mut out = Text::default();
+        out.table("limits");
+        out.number("ids_max", self.limits.ids_max);
+        out.number("nodes_max", self.limits.nodes_max);
+        for family in Family::ALL {
+            let limits = self.limits.families[family as usize];
+            out.table(&format!("limits.{}", family.name()));
+            out.number("late_rows_max", limits.late_rows_max);
+            out.number("pairs_max", limits.pairs_max);
+            out.number("rows_max", limits.rows_max);
+            out.number("warm_nodes_max", limits.warm_nodes_max);
+        }
+        out.table("dedupe");
+        out.number("days", self.dedupe.0 / Duration::DAY.0);
+        out.table("time");
+        out.duration("future_skew_max", self.future_skew_max);
+        out.table("labels");
+        out.duration("known", self.labels.known);
+        out.duration("maturity", self.labels.maturity);
+        out.table("money");
+        out.text("reporting", self.rates.reporting.code());
+        out.table("money.rates");
+        for currency in &self.rates.currencies {
+            out.rates(currency);
+        }
+        out.table("aggregate");
+        for aggregate in &self.aggregates {
+            out.table(&format!("aggregate.{}", aggregate.name));
+            out.text("key", aggregate.key.name(aggregate.of));
+            out.texts("label_windows", aggregate.label_windows.iter().map(Duration::to_string));
+            out.text("of", aggregate.of.name());
+            out.texts("stats", aggregate.stats.iter().map(|stat| stat_name(aggregate.of, *stat)));
+            if let Some(filter) = &aggregate.filter {
+                out.text("where", filter);
+            }
+            out.texts("windows", aggregate.windows.iter().map(Duration::to_string));
+        }
+        out.table("source");
+        for (name, time) in &self.sources {
+            out.table(&format!("source.{name}"));
+            for (key, length) in [("jump_max", time.jump_max), ("maturity", time.maturity)] {
+                if let Some(length) = length {
+                    out.duration(key, length);
+                }
+            }
+        }
+        out.0
+    }
+
+    /// `[policy]` as TOML: thresholds, rules and velocity limits.
+    pub fn canonical_policy(&self) -> String {
+        let mut out = Text::default();
+        let thresholds = self.policy.thresholds;
+        out.table("policy");
+        out.number("challenge_risk_score_min", thresholds.challenge_risk_score_min);
+        out.number("decline_risk_score_min", thresholds.decline_risk_score_min);
+        out.number("review_risk_score_min", thresholds.review_risk_score_min);
+        for rule in &self.policy.rules {
+            out.table(&format!("policy.rule.{}", rule.name));
+            out.text("of", rule.of.name());
+            out.text("outcome", rule.outcome.name());
+            if rule.reason != ReasonCode::Rule {
+                out.text("reason", rule.reason.name());
+            }
+            out.number("risk_score", rule.risk_score);
+            if !rule.text.is_empty() {
+                out.text("text", &rule.text);
+            }
+            out.text("when", &rule.when);
+        }
+        for limit in &self.policy.velocity {
+            out.table(&format!("policy.velocity.{}", limit.name));
+            out.text("aggregate", &limit.aggregate);
+            out.number("max", limit.max);
+            out.text("of", limit.of.name());
+            out.text("outcome", limit.outcome.name());
+            out.number("risk_score", limit.risk_score);
+            out.text("stat", &limit.stat);
+            out.duration("window", limit.window);
+        }
+        out.0
+    }
+
+    /// Reads canonical texts back. They are checked like any topology: a blob is input too.
+    pub fn from_canonical(topology: &str, policy: &str) -> Result<Deciding, Errors> {
+        let (mut document, mut errors) = (Document::default(), Vec::new());
+        for (name, text) in [("canonical topology", topology), ("canonical policy", policy)] {
+            errors.extend(document.lay(name, text).err().unwrap_or_default());
+        }
+        if !errors.is_empty() {
+            return Err(Errors(errors));
+        }
+        let log = Log::new(&document);
+        let root = Section::root(&document.root, &log);
+        let times = limits::read_time(&root, Form::Canonical);
+        let deciding = Deciding {
+            limits: limits::read(&root, Form::Canonical).limits,
+            aggregates: aggregate::read(&root.section("aggregate")),
+            policy: policy::read(&root.section("policy")),
+            rates: money::read(&root.section("money")),
+            labels: times.labels,
+            dedupe: times.dedupe,
+            future_skew_max: times.future_skew_max,
+            sources: root.section("source").named().into_iter().map(|(name, section)| (name.to_string(), read_source(&section))).collect(),
+        };
+        root.finish();
+        relation::check(&deciding, &log);
+        log.finish()?;
+        Ok(deciding)
+    }
+}
+
+fn read_source(section: &Section) -> SourceTime {
+    let time = SourceTime {
+        jump_max: section.find_duration("jump_max", Duration(1)..=DURATION_MAX),
+        maturity: section.find_duration("maturity", Duration(0)..=DURATION_MAX),
+    };
+    section.finish();
+    time
+}
+
+/// TOML being written.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn table(&mut self, path: &str) {
+        self.line(format_args!("[{path}]"));
+    }
+
+    fn number(&mut self, key: &str, number: impl Into<i64>) {
+        self.line(format_args!("{key} = {}", number.into()));
+    }
+
+    fn text(&mut self, key: &str, text: &str) {
+        self.line(format_args!("{key} = {}", quote(text)));
+    }
+
+    fn duration(&mut self, key: &str, length: Duration) {
+        self.line(format_args!("{key} = \"{length}\""));
+    }
+
+    fn texts(&mut self, key: &str, texts: impl Iterator<Item = String>) {
+        let quoted: Vec<String> = texts.map(|text| quote(&text)).collect();
+        self.line(format_args!("{key} = [{}]", quoted.join(", ")));
+    }
+
+    fn rates(&mut self, currency: &CurrencyRates) {
+        let code = currency.currency.code();
+        if let [(Timestamp::MIN, billionths)] = currency.rates.as_slice() {
+            self.line(format_args!("{code} = \"{}\"", format_billionths(*billionths)));
+            return;
+        }
+        let by_day = currency.rates.iter().map(|(from, rate)| format!("\"{}\" = \"{}\"", format_day(*from), format_billionths(*rate)));
+        self.line(format_args!("{code} = {{ {} }}", by_day.collect::<Vec<_>>().join(", ")));
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments) {
+        writeln!(self.0, "{line}").expect("a string takes every text");
+    }
+}
+
+/// A TOML basic string.
+pub(super) fn quote(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for sign in text.chars() {
+        match sign {
+            '"' | '\\' => quoted.extend(['\\', sign]),
+            _ if sign.is_control() => write!(quoted, "\\u{:04X}", u32::from(sign)).expect("a string takes every text"),
+            _ => quoted.push(sign),
+        }
+    }
+    quoted + "\""
+}

@@ -1,0 +1,67 @@
+//! `[policy]`: thresholds, rules and velocity limits. The rules' own language is read elsewhere; here they are texts.
+
+use super::aggregate::RULE_BYTES_MAX;
+use super::quantity::DURATION_MAX;
+use super::section::Section;
+use crate::decision::{Outcome, PolicyOptions, ReasonCode, RuleOptions, Thresholds, VelocityLimit};
+use crate::event::{Duration, EventType};
+
+/// The event types that are judged.
+const JUDGED: [EventType; 2] = [EventType::Payment, EventType::Transfer];
+
+/// The greatest risk score.
+const RISK_SCORE_MAX: i64 = 1000;
+
+/// Reads `[policy]`.
+pub(super) fn read(section: &Section) -> PolicyOptions {
+    // One more than any score: never.
+    let threshold = |key: &str| section.integer(key, 0..=RISK_SCORE_MAX + 1) as u16;
+    let thresholds = Thresholds {
+        challenge_risk_score_min: threshold("challenge_risk_score_min"),
+        review_risk_score_min: threshold("review_risk_score_min"),
+        decline_risk_score_min: threshold("decline_risk_score_min"),
+    };
+    let rules = section.find_section("rule").map(|section| section.named()).unwrap_or_default();
+    let limits = section.find_section("velocity").map(|section| section.named()).unwrap_or_default();
+    let options = PolicyOptions {
+        thresholds,
+        rules: rules.into_iter().map(|(name, section)| read_rule(name, &section)).collect(),
+        velocity: limits.into_iter().map(|(name, section)| read_limit(name, &section)).collect(),
+    };
+    section.finish();
+    options
+}
+
+fn read_rule(name: &str, section: &Section) -> RuleOptions {
+    let reasons = ReasonCode::ALL.map(|reason| (reason.name(), reason));
+    let rule = RuleOptions {
+        name: name.to_string(),
+        of: section.word("of", &JUDGED.map(|of| (of.name(), of))),
+        when: section.text("when", "a condition in CEL", RULE_BYTES_MAX),
+        outcome: read_outcome(section),
+        risk_score: section.integer("risk_score", 0..=RISK_SCORE_MAX) as u16,
+        reason: section.find("reason").and_then(|item| item.word(&reasons)).unwrap_or(ReasonCode::Rule),
+        text: section.find("text").and_then(|item| item.text("a sentence", 512)).unwrap_or_default().to_string(),
+    };
+    section.finish();
+    rule
+}
+
+fn read_limit(name: &str, section: &Section) -> VelocityLimit {
+    let limit = VelocityLimit {
+        name: name.to_string(),
+        of: section.word("of", &JUDGED.map(|of| (of.name(), of))),
+        aggregate: section.text("aggregate", "an aggregate's name", 48),
+        stat: section.text("stat", "count, sum or distinct_ROLE", 48),
+        window: section.duration("window", Duration(1000)..=DURATION_MAX),
+        max: section.integer("max", 0..=i64::MAX),
+        outcome: read_outcome(section),
+        risk_score: section.integer("risk_score", 0..=RISK_SCORE_MAX) as u16,
+    };
+    section.finish();
+    limit
+}
+
+fn read_outcome(section: &Section) -> Outcome {
+    section.word("outcome", &Outcome::ALL.map(|outcome| (outcome.name(), outcome)))
+}
