@@ -6,4 +6,6 @@ pub mod event;
 pub mod feature;
 pub mod graph;
 pub mod ingress;
+pub mod journal;
+pub mod sim;
 pub mod velocity;
