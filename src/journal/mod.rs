@@ -15,6 +15,7 @@ mod reader;
 
 pub use blobs::{Blobs, hex};
 pub use codec::{Digest, Malformed, decode_output, decode_record, encode_output, encode_record};
+pub(crate) use codec::{decode_target, encode_target};
 pub use error::JournalError;
 pub use files::{Disk, Files, ReadFile, WriteFile};
 pub use frame::{ENGINE_VERSION, LogKind};

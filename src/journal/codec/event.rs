@@ -84,7 +84,7 @@ pub(super) fn decode(kind: EventType, from: &mut Cursor) -> Result<Body, Malform
                 scenario: from.id_if(bits, 0)?,
                 user: from.id_if(bits, 1)?,
                 from: from.id_if(bits, 2)?,
-                resolved: if bits & 1 << 3 == 0 { None } else { Some(decode_target(from)?) },
+                resolved: if bits & 1 << 3 == 0 { None } else { Some(read_target(from)?) },
             })
         }
         EventType::Profile => Body::Profile(decode_profile(from)?),
@@ -125,7 +125,7 @@ pub(crate) fn encode_target(target: &Target, out: &mut Vec<u8>) {
     }
 }
 
-fn decode_target(from: &mut Cursor) -> Result<Target, Malformed> {
+fn read_target(from: &mut Cursor) -> Result<Target, Malformed> {
     let sequence = Sequence(from.u64()?);
     let time = from.time()?;
     let kind = from.one_of(&EventType::ALL, 0, "no event type has this number")?;
@@ -144,9 +144,9 @@ fn decode_target(from: &mut Cursor) -> Result<Target, Malformed> {
 }
 
 /// The target whose form is `bytes`, to the last one.
-pub(crate) fn target(bytes: &[u8]) -> Result<Target, Malformed> {
+pub(crate) fn decode_target(bytes: &[u8]) -> Result<Target, Malformed> {
     let mut from = Cursor::new(bytes);
-    let target = decode_target(&mut from)?;
+    let target = read_target(&mut from)?;
     from.end()?;
     Ok(target)
 }
@@ -210,7 +210,7 @@ fn decode_payment_result(from: &mut Cursor) -> Result<PaymentResult, Malformed> 
         reason: from.id_if(bits, 0)?,
         user: from.id_if(bits, 1)?,
         amount_minor: if bits & 1 << 2 == 0 { None } else { Some(from.i64()?) },
-        resolved: if bits & 1 << 3 == 0 { None } else { Some(decode_target(from)?) },
+        resolved: if bits & 1 << 3 == 0 { None } else { Some(read_target(from)?) },
     })
 }
 

@@ -8,6 +8,7 @@
 mod event;
 mod output;
 
+pub(crate) use event::{decode_target, encode_target};
 pub use output::{Digest, decode_output, encode_output};
 
 use crate::event::{
