@@ -1,0 +1,338 @@
+//! The identity store: hash → kind and text. The only place that knows whom a hash means.
+//!
+//! Texts are put while records are made and must be kept before these records are acknowledged: [`Identity::flush`] comes before the
+//! journal's commit. When it returns, the texts survive a crash of the process (`written`) or a power cut too (`synced`). A crash between
+//! the two leaves texts whose records never came: harmless, they are put again when the records are.
+
+use crate::event::{Id, IdKind};
+use crate::store::{Store, StoreError, key};
+
+/// The open identity store.
+pub struct Identity {
+    store: Store,
+    texts: fjall::Keyspace,
+    /// Person ‖ id and id ‖ person, behind a byte that says which: whose text falls when a person is erased.
+    persons: fjall::Keyspace,
+    batch: Vec<Entry>,
+    /// The texts of the batch, back to back.
+    text_bytes: Vec<u8>,
+    /// Ids put lately, by their high bits: a busy merchant's name is written once, not once a payment.
+    recent: Box<[u128]>,
+}
+
+struct Entry {
+    id: Id,
+    kind: IdKind,
+    start: u32,
+    end: u32,
+}
+
+/// 2^16 ids: 1 MiB.
+const RECENT: usize = 1 << 16;
+/// No id's key: those have 16 bytes.
+const PURGED: &[u8] = b"purged";
+const PERSON_TO_ID: u8 = 0;
+const ID_TO_PERSON: u8 = 1;
+
+impl std::fmt::Debug for Identity {
+    // Texts are personal: none may reach a log line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity").field("store", &self.store).field("waiting", &self.batch.len()).finish_non_exhaustive()
+    }
+}
+
+impl Identity {
+    /// The identity store in `store`.
+    ///
+    /// # Errors
+    /// Where the database refuses.
+    pub fn open(store: &Store) -> Result<Identity, StoreError> {
+        Ok(Identity {
+            store: store.clone(),
+            texts: store.keyspace("texts")?,
+            persons: store.keyspace("persons")?,
+            batch: Vec::new(),
+            text_bytes: Vec::new(),
+            recent: vec![0; RECENT].into(),
+        })
+    }
+
+    /// Takes `text` into the batch that the next [`Identity::flush`] writes.
+    pub fn put(&mut self, id: Id, kind: IdKind, text: &str) {
+        // An event's id is new nearly always: it would only push others out.
+        if kind != IdKind::Event {
+            let place = &mut self.recent[id.high() as usize % RECENT];
+            if *place == id.bits() {
+                return;
+            }
+            *place = id.bits();
+        }
+        let start = self.text_bytes.len() as u32;
+        self.text_bytes.extend_from_slice(text.as_bytes());
+        self.batch.push(Entry { id, kind, start, end: self.text_bytes.len() as u32 });
+    }
+
+    /// Texts that wait for the next flush.
+    pub fn waiting(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// Writes the batch at once: all of it or, after a crash, nothing. What it guarantees stands at the top of this file.
+    ///
+    /// # Errors
+    /// Where the database refuses: it then takes no further writes, and the records that wait for these texts must not be acknowledged.
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        // In the order of keys, so that neighbours in the tree are entered one after the other.
+        self.batch.sort_unstable_by_key(|entry| entry.id);
+        let mut batch = self.store.database.batch().durability(Some(self.store.persist_mode()));
+        let mut value = Vec::with_capacity(64);
+        for entry in &self.batch {
+            value.clear();
+            value.push(entry.kind as u8);
+            value.extend_from_slice(&self.text_bytes[entry.start as usize..entry.end as usize]);
+            batch.insert(&self.texts, key(entry.id), value.as_slice());
+        }
+        batch.commit().map_err(self.store.failed("writing texts"))?;
+        self.batch.clear();
+        self.text_bytes.clear();
+        Ok(())
+    }
+
+    /// What `id` names, flushed or not; `None` where nobody said or it was erased.
+    ///
+    /// # Errors
+    /// Where the database refuses or a value is damaged.
+    pub fn text(&self, id: Id) -> Result<Option<(IdKind, String)>, StoreError> {
+        if let Some(entry) = self.batch.iter().rev().find(|entry| entry.id == id) {
+            let text = &self.text_bytes[entry.start as usize..entry.end as usize];
+            return Ok(Some((entry.kind, String::from_utf8_lossy(text).into_owned())));
+        }
+        let Some(value) = self.texts.get(key(id)).map_err(self.store.failed("reading a text"))? else { return Ok(None) };
+        let (kind, text) = value.split_first().ok_or_else(|| self.store.damaged(id, "it is empty"))?;
+        let kind = IdKind::from_number(*kind).ok_or_else(|| self.store.damaged(id, format!("no kind of id has number {kind}")))?;
+        let text = std::str::from_utf8(text).map_err(|_| self.store.damaged(id, "its text is not UTF-8"))?;
+        Ok(Some((kind, text.to_owned())))
+    }
+
+    /// Says that the text of `id` (a name) speaks of `person`, so that it falls with them. Written at once, as a flush is.
+    ///
+    /// # Errors
+    /// Where the database refuses.
+    pub fn belongs(&mut self, id: Id, person: Id) -> Result<(), StoreError> {
+        let mut batch = self.store.database.batch().durability(Some(self.store.persist_mode()));
+        batch.insert(&self.persons, link(PERSON_TO_ID, person, id), []);
+        batch.insert(&self.persons, link(ID_TO_PERSON, id, person), []);
+        batch.commit().map_err(self.store.failed("writing a person's names"))
+    }
+
+    /// Forgets the text of `id`. Written at once, as a flush is.
+    ///
+    /// # Errors
+    /// Where the database refuses.
+    pub fn erase(&mut self, id: Id) -> Result<(), StoreError> {
+        self.erase_all(&[id])
+    }
+
+    /// Forgets a person: the text of their id and every text that speaks of them and of nobody else. Returns how many texts fell.
+    ///
+    /// # Errors
+    /// Where the database refuses or a link is damaged.
+    pub fn erase_person(&mut self, person: Id) -> Result<usize, StoreError> {
+        let mut erased = vec![person];
+        let mut links = Vec::new();
+        for id in self.linked(PERSON_TO_ID, person)? {
+            links.push(link(PERSON_TO_ID, person, id));
+            links.push(link(ID_TO_PERSON, id, person));
+            // Two people may bear one name: it stays for the other.
+            if self.linked(ID_TO_PERSON, id)? == [person] {
+                erased.push(id);
+            }
+        }
+        self.erase_all(&erased)?;
+        // The links go last: cut off before, the erasure is repeated with all it needs to know.
+        let mut batch = self.store.database.batch().durability(Some(self.store.persist_mode()));
+        links.into_iter().for_each(|link| batch.remove(&self.persons, link));
+        batch.commit().map_err(self.store.failed("forgetting a person's names"))?;
+        Ok(erased.len())
+    }
+
+    /// Takes erased texts out of the tables too: until then they stand there, unreachable, where a merge has not come by. Rewrites the
+    /// store, so it is for once a day, not for once an erasure. The database's own log still holds what was written lately; it goes with
+    /// the next hundreds of megabytes of writes (`LOG_BYTES_MAX` in `store.rs`).
+    ///
+    /// # Errors
+    /// Where the database refuses.
+    pub fn purge(&mut self) -> Result<(), StoreError> {
+        self.flush()?;
+        // The database keeps merged tables until a later write shows that nobody reads as of then: hence a mark, written each time, and a
+        // second round that frees what the first one merged.
+        for _ in 0..2 {
+            self.texts.insert(PURGED, []).map_err(self.store.failed("marking a purge"))?;
+            self.texts.rotate_memtable_and_wait().map_err(self.store.failed("writing texts to their tables"))?;
+            self.texts.major_compact().map_err(self.store.failed("merging the tables of texts"))?;
+        }
+        Ok(())
+    }
+
+    fn erase_all(&mut self, ids: &[Id]) -> Result<(), StoreError> {
+        self.flush()?;
+        let mut batch = self.store.database.batch().durability(Some(self.store.persist_mode()));
+        for id in ids {
+            // Who comes back after being erased is written again.
+            self.recent[id.high() as usize % RECENT] = 0;
+            batch.remove(&self.texts, key(*id));
+        }
+        batch.commit().map_err(self.store.failed("erasing texts"))
+    }
+
+    /// The second halves of the links that begin with `first`.
+    fn linked(&self, direction: u8, first: Id) -> Result<Vec<Id>, StoreError> {
+        let mut prefix = vec![direction];
+        prefix.extend_from_slice(&key(first));
+        let mut found = Vec::new();
+        for entry in self.persons.prefix(prefix) {
+            let entry = entry.key().map_err(self.store.failed("reading a person's names"))?;
+            let second = entry.last_chunk::<16>().filter(|_| entry.len() == 33);
+            let second = second.ok_or_else(|| self.store.damaged(first, "a link that is none"))?;
+            found.push(Id::from_bits(u128::from_be_bytes(*second)));
+        }
+        Ok(found)
+    }
+}
+
+fn link(direction: u8, first: Id, second: Id) -> [u8; 33] {
+    let mut link = [direction; 33];
+    link[1..17].copy_from_slice(&key(first));
+    link[17..].copy_from_slice(&key(second));
+    link
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::IdKey;
+    use crate::journal::Durability;
+    use std::path::Path;
+
+    fn id(kind: IdKind, text: &str) -> Id {
+        IdKey::FILES.id(kind, text.as_bytes())
+    }
+
+    fn open(dir: &Path) -> Identity {
+        Identity::open(&Store::open(dir, Durability::Written).unwrap()).unwrap()
+    }
+
+    /// What the system would have after the process was killed now.
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+            let target = to.join(entry.file_name());
+            match entry.file_type().unwrap().is_dir() {
+                true => copy(&entry.path(), &target),
+                false => drop(std::fs::copy(entry.path(), target).unwrap()),
+            }
+        }
+    }
+
+    #[test]
+    fn flushed_texts_survive_a_killed_process() {
+        for durability in [Durability::Written, Durability::Synced] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut identity = Identity::open(&Store::open(&dir.path().join("live"), durability).unwrap()).unwrap();
+            let users: Vec<String> = (0..500).map(|n| format!("user-{n}")).collect();
+            for user in &users {
+                identity.put(id(IdKind::User, user), IdKind::User, user);
+            }
+            identity.flush().unwrap();
+            identity.put(id(IdKind::User, "late"), IdKind::User, "late");
+            assert_eq!(identity.text(id(IdKind::User, "late")).unwrap(), Some((IdKind::User, "late".to_owned())));
+            copy(&dir.path().join("live"), &dir.path().join("killed"));
+            let survivor = open(&dir.path().join("killed"));
+            for user in &users {
+                // Caught when planted: a batch without durability (it stayed in the database's own buffer).
+                assert_eq!(survivor.text(id(IdKind::User, user)).unwrap(), Some((IdKind::User, user.clone())));
+            }
+            assert_eq!(survivor.text(id(IdKind::User, "late")).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn an_id_put_again_is_not_written_again_until_it_was_erased() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut identity = open(dir.path());
+        let shop = id(IdKind::Merchant, "shop");
+        identity.put(shop, IdKind::Merchant, "shop");
+        identity.put(shop, IdKind::Merchant, "shop");
+        assert_eq!(identity.waiting(), 1);
+        identity.flush().unwrap();
+        identity.put(shop, IdKind::Merchant, "shop");
+        assert_eq!(identity.waiting(), 0);
+        identity.erase(shop).unwrap();
+        assert_eq!(identity.text(shop).unwrap(), None);
+        // Caught when planted: the set of recent ids not told of the erasure.
+        identity.put(shop, IdKind::Merchant, "shop");
+        identity.flush().unwrap();
+        assert_eq!(identity.text(shop).unwrap(), Some((IdKind::Merchant, "shop".to_owned())));
+    }
+
+    #[test]
+    fn a_text_that_waits_is_erased_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut identity = open(dir.path());
+        let user = id(IdKind::User, "u");
+        identity.put(user, IdKind::User, "u");
+        identity.erase(user).unwrap();
+        identity.flush().unwrap();
+        assert_eq!(identity.text(user).unwrap(), None);
+    }
+
+    #[test]
+    fn a_person_falls_with_the_names_that_only_they_bear() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut identity = open(dir.path());
+        let (anna, other) = (id(IdKind::User, "7"), id(IdKind::User, "8"));
+        let (shared, own) = (id(IdKind::Name, "Anna Berg"), id(IdKind::Name, "Anna Svensson"));
+        for (id, kind, text) in [
+            (anna, IdKind::User, "7"),
+            (other, IdKind::User, "8"),
+            (shared, IdKind::Name, "Anna Berg"),
+            (own, IdKind::Name, "Anna Svensson"),
+        ] {
+            identity.put(id, kind, text);
+        }
+        identity.belongs(shared, anna).unwrap();
+        identity.belongs(own, anna).unwrap();
+        identity.belongs(shared, other).unwrap();
+        assert_eq!(identity.erase_person(anna).unwrap(), 2);
+        assert_eq!((identity.text(anna).unwrap(), identity.text(own).unwrap()), (None, None));
+        // Caught when planted: a name taken from everybody who bears it.
+        assert!(identity.text(shared).unwrap().is_some());
+        assert_eq!(identity.erase_person(other).unwrap(), 2);
+        assert_eq!(identity.text(shared).unwrap(), None);
+    }
+
+    #[test]
+    fn erased_texts_leave_the_files_when_purged() {
+        fn holds(dir: &Path, text: &[u8]) -> bool {
+            std::fs::read_dir(dir).unwrap().map(Result::unwrap).any(|entry| match entry.file_type().unwrap().is_dir() {
+                true => holds(&entry.path(), text),
+                false => std::fs::read(entry.path()).unwrap().windows(text.len()).any(|window| window == text),
+            })
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let mut identity = open(dir.path());
+        let name = id(IdKind::Name, "Ebba Purged");
+        identity.put(name, IdKind::Name, "Ebba Purged");
+        identity.put(id(IdKind::Name, "Someone Else"), IdKind::Name, "Someone Else");
+        identity.flush().unwrap();
+        identity.texts.rotate_memtable_and_wait().unwrap();
+        identity.erase(name).unwrap();
+        identity.purge().unwrap();
+        let tables = dir.path().join("keyspaces");
+        assert!(holds(&tables, b"Someone Else"));
+        assert!(!holds(&tables, b"Ebba Purged"));
+    }
+}

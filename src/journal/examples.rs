@@ -1,0 +1,184 @@
+//! Arbitrary records and outputs for property tests: every content, every event type, every field present and absent.
+
+use crate::decision::{Decision, Outcome, Part, Parts, Provenance, Reason, ReasonCode, Reasons, Skip, Skips, Status, Why};
+use crate::engine::{Output, Rejected};
+use crate::event::*;
+use proptest::option::of;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+pub(crate) fn id() -> impl Strategy<Value = Id> {
+    any::<u128>().prop_map(Id::from_bits)
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    (Timestamp::MIN.0..Timestamp::MAX.0).prop_map(Timestamp)
+}
+
+fn money() -> impl Strategy<Value = Money> {
+    (0..=AMOUNT_MINOR_MAX, select(vec!["EUR", "SEK", "JPY", "BHD"]))
+        .prop_map(|(minor, code)| Money { minor, currency: Currency::parse(code).expect("listed") })
+}
+
+fn country() -> impl Strategy<Value = Country> {
+    select(vec![Country(*b"SE"), Country(*b"DE")])
+}
+
+pub(crate) fn target() -> impl Strategy<Value = Target> {
+    let ends = [of(id()), of(id()), of(id()), of(id()), of(id())];
+    let standing = of((select(Verdict::ALL.to_vec()), select(LabelSource::ALL.to_vec())));
+    (any::<u64>(), time(), select(EventType::ALL.to_vec()), any::<u16>(), ends, standing).prop_map(
+        |(sequence, time, kind, source, ends, standing)| Target { sequence: Sequence(sequence), time, kind, source, ends, standing },
+    )
+}
+
+fn payment() -> impl Strategy<Value = Body> {
+    let ids = (id(), id(), of(id()), of(id()), of(id()), of(id()), of(id()));
+    let items = prop::collection::vec(id(), 0..=ITEMS_MAX);
+    (ids, money(), of(any::<u16>()), of(country()), items).prop_map(|(ids, amount, mcc, country, items)| {
+        let (user, merchant, device, card, ip, channel, session) = ids;
+        Body::Payment(Payment { user, merchant, device, card, ip, amount, mcc, country, channel, session, items: items.into() })
+    })
+}
+
+fn payment_result() -> impl Strategy<Value = Body> {
+    (id(), select(PaymentStatus::ALL.to_vec()), of(any::<i64>()), of(id()), of(id()), of(target())).prop_map(
+        |(target, status, amount_minor, reason, user, resolved)| {
+            Body::PaymentResult(PaymentResult { target, status, amount_minor, reason, user, resolved })
+        },
+    )
+}
+
+fn transfer() -> impl Strategy<Value = Body> {
+    (of(id()), of(id()), money(), of(id()), of(id()), of(id()), of(id()), of(id())).prop_map(
+        |(from, to, amount, from_bank, to_bank, format, user, device)| {
+            Body::Transfer(Transfer { from, to, amount, from_bank, to_bank, format, user, device })
+        },
+    )
+}
+
+fn interaction() -> impl Strategy<Value = Body> {
+    let ids = (id(), id(), of(id()), of(id()), of(id()), of(id()), of(id()));
+    (ids, select(Action::ALL.to_vec()), of(any::<u32>()), of(0.001f32..=1.0)).prop_map(|(ids, action, dwell_ms, propensity)| {
+        let (user, item, merchant, surface, session, device, experiment) = ids;
+        Body::Interaction(Interaction { user, item, action, merchant, dwell_ms, surface, session, device, experiment, propensity })
+    })
+}
+
+fn label() -> impl Strategy<Value = Body> {
+    let verdict = (select(Verdict::ALL.to_vec()), select(LabelSource::ALL.to_vec()));
+    (id(), verdict, of(id()), of(id()), of(id()), of(target())).prop_map(|(target, (verdict, source), scenario, user, from, resolved)| {
+        Body::Label(Label { target, verdict, source, scenario, user, from, resolved })
+    })
+}
+
+/// The trees that proptest shrinks along are large; boxed, they do not all lie on the stack at once.
+pub(crate) fn body() -> impl Strategy<Value = Body> {
+    prop_oneof![
+        payment().boxed(),
+        payment_result().boxed(),
+        transfer().boxed(),
+        (id(), of(id()), of(id()), of(id()), of(id())).prop_map(|(user, device, ip, action, session)| Body::Session(Session {
+            user,
+            device,
+            ip,
+            action,
+            session
+        })),
+        interaction().boxed(),
+        (id(), of(id()), of(id()), of(id()), of(money()), of(id()))
+            .prop_map(|(item, merchant, category, brand, price, title)| Body::Item(Item { item, merchant, category, brand, price, title })),
+        label().boxed(),
+        (id(), of(id()), of(country()), of(any::<bool>()), of(select(KycRisk::ALL.to_vec()))).prop_map(
+            |(user, name, country, consent_personalization, kyc_risk)| {
+                Body::Profile(Profile { user, name, country, consent_personalization, kyc_risk })
+            }
+        ),
+        id().prop_map(|user| Body::Erase(Erase { user })),
+    ]
+}
+
+fn origin() -> impl Strategy<Value = Origin> {
+    (any::<u16>(), any::<u32>(), any::<u64>()).prop_map(|(source, partition, offset)| Origin { source, partition, offset })
+}
+
+fn refused() -> impl Strategy<Value = Refused> {
+    (select(Refusal::ALL.to_vec()), of(select(Field::ALL.to_vec()))).prop_map(|(reason, field)| Refused { reason, field })
+}
+
+pub(crate) fn record() -> impl Strategy<Value = Record> {
+    let efforts = vec![Effort::Full, Effort::NoExplanation, Effort::NoTypologies, Effort::NoGnn, Effort::RulesOnly];
+    let content = prop_oneof![
+        6 => (id(), time(), body().boxed()).prop_map(|(id, time, body)| Content::Event(Event { id, time, body })).boxed(),
+        1 => refused().prop_map(Content::Refused),
+        1 => (select(vec![ControlKind::Topology, ControlKind::Policy]), any::<[u8; 32]>())
+            .prop_map(|(kind, blob)| Content::Control(Control { kind, blob })),
+        1 => time().prop_map(Content::Tick),
+    ];
+    (any::<u64>(), time(), origin(), select(efforts), content.boxed()).prop_map(|(sequence, received, origin, effort, content)| Record {
+        sequence: Sequence(sequence),
+        received,
+        origin,
+        effort,
+        content,
+    })
+}
+
+fn reasons() -> impl Strategy<Value = Reasons> {
+    let reason = (select(ReasonCode::ALL.to_vec()), any::<u16>(), 0u16..=1000, any::<i64>())
+        .prop_map(|(code, cause, weight, value)| Reason { code, cause, weight, value });
+    prop::collection::vec(reason, 0..6).prop_map(|all| {
+        let mut reasons = Reasons::default();
+        all.into_iter().for_each(|reason| reasons.insert(reason));
+        reasons
+    })
+}
+
+fn skips() -> impl Strategy<Value = Skips> {
+    let skip = (select(Part::ALL.to_vec()), select(Why::ALL.to_vec()), any::<i64>(), any::<i64>())
+        .prop_map(|(part, why, value, window)| Skip { part, why, value, window });
+    prop::collection::vec(skip, 0..14).prop_map(|all| {
+        let mut skips = Skips::default();
+        all.into_iter().for_each(|skip| skips.push(skip));
+        skips
+    })
+}
+
+fn decision() -> impl Strategy<Value = Decision> {
+    let names = (id(), select(EventType::ALL.to_vec()), id(), 1u8..=2, any::<u32>(), time());
+    let answer = (select(Outcome::ALL.to_vec()), 0u16..=1000, of(0f32..=1.0), reasons());
+    let how = (select(vec![Status::Evaluated, Status::Degraded, Status::Fallback]), any::<u8>(), skips());
+    let provenance = (of(any::<[u8; 16]>()), any::<[u8; 16]>(), any::<[u8; 16]>());
+    (names, answer, how, provenance).prop_map(|(names, answer, how, (model, policy, topology))| {
+        let (event, kind, key, revision, sequence, time) = names;
+        let (outcome, risk_score, fraud_probability, reasons) = answer;
+        let (status, used, skipped) = how;
+        let (sequence, used) = (Sequence(u64::from(sequence)), Parts(used));
+        let provenance = Provenance { model, policy, topology };
+        Decision {
+            event,
+            kind,
+            key,
+            revision,
+            sequence,
+            time,
+            outcome,
+            risk_score,
+            fraud_probability,
+            reasons,
+            status,
+            used,
+            skipped,
+            provenance,
+        }
+    })
+}
+
+pub(crate) fn output() -> impl Strategy<Value = Output> {
+    prop_oneof![
+        3 => decision().prop_map(Output::Decision).boxed(),
+        1 => (any::<u32>(), origin(), refused(), of(id())).prop_map(|(sequence, origin, refused, event)| {
+            Output::Rejected(Rejected { sequence: Sequence(u64::from(sequence)), origin, refused, event })
+        }),
+    ]
+}

@@ -1,0 +1,169 @@
+//! The files that Weir keeps: the one ordered input log, the log of outputs, and the blobs that control records name.
+//!
+//! Order is decided once, here: whatever its source, an event enters the engine only as a record of the journal. Both logs are the same
+//! thing twice ([`Log`]); what they promise after a crash stands at the top of `log.rs`.
+
+mod blobs;
+mod codec;
+mod error;
+#[cfg(test)]
+pub(crate) mod examples;
+mod files;
+mod frame;
+mod log;
+mod reader;
+
+pub use blobs::{Blobs, hex};
+pub use codec::{Digest, Malformed, decode_output, decode_record, encode_output, encode_record};
+pub(crate) use codec::{decode_target, encode_target};
+pub use error::JournalError;
+pub use files::{Disk, Files, ReadFile, WriteFile};
+pub use frame::{ENGINE_VERSION, LogKind};
+pub use log::{Durability, Log, LogOptions, Recovered};
+pub use reader::{Frame, Outputs, Reader, Records};
+
+use crate::engine::Output;
+use crate::event::{IdKey, Record, Sequence, Timestamp};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The journal, open for appending.
+#[derive(Debug)]
+pub struct Journal {
+    log: Log,
+    files: Arc<dyn Files>,
+    dir: PathBuf,
+}
+
+impl Journal {
+    /// Opens the journal in `dir` or begins it with `key`; an existing one keeps the key it has.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub fn open(files: Arc<dyn Files>, dir: &Path, key: IdKey, options: LogOptions) -> Result<(Journal, Recovered), JournalError> {
+        let (log, recovered) = Log::open(files.clone(), dir, LogKind::Journal, key, options)?;
+        Ok((Journal { log, files, dir: dir.to_owned() }, recovered))
+    }
+
+    /// Takes `record` into the group that the next commit writes; its sequence is [`Log::next`].
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn append(&mut self, record: &Record) -> Result<(), JournalError> {
+        self.log.append(record.sequence, |out| encode_record(record, out))
+    }
+
+    /// Writes the group: [`Log::commit`].
+    ///
+    /// # Errors
+    /// As [`Log::commit`].
+    pub fn commit(&mut self) -> Result<(), JournalError> {
+        self.log.commit()
+    }
+
+    /// Makes what was committed survive a power cut: [`Log::sync`].
+    ///
+    /// # Errors
+    /// As [`Log::sync`].
+    pub fn sync(&mut self) -> Result<(), JournalError> {
+        self.log.sync()
+    }
+
+    /// The sequence of the next record.
+    pub fn next(&self) -> Sequence {
+        self.log.next()
+    }
+
+    /// Whether something was committed that a power cut could still take.
+    pub fn is_unsynced(&self) -> bool {
+        self.log.is_unsynced()
+    }
+
+    /// The key under which the ids in this journal are hashed.
+    pub fn key(&self) -> IdKey {
+        self.log.key()
+    }
+
+    /// Deletes whole segments all of whose records were received at or before `keep_since` and lie before `recovery_floor`: the position
+    /// of the newest snapshot, or of the index of judged events where that is lower. Without one nothing is deleted: recovery would then
+    /// need the journal from its start. Returns the first sequence that is still kept; the output log may follow
+    /// ([`OutputLog::remove_before`]).
+    ///
+    /// # Errors
+    /// Where the system refuses or a segment's first record is not readable.
+    pub fn retain(&mut self, recovery_floor: Option<Sequence>, keep_since: Timestamp) -> Result<Sequence, JournalError> {
+        if let Some(floor) = recovery_floor {
+            let mut limit = Sequence(0);
+            // `received` never runs back: all of a segment is old enough when the first record behind it is.
+            for &first in self.log.segments().iter().skip(1).take_while(|first| **first <= floor.0) {
+                let next = Records::open(self.files.clone(), &self.dir, Sequence(first))?.next_record()?;
+                match next {
+                    Some(record) if record.received <= keep_since => limit = Sequence(first),
+                    _ => break,
+                }
+            }
+            self.log.remove_before(limit)?;
+        }
+        Ok(Sequence(self.log.segments()[0]))
+    }
+}
+
+/// The log of outputs, open for appending: what every follower reads, and where answers are read back from.
+#[derive(Debug)]
+pub struct OutputLog {
+    log: Log,
+}
+
+impl OutputLog {
+    /// Opens the output log in `dir` or begins it.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub fn open(files: Arc<dyn Files>, dir: &Path, options: LogOptions) -> Result<(OutputLog, Recovered), JournalError> {
+        // Outputs bear hashes made under the journal's key; the secret itself stands only there.
+        let (log, recovered) = Log::open(files, dir, LogKind::Outputs, IdKey([0; 16]), options)?;
+        Ok((OutputLog { log }, recovered))
+    }
+
+    /// Takes `output` into the group that the next commit writes.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn append(&mut self, output: &Output) -> Result<(), JournalError> {
+        self.log.append(output.sequence(), |out| encode_output(output, out))
+    }
+
+    /// Writes the group: [`Log::commit`].
+    ///
+    /// # Errors
+    /// As [`Log::commit`].
+    pub fn commit(&mut self) -> Result<(), JournalError> {
+        self.log.commit()
+    }
+
+    /// Makes what was committed survive a power cut: [`Log::sync`].
+    ///
+    /// # Errors
+    /// As [`Log::sync`].
+    pub fn sync(&mut self) -> Result<(), JournalError> {
+        self.log.sync()
+    }
+
+    /// Outputs of records from this sequence on are not in the log yet, unless one record had several and a crash came between them.
+    pub fn next(&self) -> Sequence {
+        self.log.next()
+    }
+
+    /// Whether something was committed that a power cut could still take.
+    pub fn is_unsynced(&self) -> bool {
+        self.log.is_unsynced()
+    }
+
+    /// Deletes whole segments all of whose outputs answer records before `limit`; returns how many.
+    ///
+    /// # Errors
+    /// As [`Log::remove_before`].
+    pub fn remove_before(&mut self, limit: Sequence) -> Result<usize, JournalError> {
+        self.log.remove_before(limit)
+    }
+}
