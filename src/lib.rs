@@ -6,4 +6,8 @@ pub mod event;
 pub mod feature;
 pub mod graph;
 pub mod ingress;
+pub mod render;
 pub mod velocity;
+
+/// The engine's version, as every decision bears it: what decided, besides model, policy and topology.
+pub const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
