@@ -10,8 +10,12 @@ pub mod identity;
 pub mod ingress;
 pub mod journal;
 pub mod memory;
+pub mod render;
 pub mod sim;
 pub mod store;
 pub mod targets;
 pub mod topology;
 pub mod velocity;
+
+/// The engine's version, as every decision bears it: what decided, besides model, policy and topology.
+pub const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");

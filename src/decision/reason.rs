@@ -57,7 +57,7 @@ impl ReasonCode {
         ReasonCode::Rule,
     ];
 
-    /// The word in decisions and topology.
+    /// The word in outputs and topology.
     pub fn name(self) -> &'static str {
         match self {
             ReasonCode::VelocityCount => "velocity_count",
@@ -70,6 +70,43 @@ impl ReasonCode {
             ReasonCode::DeviceShared => "device_shared",
             ReasonCode::NewCounterpart => "new_counterpart",
             ReasonCode::Rule => "rule",
+        }
+    }
+
+    /// The code called `name`.
+    pub fn parse(name: &str) -> Option<ReasonCode> {
+        ReasonCode::ALL.into_iter().find(|code| code.name() == name)
+    }
+
+    /// What it says where the policy has no words of its own for it.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            ReasonCode::VelocityCount => "unusually many events in a short time",
+            ReasonCode::VelocitySum => "unusually much money in a short time",
+            ReasonCode::VelocityDistinct => "unusually many different counterparts in a short time",
+            ReasonCode::AmountHigh => "an unusually large amount",
+            ReasonCode::AmountUnusual => "an amount far above the payer's own",
+            ReasonCode::MerchantBadRate => "the merchant has known frauds",
+            ReasonCode::UserBadRate => "the user has known frauds",
+            ReasonCode::DeviceShared => "the device is shared by many users or has known frauds",
+            ReasonCode::NewCounterpart => "the user has not paid this merchant before",
+            ReasonCode::Rule => "a rule of the policy holds",
+        }
+    }
+
+    /// The widest circle that may be told. Known frauds of others and the policy's own rules stay inside: they would teach the fraudster.
+    pub fn audience(self) -> Audience {
+        match self {
+            ReasonCode::VelocityCount
+            | ReasonCode::VelocitySum
+            | ReasonCode::AmountHigh
+            | ReasonCode::AmountUnusual
+            | ReasonCode::NewCounterpart => Audience::Customer,
+            ReasonCode::VelocityDistinct
+            | ReasonCode::MerchantBadRate
+            | ReasonCode::UserBadRate
+            | ReasonCode::DeviceShared
+            | ReasonCode::Rule => Audience::Internal,
         }
     }
 }
@@ -126,6 +163,15 @@ impl Reasons {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_ascend_and_names_lead_back() {
+        assert!(ReasonCode::ALL.is_sorted());
+        for code in ReasonCode::ALL {
+            assert_eq!(ReasonCode::parse(code.name()), Some(code));
+        }
+        assert_eq!(ReasonCode::parse("velocity"), None);
+    }
 
     #[test]
     fn the_strongest_four_stay_in_order() {

@@ -1,0 +1,420 @@
+//! Decisions as JSON text: what the hook answers and the topics carry.
+//!
+//! The keys and their order are those of the contract; a decision renders to the same bytes on every machine. Ids are looked up where
+//! their texts are kept, sentences are made from the policy whose hash the decision bears.
+
+use crate::ENGINE_VERSION;
+use crate::decision::{Audience, Decision, Part, PolicyOptions, Reason, Skip, Why};
+use crate::event::{Currency, Duration, EventType, Id, IdKind, Timestamp};
+use crate::velocity::{Aggregate, Role};
+use serde::Serialize;
+use std::fmt::Write;
+
+/// For whom a decision is rendered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// The hook's answer and the topic of decisions: nothing that speaks of laundering.
+    Public,
+    /// The internal topic, which has its own access: everything.
+    Internal,
+}
+
+impl View {
+    /// Whether this view shows what is meant for `audience`.
+    pub fn shows(self, audience: Audience) -> bool {
+        match self {
+            View::Public => audience != Audience::Aml,
+            View::Internal => true,
+        }
+    }
+}
+
+/// The words of a policy: one entry a cause.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PolicyTexts {
+    causes: Vec<CauseText>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum CauseText {
+    /// A rule, with its own text (empty: the sentence of its code).
+    Rule {
+        name: String,
+        text: String,
+    },
+    Limit(LimitText),
+}
+
+/// What a velocity limit says of its figure.
+#[derive(Clone, Debug, PartialEq)]
+struct LimitText {
+    figure: Figure,
+    /// `of this user within 1h`, with what is counted before it where the figure needs it.
+    place: String,
+    max: i64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Figure {
+    /// What is counted, in the plural.
+    Number(String),
+    /// Minor units of this currency, the reporting one.
+    Money(Currency),
+}
+
+impl PolicyTexts {
+    /// The words of `policy`, whose velocity limits watch `aggregates`; sums are in minor units of `reporting`.
+    pub fn new(policy: &PolicyOptions, aggregates: &[Aggregate], reporting: Currency) -> PolicyTexts {
+        let mut causes = Vec::with_capacity(policy.rules.len() + policy.velocity.len());
+        for rule in &policy.rules {
+            causes.push(CauseText::Rule { name: rule.name.clone(), text: rule.text.clone() });
+        }
+        for limit in &policy.velocity {
+            let aggregate = aggregates.iter().find(|aggregate| aggregate.name == limit.aggregate);
+            let key = aggregate.map_or("entity", |aggregate| aggregate.key.name(aggregate.of));
+            let events = plural(limit.of);
+            // A filter cannot be said in few words: its aggregate's name must do.
+            let filtered = aggregate
+                .filter(|aggregate| aggregate.filter.is_some())
+                .map_or(String::new(), |aggregate| format!(" counted by {}", aggregate.name));
+            let within = format!("of this {key} within {}{filtered}", limit.window);
+            let (figure, place) = if limit.stat == "sum" {
+                (Figure::Money(reporting), format!("in {events} {within}"))
+            } else {
+                match limit.stat.strip_prefix("distinct_").and_then(|role| Role::parse(limit.of, role)) {
+                    Some(role) => (Figure::Number(format!("different {}", counterparts(role, limit.of))), format!("in {events} {within}")),
+                    None => (Figure::Number(events.to_owned()), within),
+                }
+            };
+            causes.push(CauseText::Limit(LimitText { figure, place, max: limit.max }));
+        }
+        PolicyTexts { causes }
+    }
+
+    /// The sentence for `reason`.
+    fn sentence(&self, reason: &Reason) -> String {
+        match self.causes.get(usize::from(reason.cause)) {
+            Some(CauseText::Rule { text, .. }) if !text.is_empty() => text.clone(),
+            Some(CauseText::Limit(LimitText { figure: Figure::Number(what), place, max })) => {
+                format!("{} {what} {place}, at most {max}", reason.value)
+            }
+            Some(CauseText::Limit(LimitText { figure: Figure::Money(currency), place, max })) => {
+                format!("{} {place}, at most {}", money(reason.value, *currency), money(*max, *currency))
+            }
+            _ => reason.code.sentence().to_owned(),
+        }
+    }
+
+    /// What to call the rule with this index.
+    fn rule(&self, index: i64) -> String {
+        match usize::try_from(index).ok().and_then(|index| self.causes.get(index)) {
+            Some(CauseText::Rule { name, .. }) => format!("rule {name}"),
+            _ => format!("rule {index}"),
+        }
+    }
+}
+
+/// Appends `decision` as one JSON object to `out`. `id_text` gives an id's text; where it has none the hash stands in hexadecimal.
+pub fn decision(decision: &Decision, view: View, texts: &PolicyTexts, id_text: &dyn Fn(Id) -> Option<String>, out: &mut Vec<u8>) {
+    let provenance = &decision.provenance;
+    let wire = WireDecision {
+        event_id: id_text(decision.event).unwrap_or_else(|| decision.event.to_string()),
+        revision: decision.revision,
+        sequence: decision.sequence.0,
+        time: decision.time.to_string(),
+        outcome: decision.outcome.name(),
+        risk_score: decision.risk_score,
+        fraud_probability: decision.fraud_probability,
+        reasons: decision
+            .reasons
+            .as_slice()
+            .iter()
+            .filter(|reason| view.shows(reason.code.audience()))
+            .map(|reason| WireReason { code: reason.code.name(), text: texts.sentence(reason), weight: reason.weight })
+            .collect(),
+        status: decision.status.name(),
+        used: Part::ALL.into_iter().filter(|part| decision.used.contains(*part)).map(Part::name).collect(),
+        skipped: decision.skipped.as_slice().iter().map(|skip| WireSkip { part: part(skip), why: why(skip, texts) }).collect(),
+        model: provenance.model.as_ref().map(hexadecimal),
+        policy: hexadecimal(&provenance.policy),
+        topology: hexadecimal(&provenance.topology),
+        engine_version: ENGINE_VERSION,
+    };
+    serde_json::to_writer(out, &wire).expect("a vector takes every byte, and the object has text keys only");
+}
+
+/// The contract's object; the order of the fields is that of the keys.
+#[derive(Serialize)]
+struct WireDecision {
+    event_id: String,
+    revision: u8,
+    sequence: u64,
+    time: String,
+    outcome: &'static str,
+    risk_score: u16,
+    fraud_probability: Option<f32>,
+    reasons: Vec<WireReason>,
+    status: &'static str,
+    used: Vec<&'static str>,
+    skipped: Vec<WireSkip>,
+    model: Option<String>,
+    policy: String,
+    topology: String,
+    engine_version: &'static str,
+}
+
+#[derive(Serialize)]
+struct WireReason {
+    code: &'static str,
+    text: String,
+    weight: u16,
+}
+
+#[derive(Serialize)]
+struct WireSkip {
+    part: String,
+    why: String,
+}
+
+fn part(skip: &Skip) -> String {
+    match skip.part {
+        Part::Window => format!("{}_{}", skip.part.name(), Duration(skip.window)),
+        part => part.name().to_owned(),
+    }
+}
+
+fn why(skip: &Skip, texts: &PolicyTexts) -> String {
+    match skip.why {
+        Why::NoModel => "no model configured".to_owned(),
+        Why::NoTypologies => "no typologies configured".to_owned(),
+        Why::Effort => "less effort was asked for".to_owned(),
+        Why::NodesFull => "node table was full: an entity of this event is not kept".to_owned(),
+        Why::WarmNodesFull => "pool of warm nodes was full: of an entity only the newest four events are known".to_owned(),
+        Why::HistorySince => format!("history since {}", Timestamp(skip.value)),
+        Why::PairsFull => "pair table was full".to_owned(),
+        Why::LateFull => "ring of late events was full".to_owned(),
+        Why::NoRate => "no rate for this currency".to_owned(),
+        Why::RuleError => format!("{} overflowed, divided by zero or compared what is not a number", texts.rule(skip.value)),
+    }
+}
+
+fn plural(kind: EventType) -> &'static str {
+    match kind {
+        EventType::Payment => "payments",
+        EventType::Transfer => "transfers",
+        EventType::Session => "sessions",
+        EventType::Interaction => "interactions",
+        _ => "events",
+    }
+}
+
+/// Entities in this role, in the plural.
+fn counterparts(role: Role, of: EventType) -> String {
+    match role.kind(of) {
+        IdKind::Account if role.name(of) == "from" => "paying accounts".to_owned(),
+        IdKind::Account => "receiving accounts".to_owned(),
+        kind => format!("{}s", kind.name()),
+    }
+}
+
+/// `123450` minor units of EUR as `1234.50 EUR`.
+fn money(minor: i64, currency: Currency) -> String {
+    let digits = currency.exponent();
+    let unit = 10u64.pow(digits);
+    let sign = if minor < 0 { "-" } else { "" };
+    let (whole, rest) = (minor.unsigned_abs() / unit, minor.unsigned_abs() % unit);
+    match digits {
+        0 => format!("{sign}{whole} {}", currency.code()),
+        _ => format!("{sign}{whole}.{rest:0width$} {}", currency.code(), width = digits as usize),
+    }
+}
+
+fn hexadecimal(bytes: &[u8; 16]) -> String {
+    bytes.iter().fold(String::with_capacity(32), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes every letter");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::{Outcome, Parts, Provenance, ReasonCode, Reasons, RuleOptions, Skips, Status, VelocityLimit};
+    use crate::event::{IdKey, Sequence};
+    use crate::velocity::Stat;
+    use proptest::prelude::*;
+
+    fn texts() -> PolicyTexts {
+        let rule = |name: &str, text: &str| RuleOptions {
+            name: name.to_owned(),
+            of: EventType::Payment,
+            when: "true".to_owned(),
+            outcome: Outcome::Review,
+            risk_score: 500,
+            reason: ReasonCode::AmountHigh,
+            text: text.to_owned(),
+        };
+        let limit = |aggregate: &str, stat: &str, window, max| VelocityLimit {
+            name: stat.to_owned(),
+            of: EventType::Payment,
+            aggregate: aggregate.to_owned(),
+            stat: stat.to_owned(),
+            window,
+            max,
+            outcome: Outcome::Review,
+            risk_score: 500,
+        };
+        let aggregate = |name: &str, key, filter: Option<&str>| Aggregate {
+            name: name.to_owned(),
+            key: Role::parse(EventType::Payment, key).unwrap(),
+            of: EventType::Payment,
+            filter: filter.map(str::to_owned),
+            windows: vec![Duration::HOUR],
+            stats: vec![Stat::Count],
+            label_windows: vec![],
+        };
+        let options = PolicyOptions {
+            rules: vec![rule("large", ""), rule("night", "a \"large\" payment\nat night")],
+            velocity: vec![
+                limit("user_payments", "count", Duration::HOUR, 20),
+                limit("user_payments", "sum", Duration::DAY, 100_000),
+                limit("user_payments", "distinct_merchant", Duration::DAY.times(7), 5),
+                limit("shop_abroad", "count", Duration::MINUTE, 3),
+            ],
+            ..PolicyOptions::default()
+        };
+        let aggregates = [aggregate("shop_abroad", "merchant", Some("country != 'SE'")), aggregate("user_payments", "user", None)];
+        PolicyTexts::new(&options, &aggregates, Currency::parse("EUR").unwrap())
+    }
+
+    fn reason(code: ReasonCode, cause: u16, weight: u16, value: i64) -> Reason {
+        Reason { code, cause, weight, value }
+    }
+
+    fn skip(part: Part, why: Why, value: i64, window: Duration) -> Skip {
+        Skip { part, why, value, window: window.0 }
+    }
+
+    fn sample() -> Decision {
+        let mut reasons = Reasons::default();
+        reasons.insert(reason(ReasonCode::VelocityCount, 2, 610, 31));
+        reasons.insert(reason(ReasonCode::AmountHigh, 1, 500, 0));
+        let mut skipped = Skips::default();
+        skipped.push(skip(Part::Rules, Why::RuleError, 0, Duration(0)));
+        skipped.push(skip(Part::Gnn, Why::NoModel, 0, Duration(0)));
+        skipped.push(skip(Part::Window, Why::HistorySince, 1_525_132_800_000_000, Duration::DAY.times(30)));
+        Decision {
+            event: IdKey::FILES.id(IdKind::Event, b"payment-1"),
+            kind: EventType::Payment,
+            key: IdKey::FILES.id(IdKind::User, b"7"),
+            revision: 1,
+            sequence: Sequence(42),
+            time: Timestamp(1_527_811_200_500_000),
+            outcome: Outcome::Review,
+            risk_score: 610,
+            fraud_probability: None,
+            reasons,
+            status: Status::Degraded,
+            used: Parts::default().with(Part::Velocity).with(Part::Rules),
+            skipped,
+            provenance: Provenance { model: None, policy: [0xab; 16], topology: [0x01; 16] },
+        }
+    }
+
+    fn rendered(of: &Decision, id_text: &dyn Fn(Id) -> Option<String>) -> String {
+        let mut out = Vec::new();
+        decision(of, View::Public, &texts(), id_text, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_decision_renders_to_these_bytes() {
+        let golden = concat!(
+            r#"{"event_id":"payment-1","revision":1,"sequence":42,"time":"2018-06-01T00:00:00.5Z","outcome":"review","#,
+            r#""risk_score":610,"fraud_probability":null,"reasons":["#,
+            r#"{"code":"velocity_count","text":"31 payments of this user within 1h, at most 20","weight":610},"#,
+            r#"{"code":"amount_high","text":"a \"large\" payment\nat night","weight":500}],"#,
+            r#""status":"degraded","used":["rules","velocity"],"skipped":["#,
+            r#"{"part":"rules","why":"rule large overflowed, divided by zero or compared what is not a number"},"#,
+            r#"{"part":"gnn","why":"no model configured"},"#,
+            r#"{"part":"window_30d","why":"history since 2018-05-01T00:00:00Z"}],"#,
+            r#""model":null,"policy":"abababababababababababababababab","topology":"01010101010101010101010101010101","#,
+            r#""engine_version":"VERSION"}"#
+        );
+        let golden = golden.replace("VERSION", env!("CARGO_PKG_VERSION"));
+        assert_eq!(rendered(&sample(), &|_| Some("payment-1".to_owned())), golden);
+    }
+
+    #[test]
+    fn an_id_without_text_shows_its_hash() {
+        let hash = sample().event.to_string();
+        assert!(rendered(&sample(), &|_| None).starts_with(&format!(r#"{{"event_id":"{hash}","#)));
+    }
+
+    #[test]
+    fn sentences_say_what_was_counted_and_where() {
+        use ReasonCode::*;
+        for (reason, expected) in [
+            (reason(AmountHigh, 0, 1, 0), "an unusually large amount"),
+            (reason(VelocitySum, 3, 1, 123_450), "1234.50 EUR in payments of this user within 1d, at most 1000.00 EUR"),
+            (reason(VelocityDistinct, 4, 1, 6), "6 different merchants in payments of this user within 7d, at most 5"),
+            (reason(VelocityCount, 5, 1, 4), "4 payments of this merchant within 1m counted by shop_abroad, at most 3"),
+            (reason(Rule, 99, 1, 0), "a rule of the policy holds"),
+        ] {
+            assert_eq!(texts().sentence(&reason), expected);
+        }
+    }
+
+    #[test]
+    fn money_has_the_decimals_of_its_currency() {
+        let money = |minor, code| money(minor, Currency::parse(code).unwrap());
+        assert_eq!(money(5, "EUR"), "0.05 EUR");
+        assert_eq!(money(-150, "EUR"), "-1.50 EUR");
+        assert_eq!(money(150, "JPY"), "150 JPY");
+        assert_eq!(money(1500, "BHD"), "1.500 BHD");
+    }
+
+    #[test]
+    fn nothing_of_laundering_is_public() {
+        assert!(!View::Public.shows(Audience::Aml));
+        assert!(View::Internal.shows(Audience::Aml));
+        for audience in [Audience::Customer, Audience::Merchant, Audience::Internal] {
+            assert!(View::Public.shows(audience) && View::Internal.shows(audience));
+        }
+    }
+
+    proptest! {
+        // Planted mistakes that it caught: a reason lost; a sentence escaped twice; JSON over several lines.
+        #[test]
+        fn every_decision_is_json_with_the_contract_s_keys(
+            id in "\\PC{0,20}|[\\x00-\\x1f\"\\\\]{0,5}", reasons in proptest::collection::vec((0..10usize, any::<u16>(), any::<u16>(), any::<i64>()), 0..6),
+            skips in proptest::collection::vec((0..8usize, 0..10usize, any::<i64>(), any::<i64>()), 0..14), probability in any::<Option<f32>>(),
+            text in "\\PC{0,20}|[\\x00-\\x1f\"\\\\]{0,5}", time in any::<i64>(), used in any::<u8>(), model in any::<Option<[u8; 16]>>(),
+        ) {
+            let mut decided = Decision { fraud_probability: probability, time: Timestamp(time), used: Parts(used), ..sample() };
+            decided.provenance.model = model;
+            decided.reasons = Reasons::default();
+            for (code, cause, weight, value) in &reasons {
+                decided.reasons.insert(reason(ReasonCode::ALL[*code], *cause % 7, *weight, *value));
+            }
+            decided.skipped = Skips::default();
+            for (part, why, value, window) in &skips {
+                decided.skipped.push(skip(Part::ALL[*part], Why::ALL[*why], *value, Duration(*window)));
+            }
+            let mut texts = texts();
+            texts.causes[1] = CauseText::Rule { name: text.clone(), text: text.clone() };
+            let mut out = Vec::new();
+            decision(&decided, View::Internal, &texts, &|_| Some(id.clone()), &mut out);
+            let parsed: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            prop_assert_eq!(parsed.as_object().unwrap().len(), 15);
+            prop_assert_eq!(parsed["event_id"].as_str(), Some(id.as_str()));
+            prop_assert_eq!(parsed["reasons"].as_array().unwrap().len(), reasons.len().min(4));
+            prop_assert!(!out.contains(&b'\n'), "one line");
+            for (shown, kept) in parsed["reasons"].as_array().unwrap().iter().zip(decided.reasons.as_slice()) {
+                if kept.cause == 1 && !text.is_empty() {
+                    prop_assert_eq!(shown["text"].as_str(), Some(text.as_str()));
+                }
+            }
+        }
+    }
+}
