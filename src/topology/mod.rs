@@ -5,14 +5,17 @@
 //! text is what a journal keeps and what a decision's `topology` and `policy` are hashes of.
 
 mod aggregate;
+mod bill;
 
 mod canonical;
+mod check;
 
 mod deciding;
 mod document;
 mod limits;
 mod money;
 mod operation;
+mod picture;
 
 mod policy;
 mod quantity;
@@ -20,7 +23,9 @@ mod relation;
 mod section;
 mod source;
 
+pub use bill::{Bill, Line, Sizes, TableSize};
 pub use canonical::content_hash;
+pub use check::{report, svg};
 
 pub use deciding::Deciding;
 pub use document::{Error, Errors, Place};

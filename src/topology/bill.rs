@@ -1,0 +1,119 @@
+//! The bill of memory: what every table of the limits costs. All of it is allocated and touched at start.
+
+use crate::graph::{Family, Limits};
+
+/// What one entry of each table takes, as the modules that own the tables know it.
+#[derive(Clone, Debug)]
+pub struct Sizes {
+    /// Bytes of a row.
+    pub row: u64,
+    /// Bytes of a node's header, with whatever else every node has.
+    pub node: u64,
+    /// The index from ids to nodes.
+    pub node_index: TableSize,
+    /// The table of event ids.
+    pub ids: TableSize,
+    /// Bytes of a warm record, by [`Family`].
+    pub warm_record: [u64; 3],
+    /// The table of pairs.
+    pub pairs: TableSize,
+    /// Bytes of a row waiting in the late ring.
+    pub late_row: u64,
+    /// Bytes a record of a batch takes in the step's columns and outputs.
+    pub batch_record: u64,
+}
+
+/// A hash table: more slots than entries.
+#[derive(Clone, Copy, Debug)]
+pub struct TableSize {
+    /// Slots of a table for at most so many entries; 0 entries need none.
+    pub slots: fn(entries_max: u32) -> u64,
+    /// Bytes of a slot.
+    pub slot: u64,
+}
+
+/// One table's share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub table: String,
+    pub count: u64,
+    pub bytes_each: u64,
+}
+
+impl Line {
+    /// Bytes of the whole table.
+    pub fn bytes(&self) -> u64 {
+        self.count * self.bytes_each
+    }
+}
+
+/// The bill: lines in the order of `[limits]`, tables of no entries left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bill {
+    pub lines: Vec<Line>,
+}
+
+impl Bill {
+    /// The bill of `limits` and batches of `batch_events_max` records.
+    pub fn of(limits: &Limits, batch_events_max: usize, sizes: &Sizes) -> Bill {
+        let mut lines = Vec::new();
+        let mut line = |table: String, count: u64, bytes_each: u64| {
+            if count > 0 {
+                lines.push(Line { table, count, bytes_each });
+            }
+        };
+        line("nodes".to_string(), limits.nodes_max.into(), sizes.node);
+        line("index of nodes".to_string(), (sizes.node_index.slots)(limits.nodes_max), sizes.node_index.slot);
+        line("event ids".to_string(), (sizes.ids.slots)(limits.ids_max), sizes.ids.slot);
+        for family in Family::ALL {
+            let (name, of) = (family.name(), limits.families[family as usize]);
+            line(format!("{name}: rows"), of.rows_max.into(), sizes.row);
+            line(format!("{name}: warm nodes"), of.warm_nodes_max.into(), sizes.warm_record[family as usize]);
+            line(format!("{name}: pairs"), (sizes.pairs.slots)(of.pairs_max), sizes.pairs.slot);
+            line(format!("{name}: late rows"), of.late_rows_max.into(), sizes.late_row);
+        }
+        line("batch".to_string(), batch_events_max as u64, sizes.batch_record);
+        Bill { lines }
+    }
+
+    /// Bytes in all.
+    pub fn bytes(&self) -> u64 {
+        self.lines.iter().map(Line::bytes).sum()
+    }
+}
+
+#[cfg(test)]
+pub(in crate::topology) mod tests {
+    use super::*;
+    use crate::graph::FamilyLimits;
+
+    /// Sizes near those of the layouts that were measured before the tables were written.
+    pub(in crate::topology) fn sizes() -> Sizes {
+        let half_full = |entries: u32| u64::from(entries) * 2;
+        Sizes {
+            row: 64,
+            node: 40,
+            node_index: TableSize { slots: half_full, slot: 8 },
+            ids: TableSize { slots: |entries| u64::from(entries) * 5 / 4, slot: 48 },
+            warm_record: [320, 96, 96],
+            pairs: TableSize { slots: half_full, slot: 12 },
+            late_row: 24,
+            batch_record: 2048,
+        }
+    }
+
+    #[test]
+    fn every_table_has_its_line_and_the_sum_is_theirs() {
+        let family = |rows_max| FamilyLimits { rows_max, warm_nodes_max: 2, pairs_max: 0, late_rows_max: 1 };
+        let limits = Limits { nodes_max: 10, ids_max: 8, families: [family(100), family(1), family(1)] };
+        let bill = Bill::of(&limits, 3, &sizes());
+        let tables: Vec<(&str, u64)> = bill.lines.iter().map(|line| (line.table.as_str(), line.bytes())).collect();
+        assert_eq!(
+            tables[..5],
+            [("nodes", 400), ("index of nodes", 160), ("event ids", 480), ("money: rows", 6400), ("money: warm nodes", 640),]
+        );
+        assert!(!tables.iter().any(|(table, _)| table.contains("pairs")), "a table of no entries costs nothing");
+        assert_eq!(bill.bytes(), tables.iter().map(|(_, bytes)| bytes).sum::<u64>());
+        assert_eq!(tables.len(), 3 + 3 * 3 + 1);
+    }
+}
