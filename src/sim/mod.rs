@@ -1,3 +1,7 @@
 //! The simulation: seeded worlds, faults, and the naive model that is the engine's referee.
 
+pub mod chance;
+pub mod happening;
 pub mod model;
+pub mod stream;
+pub mod world;
