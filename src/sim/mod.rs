@@ -1,4 +1,8 @@
 //! The simulation: seeded worlds, faults, and the naive model that is the engine's referee.
 
+pub mod chance;
 pub mod fault;
+pub mod happening;
 pub mod model;
+pub mod stream;
+pub mod world;

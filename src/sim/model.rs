@@ -5,7 +5,7 @@
 
 mod figures;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use figures::{Facts, Value};
 

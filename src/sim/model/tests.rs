@@ -14,7 +14,7 @@ fn id(kind: IdKind, name: &str) -> Id {
 }
 
 /// Two windows and a label window over a user's payments, wide limits; one source matures after a day, another after three.
-fn options() -> Options {
+pub(in crate::sim) fn options() -> Options {
     let family = FamilyLimits { rows_max: 1000, warm_nodes_max: 1000, pairs_max: 1000, late_rows_max: 1000 };
     Options {
         limits: Limits { nodes_max: 1000, ids_max: 1000, families: [family; 3] },
@@ -511,4 +511,100 @@ fn a_catalogue_entry_keeps_its_place() {
     story.pay(0, "ann", "shop", 1);
     assert_eq!(story.model.nodes_len(), 2, "the hat and ann");
     assert_eq!(story.pay(20 * DAY, "bob", "shop", 1).skips, [skip(Part::Graph, Why::NodesFull)], "bob took ann's place, the shop none");
+}
+
+#[test]
+fn a_node_becomes_warm_only_while_it_knows_all_its_rows() {
+    let mut narrow = options();
+    narrow.limits.families[0].warm_nodes_max = 1;
+    let mut story = Story::of(&narrow);
+    for _ in 0..5 {
+        story.pay(0, "ann", "shop", 1);
+    }
+    // The horizon is four days. Of bob's six rows two leave with ann's, and her record with them.
+    for minute in [0, 0, 1, 1, 1, 1] {
+        story.pay(minute, "bob", &format!("inn {}", story.told), 1);
+    }
+    assert_eq!(story.pay(1, "bob", "inn", 1).skips, [skip(Part::Graph, Why::WarmNodesFull)], "six rows, and the record is ann's");
+    let five = story.pay(4 * DAY, "bob", "inn", 1);
+    assert_eq!(five.skips, [skip(Part::Graph, Why::WarmNodesFull)], "five rows: too late for the record that is free");
+    let after = story.pay(4 * DAY, "bob", "inn", 1);
+    assert_eq!(after.skips, [skip(Part::Graph, Why::WarmNodesFull)]);
+}
+
+#[test]
+fn who_is_in_use_again_is_not_dormant() {
+    let mut narrow = options();
+    narrow.limits.nodes_max = 2;
+    let mut story = Story::of(&narrow);
+    story.pay(0, "ann", "shop", 1);
+    story.pay(10 * DAY, "ann", "shop", 1);
+    let full = [skip(Part::Graph, Why::NodesFull)];
+    assert_eq!(story.pay(10 * DAY, "bob", "inn", 1).skips, full);
+    assert_eq!(ints(&story.pay(10 * DAY, "ann", "shop", 1), ["user.events", "merchant.events"]), [2, 2]);
+}
+
+#[test]
+fn a_known_bad_and_a_catalogue_entry_that_had_rows_are_not_replaced() {
+    let mut narrow = options();
+    narrow.limits.nodes_max = 2;
+    let mut story = Story::of(&narrow);
+    story.pay(0, "ann", "shop", 1);
+    let mut target = story.target(0, 0, "ann", "shop");
+    story.label(0, target, Verdict::Fraud, LabelSource::Chargeback);
+    let full = [skip(Part::Graph, Why::NodesFull)];
+    assert_eq!(story.pay(10 * DAY, "bob", "inn", 1).skips, full);
+    assert_eq!(ints(&story.pay(10 * DAY, "ann", "inn", 1), ["user.events", "user.bads", "merchant.events"]), [1, 1, 0]);
+    target.standing = Some((Verdict::Fraud, LabelSource::Chargeback));
+    story.label(10 * DAY, target, Verdict::Legitimate, LabelSource::Chargeback);
+    // The shop, dormant all the while, may go now; ann has a row.
+    assert_eq!(story.pay(10 * DAY, "ann", "inn", 1).skips, []);
+
+    let mut story = Story::of(&narrow);
+    let looked = |user: &str, item: &str| {
+        Body::Interaction(Interaction {
+            user: id(IdKind::User, user),
+            item: id(IdKind::Item, item),
+            action: Action::View,
+            merchant: None,
+            dwell_ms: None,
+            surface: None,
+            session: None,
+            device: None,
+            experiment: None,
+            propensity: None,
+        })
+    };
+    story.facts(0, looked("ann", "hat"));
+    let hat = Item { item: id(IdKind::Item, "hat"), merchant: None, category: None, brand: None, price: None, title: None };
+    story.tell(0, Body::Item(hat));
+    assert_eq!(story.facts(DAY, looked("bob", "tie")).skips, full, "bob took ann's place, the tie found none");
+    assert_eq!(ints(&story.facts(2 * DAY, looked("bob", "hat")), ["user.events", "item.events"]), [1, 1]);
+}
+
+#[test]
+fn a_late_row_without_a_place_is_no_pair() {
+    let mut narrow = options();
+    narrow.limits.families[0].late_rows_max = 0;
+    let mut story = Story::of(&narrow);
+    story.pay(10 * HOUR, "bob", "shop", 1);
+    story.pay(9 * HOUR + 1, "ann", "shop", 1);
+    let names = ["spent.pair_merchant_count", "spent.pair_merchant_age_s", "spent.distinct_merchant_1d"];
+    assert_eq!(ints(&story.pay(10 * HOUR, "ann", "shop", 1), names), [0, -1, 0]);
+    // Nobody's place is needed by a row that is inside no window any more, and nobody need be told.
+    story.record(Content::Tick(Timestamp(50 * HOUR)));
+    story.pay(11 * HOUR, "ann", "shop", 1);
+    assert_eq!(story.pay(50 * HOUR, "ann", "shop", 1).skips, []);
+}
+
+#[test]
+fn a_late_place_is_free_when_the_row_has_left_the_longest_window() {
+    let mut narrow = options();
+    narrow.limits.families[0].late_rows_max = 1;
+    let mut story = Story::of(&narrow);
+    story.pay(10 * HOUR, "ann", "shop", 1);
+    story.pay(9 * HOUR, "ann", "shop", 1);
+    story.record(Content::Tick(Timestamp(33 * HOUR)));
+    story.pay(33 * HOUR - 1, "ann", "shop", 8);
+    assert_eq!(story.pay(33 * HOUR, "ann", "shop", 0).int("spent.sum_1h"), Some(8), "T = time + W: the first has left");
 }
