@@ -35,7 +35,7 @@ pub enum Seen {
     Rejected(Refusal),
 }
 
-/// A newest row is known by its position among the rows of its family, counted from 0 over the whole stream.
+/// A row and all that is known of it; its number in arrival order is its place in [`Model::rows`].
 #[derive(Clone, Debug)]
 struct Row {
     sequence: Sequence,

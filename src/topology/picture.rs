@@ -263,12 +263,12 @@ const MARGIN: usize = 20;
 const STYLE: &str = "\
 text{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;fill:#1f2933;white-space:pre}\
 .t{font-weight:700}\
-rect{fill:#fff;stroke:#52606d;stroke-width:1.2;rx:7}\
+rect{fill:#fff;stroke:#52606d;stroke-width:1.2}\
 .e{fill:#e6f4ea;stroke:#2f7d4f}\
 .s{fill:#f5f7fa;stroke-dasharray:4 3}\
 path{fill:none;stroke:#52606d;stroke-width:1.4}\
 .h{fill:#52606d;stroke:none}\
-.b{fill:#fbfcfd;stroke:none;rx:0}\
+.b{fill:#fbfcfd;stroke:none}\
 @media(prefers-color-scheme:dark){text{fill:#e4e7eb}rect{fill:#27303a;stroke:#9aa5b1}.e{fill:#1d3a2a;stroke:#63b98a}.s{fill:#20272f}\
 path{stroke:#9aa5b1}.h{fill:#9aa5b1;stroke:none}.b{fill:#181d23;stroke:none}}";
 
@@ -303,7 +303,7 @@ impl Picture {
         }
         let height = top - BETWEEN + MARGIN;
         format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\">\n\
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" xml:space=\"preserve\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\">\n\
              <title>The way of an event</title>\n<style>{STYLE}</style>\n\
              <rect class=\"b\" width=\"{width}\" height=\"{height}\"/>\n{body}</svg>\n"
         )
@@ -316,7 +316,7 @@ fn x(column: usize) -> usize {
 
 fn svg_box(placed: &Placed, top: usize, height: usize, class: &str, body: &mut String) {
     let (left, width) = (x(placed.left), placed.width * COLUMN);
-    write_line(body, format_args!("<rect{class} x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\"/>"));
+    write_line(body, format_args!("<rect{class} x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\" rx=\"7\"/>"));
     for (index, line) in std::iter::once(&placed.station.title).chain(&placed.station.lines).enumerate() {
         let (class, baseline) = (if index == 0 { " class=\"t\"" } else { "" }, top + PAD + LINE * index + 12);
         write_line(body, format_args!("<text{class} x=\"{}\" y=\"{baseline}\">{}</text>", left + 2 * COLUMN, escape(line)));
