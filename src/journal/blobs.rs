@@ -28,6 +28,11 @@ impl Blobs {
         Ok(Blobs { files, dir: dir.to_owned() })
     }
 
+    /// The blobs in `dir`, for reading: nothing is made.
+    pub fn read(files: Arc<dyn Files>, dir: &Path) -> Blobs {
+        Blobs { files, dir: dir.to_owned() }
+    }
+
     /// Keeps `content` and returns its SHA-256. When this returns the blob survives a power cut: the control record that names it may be
     /// written.
     ///

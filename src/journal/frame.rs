@@ -20,8 +20,8 @@ const FORMAT: u16 = 1;
 pub(super) const HEADER_BYTES: usize = 64;
 /// Bytes of a frame before its body.
 pub(super) const FRAME_BYTES: usize = 16;
-/// No body is longer: the longest is a payment with all fields and items, below 1 KiB.
-pub(super) const BODY_BYTES_MAX: usize = 16 * 1024;
+/// No body is longer. Records and outputs stay below 1 KiB; the raw text of rejected input is cut to fit.
+pub(super) const BODY_BYTES_MAX: usize = 128 * 1024;
 
 /// Which log a segment belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub enum LogKind {
     Journal = 1,
     /// Outputs by the sequence of the record they answer: with gaps, and perhaps several of one.
     Outputs = 2,
+    /// Raw text of rejected input, by the sequence of its record: with gaps.
+    Rejected = 3,
 }
 
 /// A segment's header.

@@ -5,22 +5,32 @@
 
 mod blobs;
 mod codec;
+mod dir;
 mod error;
 #[cfg(test)]
 pub(crate) mod examples;
+mod export;
 mod files;
 mod frame;
 mod log;
 mod reader;
+mod rejected;
+mod tail;
+mod verify;
 
 pub use blobs::{Blobs, hex};
 pub use codec::{Digest, Malformed, decode_output, decode_record, encode_output, encode_record};
 pub(crate) use codec::{decode_target, encode_target};
+pub use dir::DataDir;
 pub use error::JournalError;
+pub use export::{Exported, TextOf, export, record_json};
 pub use files::{Disk, Files, ReadFile, WriteFile};
 pub use frame::{ENGINE_VERSION, LogKind};
 pub use log::{Durability, Log, LogOptions, Recovered};
 pub use reader::{Frame, Outputs, Reader, Records};
+pub use rejected::{RawInput, RawInputs, RejectedLog};
+pub use tail::{Shown, Topic, rejected_json, tail};
+pub use verify::{LogReport, Report, verify};
 
 use crate::engine::Output;
 use crate::event::{IdKey, Record, Sequence, Timestamp};
@@ -93,15 +103,9 @@ impl Journal {
     /// Where the system refuses or a segment's first record is not readable.
     pub fn retain(&mut self, recovery_floor: Option<Sequence>, keep_since: Timestamp) -> Result<Sequence, JournalError> {
         if let Some(floor) = recovery_floor {
-            let mut limit = Sequence(0);
-            // `received` never runs back: all of a segment is old enough when the first record behind it is.
-            for &first in self.log.segments().iter().skip(1).take_while(|first| **first <= floor.0) {
-                let next = Records::open(self.files.clone(), &self.dir, Sequence(first))?.next_record()?;
-                match next {
-                    Some(record) if record.received <= keep_since => limit = Sequence(first),
-                    _ => break,
-                }
-            }
+            let limit = expired(&self.files, &self.dir, &self.log, LogKind::Journal, floor, |frame| {
+                Ok(decode_record(frame.sequence, frame.body)?.received <= keep_since)
+            })?;
             self.log.remove_before(limit)?;
         }
         Ok(Sequence(self.log.segments()[0]))
@@ -166,4 +170,28 @@ impl OutputLog {
     pub fn remove_before(&mut self, limit: Sequence) -> Result<usize, JournalError> {
         self.log.remove_before(limit)
     }
+}
+
+/// The start of the first segment that must stay: those before it lie wholly before `floor`, and `is_old` is true of the first entry
+/// behind each, and so, as time never runs back from entry to entry, of all in it.
+fn expired(
+    files: &Arc<dyn Files>,
+    dir: &Path,
+    log: &Log,
+    kind: LogKind,
+    floor: Sequence,
+    is_old: impl Fn(Frame<'_>) -> Result<bool, Malformed>,
+) -> Result<Sequence, JournalError> {
+    let mut limit = Sequence(0);
+    for &first in log.segments().iter().skip(1).take_while(|first| **first <= floor.0) {
+        let mut reader = Reader::open(files.clone(), dir, kind, Sequence(first))?;
+        let Some(frame) = reader.next_frame()? else { break };
+        let sequence = frame.sequence;
+        match is_old(frame) {
+            Ok(true) => limit = Sequence(first),
+            Ok(false) => break,
+            Err(source) => return Err(reader.unreadable(sequence, source)),
+        }
+    }
+    Ok(limit)
 }

@@ -38,6 +38,8 @@ pub struct Reader {
     frames: u64,
     segments: u64,
     torn_bytes: u64,
+    /// Bytes of a last segment whose header was cut off.
+    torn_header_bytes: u64,
 }
 
 struct Segment {
@@ -74,6 +76,7 @@ impl Reader {
             frames: 0,
             segments: 0,
             torn_bytes: 0,
+            torn_header_bytes: 0,
         };
         let firsts = reader.list()?;
         let start = firsts.iter().rev().find(|first| **first <= from.0).or(firsts.first());
@@ -110,7 +113,7 @@ impl Reader {
 
     /// Bytes behind the last whole frame, as found when the end was last reached: a record being written, or a torn end.
     pub fn torn_bytes(&self) -> u64 {
-        self.torn_bytes
+        self.torn_bytes + self.torn_header_bytes
     }
 
     /// The segment being read and the offset in it.
@@ -238,6 +241,7 @@ impl Reader {
         if torn && (frame_within(&content, first) || self.list()?.last() != Some(&first)) {
             return Err(JournalError::Damaged { segment: path.to_owned(), offset: 0, what: "the segment's header".to_owned() });
         }
+        self.torn_header_bytes = if torn { content.len() as u64 } else { 0 };
         Ok(())
     }
 
@@ -272,14 +276,14 @@ impl Reader {
         }
         self.next = header.first;
         self.segments += 1;
-        self.torn_bytes = 0;
+        (self.torn_bytes, self.torn_header_bytes) = (0, 0);
         (self.used, self.held) = (0, 0);
         self.segment = Some(Segment { file, path, header, at: HEADER_BYTES as u64, has_frames: false });
         Ok(())
     }
 
     /// An error about the frame just given out.
-    fn unreadable(&self, sequence: Sequence, source: super::codec::Malformed) -> JournalError {
+    pub(super) fn unreadable(&self, sequence: Sequence, source: super::codec::Malformed) -> JournalError {
         let (segment, offset) = self.position();
         JournalError::Unreadable { segment, offset, sequence, source }
     }

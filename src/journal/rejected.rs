@@ -1,0 +1,202 @@
+//! Raw rejected input: a third log beside the other two, by the sequence of the record that says `refused`.
+//!
+//! It may hold personal data that no erasure reaches (nobody knows whose it is), so it stands apart from the journal and is kept for days,
+//! not as long as the journal. A log and not a database, so that `weir tail` reads it while the service writes.
+
+use super::codec::Malformed;
+use super::error::JournalError;
+use super::files::Files;
+use super::frame::{BODY_BYTES_MAX, LogKind};
+use super::log::{Log, LogOptions, Recovered};
+use super::reader::Reader;
+use crate::event::{IdKey, Sequence, Timestamp};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What could not be turned into an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawInput {
+    /// That of the record which says `refused`.
+    pub sequence: Sequence,
+    /// That of the record.
+    pub received: Timestamp,
+    /// What was found and what was expected, for the person who must act.
+    pub detail: String,
+    /// The input, perhaps cut; not always UTF-8.
+    pub raw: Vec<u8>,
+}
+
+/// Bytes of a detail that are kept; the rest of a body is the raw input's.
+const DETAIL_BYTES_MAX: usize = 1024;
+const HEAD_BYTES: usize = 10;
+
+/// The log of raw rejected input, open for appending.
+#[derive(Debug)]
+pub struct RejectedLog {
+    log: Log,
+    files: Arc<dyn Files>,
+    dir: PathBuf,
+}
+
+impl RejectedLog {
+    /// Opens the log in `dir` or begins it.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub fn open(files: Arc<dyn Files>, dir: &Path, options: LogOptions) -> Result<(RejectedLog, Recovered), JournalError> {
+        let (log, recovered) = Log::open(files.clone(), dir, LogKind::Rejected, IdKey([0; 16]), options)?;
+        Ok((RejectedLog { log, files, dir: dir.to_owned() }, recovered))
+    }
+
+    /// Takes an input into the group that the next commit writes; detail and raw text are cut where they are too long for a frame.
+    /// Sequences rise. What a crash left here of records that never came is passed over when their sequences come again.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn append(&mut self, input: &RawInput) -> Result<(), JournalError> {
+        // Written before the journal's group: after a crash between the two the same records come again.
+        if input.sequence.0 + 1 < self.log.next().0 {
+            return Ok(());
+        }
+        self.log.append(input.sequence, |out| {
+            out.extend_from_slice(&input.received.0.to_le_bytes());
+            let detail = &input.detail[..input.detail.floor_char_boundary(DETAIL_BYTES_MAX)];
+            out.extend_from_slice(&(detail.len() as u16).to_le_bytes());
+            out.extend_from_slice(detail.as_bytes());
+            let room = BODY_BYTES_MAX - HEAD_BYTES - detail.len();
+            out.extend_from_slice(&input.raw[..input.raw.len().min(room)]);
+        })
+    }
+
+    /// Writes the group: [`Log::commit`]. To be done before the journal's.
+    ///
+    /// # Errors
+    /// As [`Log::commit`].
+    pub fn commit(&mut self) -> Result<(), JournalError> {
+        self.log.commit()
+    }
+
+    /// Makes what was committed survive a power cut: [`Log::sync`].
+    ///
+    /// # Errors
+    /// As [`Log::sync`].
+    pub fn sync(&mut self) -> Result<(), JournalError> {
+        self.log.sync()
+    }
+
+    /// Deletes whole segments received at or before `keep_since`; the one being written stays until it is full.
+    ///
+    /// # Errors
+    /// Where the system refuses or an entry is not readable.
+    pub fn retain(&mut self, keep_since: Timestamp) -> Result<usize, JournalError> {
+        let floor = self.log.next();
+        let limit = super::expired(&self.files, &self.dir, &self.log, LogKind::Rejected, floor, |frame| {
+            Ok(decode(frame.sequence, frame.body)?.received <= keep_since)
+        })?;
+        self.log.remove_before(limit)
+    }
+}
+
+pub(super) fn decode(sequence: Sequence, body: &[u8]) -> Result<RawInput, Malformed> {
+    let short = Malformed { at: body.len(), what: "the body ends too early" };
+    let (received, rest) = body.split_first_chunk::<8>().ok_or(short)?;
+    let (length, rest) = rest.split_first_chunk::<2>().ok_or(short)?;
+    let (detail, raw) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length))).ok_or(short)?;
+    let detail = std::str::from_utf8(detail).map_err(|_| Malformed { at: HEAD_BYTES, what: "a detail that is not UTF-8" })?;
+    Ok(RawInput { sequence, received: Timestamp(i64::from_le_bytes(*received)), detail: detail.to_owned(), raw: raw.to_owned() })
+}
+
+/// Raw rejected input, read in order.
+#[derive(Debug)]
+pub struct RawInputs {
+    /// The frames underneath.
+    pub reader: Reader,
+    /// Read, but of a later record than was asked for.
+    ahead: Option<RawInput>,
+}
+
+impl RawInputs {
+    /// The inputs in `dir` of records from sequence `from` on.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open(files: Arc<dyn Files>, dir: &Path, from: Sequence) -> Result<RawInputs, JournalError> {
+        Ok(RawInputs { reader: Reader::open(files, dir, LogKind::Rejected, from)?, ahead: None })
+    }
+
+    /// The next input; `None` at the end of what has been written.
+    ///
+    /// # Errors
+    /// As [`Reader::next_frame`], and where an entry is not readable.
+    pub fn next_input(&mut self) -> Result<Option<RawInput>, JournalError> {
+        if let Some(input) = self.ahead.take() {
+            return Ok(Some(input));
+        }
+        let (sequence, decoded) = match self.reader.next_frame()? {
+            Some(frame) => (frame.sequence, decode(frame.sequence, frame.body)),
+            None => return Ok(None),
+        };
+        decoded.map(Some).map_err(|source| self.reader.unreadable(sequence, source))
+    }
+
+    /// The input of the record `sequence`, where it is kept. Asked in rising order: what lies before is passed over.
+    ///
+    /// # Errors
+    /// As [`RawInputs::next_input`].
+    pub fn of(&mut self, sequence: Sequence) -> Result<Option<RawInput>, JournalError> {
+        while let Some(input) = self.next_input()? {
+            if input.sequence > sequence {
+                self.ahead = Some(input);
+                return Ok(None);
+            }
+            if input.sequence == sequence {
+                return Ok(Some(input));
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Disk;
+
+    fn input(sequence: u64) -> RawInput {
+        let detail = format!("\"a\" at {sequence}, expected an integer");
+        RawInput { sequence: Sequence(sequence), received: Timestamp(sequence as i64 * 10), detail, raw: vec![0xff, b'{'] }
+    }
+
+    #[test]
+    fn inputs_are_found_by_their_record_and_go_with_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = LogOptions { segment_bytes: 300, ..LogOptions::default() };
+        let (mut log, _) = RejectedLog::open(Arc::new(Disk), dir.path(), options).unwrap();
+        for sequence in (0..60).step_by(3) {
+            log.append(&input(sequence)).unwrap();
+        }
+        log.commit().unwrap();
+        let mut inputs = RawInputs::open(Arc::new(Disk), dir.path(), Sequence(4)).unwrap();
+        assert_eq!(inputs.of(Sequence(5)).unwrap(), None);
+        // Caught when planted: what was read ahead thrown away.
+        assert_eq!(inputs.of(Sequence(6)).unwrap(), Some(input(6)));
+        assert_eq!(inputs.of(Sequence(57)).unwrap(), Some(input(57)));
+        assert_eq!(inputs.of(Sequence(58)).unwrap(), None);
+        assert_eq!(log.retain(Timestamp(300)).unwrap(), 2);
+        let first = RawInputs::open(Arc::new(Disk), dir.path(), Sequence(0)).unwrap().next_input().unwrap().unwrap();
+        assert_eq!(first, input(24));
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_at_whole_characters() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, _) = RejectedLog::open(Arc::new(Disk), dir.path(), LogOptions::default()).unwrap();
+        let long = RawInput { detail: "x".to_owned() + &"å".repeat(900), raw: vec![7; 300_000], ..input(0) };
+        log.append(&long).unwrap();
+        log.commit().unwrap();
+        let kept = RawInputs::open(Arc::new(Disk), dir.path(), Sequence(0)).unwrap().next_input().unwrap().unwrap();
+        assert_eq!(kept.detail.len(), 1023);
+        assert!(long.detail.starts_with(&kept.detail));
+        assert_eq!(kept.raw.len(), BODY_BYTES_MAX - HEAD_BYTES - 1023);
+    }
+}

@@ -1,0 +1,178 @@
+//! `weir tail`: the outputs of one topic as JSON lines, from a sequence on, as long as somebody waits for more.
+
+use super::dir::DataDir;
+use super::error::JournalError;
+use super::export::{TextOf, id_text};
+use super::files::Files;
+use super::reader::Outputs;
+use super::rejected::{RawInput, RawInputs};
+use crate::decision::Decision;
+use crate::engine::{Output, Rejected};
+use crate::event::{Origin, Refused, Sequence};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What can be read of the outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    Decisions,
+    Rejected,
+}
+
+impl Topic {
+    /// All topics.
+    pub const ALL: [Topic; 2] = [Topic::Decisions, Topic::Rejected];
+
+    /// The word on the command line; the topic's own name has `weir.` before it.
+    pub fn name(self) -> &'static str {
+        ["decisions", "rejected"][self as usize]
+    }
+
+    /// The topic with this name, with or without `weir.`.
+    pub fn parse(name: &str) -> Option<Topic> {
+        let name = name.strip_prefix("weir.").unwrap_or(name);
+        Topic::ALL.into_iter().find(|topic| topic.name() == name)
+    }
+}
+
+/// What outputs need that they do not hold themselves.
+pub struct Shown<'a> {
+    /// A decision as one JSON object, without a line's end.
+    pub decision: &'a dyn Fn(&Decision) -> String,
+    /// The name of the source that an origin's number stands for.
+    pub source: &'a dyn Fn(Origin) -> String,
+    pub text_of: &'a TextOf<'a>,
+}
+
+impl std::fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shown")
+    }
+}
+
+/// Writes the outputs of `topic` that answer records from `from` on. At the end of the log `wait` is asked: it returns when it is worth
+/// looking again, or false to end. Returns how many lines were written.
+///
+/// # Errors
+/// As [`Outputs::next_output`], and where `out` refuses.
+pub fn tail(
+    files: &Arc<dyn Files>,
+    dir: &DataDir,
+    topic: Topic,
+    from: Sequence,
+    shown: &Shown,
+    wait: &mut dyn FnMut() -> bool,
+    out: &mut dyn Write,
+) -> Result<u64, JournalError> {
+    let mut outputs = Outputs::open(files.clone(), &dir.outputs(), from)?;
+    let mut raw = RawInputs::open(files.clone(), &dir.rejected(), from)?;
+    let failed = |source: io::Error| JournalError::Io { doing: "writing the topic", path: Path::new("output").to_owned(), source };
+    let mut lines = 0;
+    loop {
+        let Some(output) = outputs.next_output()? else {
+            out.flush().map_err(failed)?;
+            if wait() { continue } else { return Ok(lines) }
+        };
+        let line = match (topic, &output) {
+            (Topic::Decisions, Output::Decision(decision)) => (shown.decision)(decision),
+            (Topic::Rejected, Output::Rejected(rejected)) => {
+                let input = raw.of(rejected.sequence)?;
+                rejected_json(rejected, input.as_ref(), &(shown.source)(rejected.origin), shown.text_of).to_string()
+            }
+            _ => continue,
+        };
+        writeln!(out, "{line}").map_err(failed)?;
+        lines += 1;
+    }
+}
+
+/// `{source, offset, reason, raw}`, and `event_id` where there was an event. `raw` is null where the input is no longer kept, or where it
+/// was an event: that stands in the journal.
+pub fn rejected_json(rejected: &Rejected, input: Option<&RawInput>, source: &str, text_of: &TextOf) -> Value {
+    let mut reason = reason(rejected.refused);
+    if let Some(input) = input.filter(|input| !input.detail.is_empty()) {
+        reason = format!("{reason}: {}", input.detail);
+    }
+    let raw = input.map(|input| String::from_utf8_lossy(&input.raw).into_owned());
+    let mut value = json!({"source": source, "offset": rejected.origin.offset, "reason": reason, "raw": raw});
+    if let Some(event) = rejected.event {
+        value["event_id"] = Value::String(id_text(event, text_of));
+    }
+    value
+}
+
+/// `invalid amount`, `missing user`, `malformed`.
+fn reason(refused: Refused) -> String {
+    let words = refused.reason.code().replace('_', " ");
+    match refused.field {
+        Some(field) => format!("{words} {}", field.name()),
+        None => words,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Field, Id, IdKind, Refusal, Timestamp};
+    use crate::journal::{Disk, LogOptions, OutputLog, RejectedLog};
+
+    fn rejected(sequence: u64, reason: Refusal, event: Option<Id>) -> Output {
+        let origin = Origin { source: 2, partition: 0, offset: sequence * 10 };
+        let field = if reason == Refusal::Invalid { Some(Field::Amount) } else { None };
+        Output::Rejected(Rejected { sequence: Sequence(sequence), origin, refused: Refused { reason, field }, event })
+    }
+
+    #[test]
+    fn rejected_input_is_shown_with_what_is_kept_of_it_while_the_log_grows() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::write(folder.path()).unwrap();
+        let files: Arc<dyn Files> = Arc::new(Disk);
+        let small = LogOptions { segment_bytes: 200, ..LogOptions::default() };
+        let (mut outputs, _) = OutputLog::open(files.clone(), &dir.outputs(), small).unwrap();
+        let (mut raw, _) = RejectedLog::open(files.clone(), &dir.rejected(), LogOptions::default()).unwrap();
+        let mut write = |sequence: u64| {
+            if sequence == 3 {
+                outputs.append(&rejected(3, Refusal::FutureDated, Some(Id::from_bits(5)))).unwrap();
+            } else {
+                let (received, detail) = (Timestamp(0), "\"x\", expected an integer".to_owned());
+                raw.append(&RawInput { sequence: Sequence(sequence), received, detail, raw: b"{\"amount\":\"x\"}".to_vec() }).unwrap();
+                raw.commit().unwrap();
+                outputs.append(&rejected(sequence, Refusal::Invalid, None)).unwrap();
+            }
+            outputs.commit().unwrap();
+        };
+        write(1);
+        let mut next = 2;
+        let mut wait = || {
+            // Written while the tail stands at the end, over several segments.
+            if next < 12 {
+                write(next);
+                next += 1;
+                return true;
+            }
+            false
+        };
+        let decision = |_: &Decision| unreachable!("none was made");
+        let (source, text_of) = (|origin: Origin| format!("source{}", origin.source), |_| Some((IdKind::Event, "late".to_owned())));
+        let shown = Shown { decision: &decision, source: &source, text_of: &text_of };
+        let mut out = Vec::new();
+        let lines = tail(&files, &dir, Topic::Rejected, Sequence(2), &shown, &mut wait, &mut out).unwrap();
+        assert_eq!(lines, 10);
+        let out = String::from_utf8(out).unwrap();
+        let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let reason = "invalid amount: \"x\", expected an integer";
+        assert_eq!(lines[0], json!({"source": "source2", "offset": 20, "reason": reason, "raw": "{\"amount\":\"x\"}"}));
+        assert_eq!(lines[1], json!({"source": "source2", "offset": 30, "reason": "future dated", "raw": null, "event_id": "late"}));
+        let offsets: Vec<u64> = lines.iter().map(|line| line["offset"].as_u64().unwrap()).collect();
+        assert_eq!(offsets, (2..12).map(|n| n * 10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn topics_have_two_names() {
+        assert_eq!(Topic::parse("decisions"), Some(Topic::Decisions));
+        assert_eq!(Topic::parse("weir.rejected"), Some(Topic::Rejected));
+        assert_eq!(Topic::parse("alerts"), None);
+    }
+}
