@@ -55,21 +55,16 @@ fn is_mapped(source: &SourceOptions) -> bool {
 
 /// The one source that reads files of this kind.
 fn only_source(file: &Path, sources: &[SourceOptions]) -> Result<usize, InputError> {
-    let Some(kind) = FileKind::of(file) else {
-        // `NAME=` of a source that does not exist is the likelier mistake than a file with a sign of equality.
-        let name = file.to_str().and_then(|text| text.split_once('=')).map(|(name, _)| name);
-        return Err(match name {
-            Some(name) => unknown_source(file, name, sources),
-            None => unknown_ending(file),
-        });
-    };
+    // A source that does not exist is the likelier mistake than a file with a sign of equality.
+    if let Some((name, _)) = file.to_str().and_then(|text| text.split_once('='))
+        && !file.exists()
+    {
+        return Err(unknown_source(file, name, sources));
+    }
+    let kind = FileKind::of(file).ok_or_else(|| unknown_ending(file))?;
     let readers: Vec<usize> = (0..sources.len()).filter(|index| is_mapped(&sources[*index]) == kind.is_table()).collect();
     match readers.as_slice() {
         [index] => Ok(*index),
-        _ if !file.exists() && file.to_str().is_some_and(|text| text.contains('=')) => {
-            let name = file.to_str().and_then(|text| text.split('=').next()).unwrap_or_default();
-            Err(unknown_source(file, name, sources))
-        }
         [] if kind.is_table() => Err(InputError::of(
             file,
             "found no source with a mapping, expected one that names its columns ([source.NAME.fields] in a topology given with -t)",

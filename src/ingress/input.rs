@@ -19,6 +19,13 @@ pub(super) struct Input {
     pub(super) found: Result<(Event, Option<RowLabel>), Box<Bad>>,
 }
 
+impl Input {
+    /// The event's time, if it became one.
+    pub(super) fn time(&self) -> Option<Timestamp> {
+        self.found.as_ref().ok().map(|(event, _)| event.time)
+    }
+}
+
 /// The label event that a mapping makes of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct RowLabel {

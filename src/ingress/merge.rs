@@ -95,11 +95,18 @@ struct Stream {
 }
 
 enum Feed {
-    File(Box<InputFile>, Option<Input>),
+    File(Box<FileFeed>),
     Catalogue(Box<Catalogue>),
     Labels(PendingLabels),
     /// Read to its end, or given up after an error.
     Ended,
+}
+
+/// One file, its head, and what was read behind the head to judge it by.
+struct FileFeed {
+    file: InputFile,
+    head: Option<Input>,
+    ahead: Option<Result<Option<Input>, InputError>>,
 }
 
 /// The catalogue of one source: its files in a pass of their own.
@@ -147,6 +154,9 @@ impl Merge {
         };
         for (index, source) in sources.iter().enumerate() {
             let paths: Vec<&PathBuf> = assigned.iter().filter(|(of, _)| *of == index).map(|(_, path)| path).collect();
+            if paths.is_empty() {
+                continue;
+            }
             for path in &paths {
                 merge.bytes_total += fs::metadata(path).map_err(|error| InputError::of(path, format!("cannot be opened: {error}")))?.len();
             }
@@ -163,7 +173,7 @@ impl Merge {
             Format::Wire => {
                 for (partition, path) in paths.iter().enumerate() {
                     let file = InputFile::lines(path, &self.progress)?;
-                    self.streams.push(stream(partition, Feed::File(Box::new(file), None)));
+                    self.streams.push(stream(partition, Feed::file(file)));
                 }
                 return Ok(());
             }
@@ -171,13 +181,12 @@ impl Merge {
         };
         let plan = Plan::new(mapping).map_err(|message| InputError::new(format!("source {}: {message}", source.name)))?;
         let plan = Arc::new(plan);
-        let mut rows_before = vec![0];
-        // The last file's rows stand before none.
-        for path in paths.iter().take(paths.len().saturating_sub(1)).filter(|_| plan.numbers_rows) {
-            let rows = Table::open(path, &plan, &self.limits, &Progress::default())?.count()?;
-            rows_before.push(rows_before.last().copied().unwrap_or(0) + rows);
+        let mut rows_before = vec![0; paths.len()];
+        // The rows of the last file stand before none.
+        for next in (1..paths.len()).filter(|_| plan.numbers_rows) {
+            let rows = Table::open(paths[next - 1], &plan, &self.limits, &Progress::default())?.count()?;
+            rows_before[next] = rows_before[next - 1] + rows;
         }
-        rows_before.resize(paths.len().max(1), 0);
         if plan.catalogue.is_some()
             && let Some(first) = self.first_time(&plan, paths)?
         {
@@ -189,7 +198,7 @@ impl Merge {
         }
         for (partition, path) in paths.iter().enumerate() {
             let file = InputFile::rows(path, &plan, rows_before[partition], &self.limits, &self.progress)?;
-            self.streams.push(stream(partition, Feed::File(Box::new(file), None)));
+            self.streams.push(stream(partition, Feed::file(file)));
         }
         if plan.label.is_some() {
             self.label_streams[index] = Some(self.streams.len());
@@ -269,8 +278,8 @@ impl Merge {
         let (source, mut partition) = (*source, *partition);
         let mut row_label = None;
         let (offset, found) = match feed {
-            Feed::File(_, head) => {
-                let input = head.take().expect("a stream in the heap has a head");
+            Feed::File(feed) => {
+                let input = feed.head.take().expect("a stream in the heap has a head");
                 let found = input.found.map(|(event, label)| {
                     row_label = label;
                     event
@@ -325,18 +334,15 @@ impl Merge {
 
     /// Reads the next head of a stream; its key, or `None` at the end. After an error the stream is given up.
     fn follow<T: Texts + ?Sized>(&mut self, number: usize, texts: &mut T) -> Result<Option<Key>, InputError> {
-        let Merge { streams, reading, limits, .. } = self;
+        let Merge { streams, reading, limits, jump_max, .. } = self;
         let stream = &mut streams[number];
         let mut label = false;
         let read = match &mut stream.feed {
-            Feed::File(file, head) => file.next(reading, limits, texts).map(|input| {
-                *head = input;
-                head.as_ref().map(|input| {
-                    let Ok((event, _)) = &input.found else { return stream.time };
-                    label = event.body.kind() == EventType::Label;
-                    event.time
-                })
-            }),
+            Feed::File(feed) => {
+                let read = feed.advance(reading, limits, texts, stream.time, jump_max[usize::from(stream.source)]);
+                label = feed.is_label();
+                read
+            }
             Feed::Catalogue(catalogue) => catalogue.advance(reading, limits, texts).map(|more| more.then_some(stream.time)),
             Feed::Labels(labels) => {
                 // The queue may become empty and fill again: it never ends.
@@ -394,6 +400,46 @@ fn resolve(body: &mut Body, targets: &mut dyn Targets) {
 impl Stream {
     fn key(&self, number: usize, time: Timestamp, label: bool) -> Key {
         Key { time, label, source: self.source, stream: number }
+    }
+}
+
+impl Feed {
+    fn file(file: InputFile) -> Feed {
+        Feed::File(Box::new(FileFeed { file, head: None, ahead: None }))
+    }
+}
+
+impl FileFeed {
+    /// Reads the next head; its place in the order, behind a head at `before`.
+    ///
+    /// A time that jumps further than `jump_max` is looked at twice: if the file falls back behind it, it is one wrong time, and the head
+    /// goes out at once. At its own place it would hold up the rest of its file until all others have ended.
+    fn advance<T: Texts + ?Sized>(
+        &mut self,
+        reading: &mut Reading,
+        limits: &InputLimits,
+        texts: &mut T,
+        before: Timestamp,
+        jump_max: Duration,
+    ) -> Result<Option<Timestamp>, InputError> {
+        let FileFeed { file, head, ahead } = self;
+        *head = match ahead.take() {
+            Some(read) => read,
+            None => file.next(reading, limits, texts),
+        }?;
+        let Some(input) = head else { return Ok(None) };
+        let Some(time) = input.time() else { return Ok(Some(before)) };
+        if before == BEFORE_ALL || time.0 <= before.0.saturating_add(jump_max.0) {
+            return Ok(Some(time));
+        }
+        let next = ahead.insert(file.next(reading, limits, texts));
+        let next_time = next.as_ref().ok().and_then(|next| next.as_ref()?.time());
+        let falls_back = next_time.is_some_and(|next| next.0 < time.0.saturating_sub(jump_max.0));
+        Ok(Some(if falls_back { before } else { time }))
+    }
+
+    fn is_label(&self) -> bool {
+        self.head.as_ref().is_some_and(|input| matches!(&input.found, Ok((event, _)) if event.body.kind() == EventType::Label))
     }
 }
 

@@ -10,6 +10,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 /// Rows decoded at a time: enough to make a call per column cheap, few enough to stay in the second cache.
@@ -83,6 +84,10 @@ enum Values {
 impl ParquetTable {
     /// Opens `path` and finds `columns` in it.
     pub(super) fn open(path: &Path, columns: &[String], progress: &Progress) -> Result<ParquetTable, InputError> {
+        guarded(|| ParquetTable::open_unguarded(path, columns, progress)).map_err(|found| InputError::of(path, found))?
+    }
+
+    fn open_unguarded(path: &Path, columns: &[String], progress: &Progress) -> Result<ParquetTable, InputError> {
         let opened = File::open(path).map_err(|error| InputError::of(path, format!("cannot be opened: {error}")))?;
         let bytes = opened.metadata().map_err(|error| InputError::of(path, error))?.len();
         let file = SerializedFileReader::new(opened).map_err(|error| InputError::of(path, format!("is no Parquet file: {error}")))?;
@@ -124,8 +129,11 @@ impl ParquetTable {
     /// Moves to the next row; false at the end.
     pub(super) fn advance(&mut self) -> Result<bool, InputError> {
         self.row += 1;
-        if self.row >= self.batch_rows && !self.decode().map_err(|error| InputError::at(&self.path, self.next, error))? {
-            return Ok(false);
+        if self.row >= self.batch_rows {
+            let decoded = guarded(|| self.decode().map_err(|error| error.to_string())).and_then(|decoded| decoded);
+            if !decoded.map_err(|found| InputError::at(&self.path, self.next, found))? {
+                return Ok(false);
+            }
         }
         self.next += 1;
         Ok(true)
@@ -154,6 +162,14 @@ impl ParquetTable {
         self.progress.add((self.bytes as u128 * want as u128 / u128::from(self.rows.max(1))) as u64);
         Ok(true)
     }
+}
+
+/// Calls into the Parquet crate, which asserts some of what a corrupt file may break; that is an error of the file, not of this program.
+fn guarded<T>(read: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(read)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        format!("found corrupt Parquet: {}", text.unwrap_or("the reader gave up"))
+    })
 }
 
 impl Cells for ParquetTable {

@@ -2,13 +2,13 @@
 
 use super::*;
 use crate::event::*;
-use proptest::prelude::*;
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 mod data;
+mod lines;
 mod order;
 mod tables;
 

@@ -136,7 +136,8 @@ fn handbook_rows_a_second() {
     let (mut rows, mut records) = (0u64, 0u64);
     while merge.next_batch(500, &mut out, Sinks { texts: &mut (), targets: &mut (), rejected: &mut () }).unwrap() {
         records += out.len() as u64;
-        rows += out.iter().filter(|record| matches!(&record.content, Content::Event(e) if e.body.kind() == EventType::Payment)).count() as u64;
+        rows +=
+            out.iter().filter(|record| matches!(&record.content, Content::Event(e) if e.body.kind() == EventType::Payment)).count() as u64;
     }
     let seconds = start.elapsed().as_secs_f64();
     println!("{rows} rows, {records} records in {seconds:.3} s: {:.0} rows/s", rows as f64 / seconds);
