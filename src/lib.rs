@@ -1,6 +1,7 @@
 //! Weir: a real-time graph engine in the stream of payments.
 
 pub mod arithmetic;
+pub mod cli;
 pub mod decision;
 pub mod engine;
 pub mod event;
@@ -11,6 +12,7 @@ pub mod ingress;
 pub mod journal;
 pub mod memory;
 pub mod render;
+pub mod runtime;
 pub mod sim;
 pub mod store;
 pub mod targets;

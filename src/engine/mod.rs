@@ -185,6 +185,21 @@ impl Engine {
         })
     }
 
+    /// Whether an engine of these options can be built; nothing is allocated.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn check(options: &Options) -> Result<(), BuildError> {
+        let layout = Layout::new(&options.aggregates, &options.id_key);
+        Policy::compile(&options.policy, &layout.schema, &options.id_key).map_err(BuildError::Policy)?;
+        filters(options, &layout).map(drop)
+    }
+
+    /// The hashes of what is in force.
+    pub fn provenance(&self) -> Provenance {
+        self.provenance
+    }
+
     /// Judges `batch` in order and appends its outputs to `out`. Same state, same records: same outputs, however they are cut.
     pub fn step(&mut self, batch: &[Record], phase: &mut dyn FnMut(Phase), out: &mut Vec<Output>) {
         phase(Phase::Gather);
@@ -309,12 +324,7 @@ impl Engine {
             // A smaller share than this is done before another thread is awake.
             Some(pool) if seeds.len() >= 2 * SHARE_MIN => pool.install(|| {
                 use rayon::prelude::*;
-                seeds
-                    .par_iter()
-                    .zip(features.par_chunks_exact(width))
-                    .zip(verdicts.par_iter_mut())
-                    .with_min_len(SHARE_MIN)
-                    .for_each(judge);
+                seeds.par_iter().zip(features.par_chunks_exact(width)).zip(verdicts.par_iter_mut()).with_min_len(SHARE_MIN).for_each(judge);
             }),
             _ => seeds.iter().zip(features.chunks_exact(width)).zip(verdicts.iter_mut()).for_each(judge),
         }

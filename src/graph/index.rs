@@ -14,6 +14,9 @@ pub struct Index {
 }
 
 impl Index {
+    /// Bytes of a slot.
+    pub const SLOT_BYTES: usize = 8;
+
     /// Slots for `nodes_max` nodes at a load of at most 0.8.
     pub fn slots_for(nodes_max: u32) -> usize {
         (nodes_max as usize * 5).div_ceil(4) + 1

@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub trait Targets {
     /// The event with this id, if it is known.
     fn resolve(&mut self, id: Id) -> Option<Target>;
-    /// A payment or transfer has gone by.
+    /// A payment or transfer has gone by, which labels may speak of, or a label, which changes what stands of its target.
     fn note(&mut self, record: &Record);
 }
 
@@ -314,7 +314,7 @@ impl Merge {
         out.push(Record { sequence, received, origin, effort: Effort::Full, content });
         let record = out.last().expect("pushed just above");
         let Content::Event(event) = &record.content else { return None };
-        if matches!(event.body, Body::Payment(_) | Body::Transfer(_)) {
+        if matches!(event.body, Body::Payment(_) | Body::Transfer(_) | Body::Label(_)) {
             targets.note(record);
         }
         // An event that jumps too far is refused as future-dated; a label at its time plus the delay would hold up all labels behind it.

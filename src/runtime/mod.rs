@@ -13,7 +13,43 @@ mod measure;
 mod progress;
 mod replay;
 mod summary;
+mod tail;
 
 pub use progress::Progress;
 pub use replay::{Input, ReplayError, ReplayOptions, replay};
 pub use summary::Summary;
+pub use tail::{Tail, tail};
+
+use crate::engine::{BuildError, Engine, Layout};
+use crate::event::IdKey;
+use crate::feature::Feature;
+use crate::topology::Topology;
+
+/// What is wrong with the rules and filters of `topology`, a line each, with its place.
+pub fn mistakes(topology: &Topology, error: &BuildError) -> Vec<String> {
+    let at = |key: String, message: String| match topology.place(&key) {
+        Some(place) => format!("{}:{}: {key}: {message}", place.file, place.line),
+        None => format!("{key}: {message}"),
+    };
+    match error {
+        BuildError::Policy(errors) => errors
+            .iter()
+            .map(|error| {
+                let leaf = if error.name.starts_with("rule.") && error.offset.is_some() { ".when" } else { "" };
+                at(format!("policy.{}{leaf}", error.name), error.message.clone())
+            })
+            .collect(),
+        BuildError::Filter(name, error) => vec![at(format!("aggregate.{name}.where"), error.message.clone())],
+    }
+}
+
+/// Checks the rules and filters of a topology without building an engine; a line for each mistake.
+pub fn check_rules(topology: &Topology) -> Vec<String> {
+    let options = topology.engine_options(IdKey::FILES, 1);
+    Engine::check(&options).err().map_or(Vec::new(), |error| mistakes(topology, &error))
+}
+
+/// The feature columns that rules of `topology` may use.
+pub fn columns(topology: &Topology) -> Vec<Feature> {
+    Layout::new(&topology.deciding.aggregates, &IdKey::FILES).schema.features
+}

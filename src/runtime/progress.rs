@@ -17,7 +17,16 @@ impl Progress {
         Progress { bar }
     }
 
-    /// So far `position` bytes; `message` says what that means.
+    /// A bar over `things`.
+    pub fn count(what: &'static str, things: u64, wanted: bool) -> Progress {
+        let target = if wanted { ProgressDrawTarget::stderr_with_hz(5) } else { ProgressDrawTarget::hidden() };
+        let style = ProgressStyle::with_template("{prefix:<10} {bar:36} {human_pos:>10} of {human_len}  {msg}  {eta} left");
+        let bar = ProgressBar::with_draw_target(Some(things), target).with_prefix(what);
+        bar.set_style(style.expect("the template is well formed"));
+        Progress { bar }
+    }
+
+    /// So far `position`; `message` says what that means.
     pub fn at(&self, position: u64, message: impl FnOnce() -> String) {
         self.bar.set_position(position);
         if !self.bar.is_hidden() {
@@ -25,7 +34,7 @@ impl Progress {
         }
     }
 
-    /// So many bytes more.
+    /// So many more.
     pub fn advance(&self, bytes: u64) {
         self.bar.inc(bytes);
     }

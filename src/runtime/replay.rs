@@ -1,6 +1,6 @@
 //! The whole way of an event over files or a journal, as fast as it goes.
 
-use super::keep::{Keeper, TextSink};
+use super::keep::Keeper;
 use super::measure::{StepTimes, peak_rss_bytes};
 use super::progress::Progress;
 use super::summary::{Summary, Tally};
@@ -10,7 +10,7 @@ use crate::ingress::{Format, InputError, Merge, Rejections, Sinks};
 use crate::journal::{Blobs, DataDir, Digest, Disk, Files, JournalError, Records};
 use crate::store::{Store, StoreError};
 use crate::targets::Targets;
-use crate::topology::{Deciding, Errors, Topology, content_hash};
+use crate::topology::{Bill, Deciding, Errors, Sizes, Topology, content_hash};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub struct ReplayOptions {
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Files of the topology's sources; none: those that the topology names.
-    Files(Topology, Vec<PathBuf>),
+    Files(Box<Topology>, Vec<PathBuf>),
     /// A data directory whose journal is stepped again.
     Journal(PathBuf),
 }
@@ -108,7 +108,7 @@ struct Chunk {
 /// Where the topology's rules do not compile, a file cannot be opened, or what is kept cannot be written. A file that breaks off in
 /// the middle is told in the summary.
 pub fn replay(input: Input, options: &ReplayOptions) -> Result<Summary, ReplayError> {
-    let mut source = Source::open(input)?;
+    let source = Source::open(input)?;
     let engine_options = source.engine_options(options.threads);
     let started = Instant::now();
     let mut engine = start(engine_options, &source, options)?;
@@ -190,7 +190,7 @@ pub fn replay(input: Input, options: &ReplayOptions) -> Result<Summary, ReplayEr
 
 /// Allocates the engine, with a bar: it touches all its memory.
 fn start(engine_options: Options, source: &Source, options: &ReplayOptions) -> Result<Engine, ReplayError> {
-    let bytes = crate::engine::memory_bytes(&engine_options);
+    let bytes = source.engine_bytes();
     let bar = Progress::bytes("allocating", bytes, options.progress);
     let engine = Engine::new(engine_options, &mut |bytes| bar.advance(bytes as u64)).map_err(|error| source.placed(error));
     bar.finish();
@@ -219,16 +219,8 @@ impl Applied {
 
 /// Where records come from.
 pub(super) enum Source {
-    Files {
-        topology: Box<Topology>,
-        merge: Box<Merge>,
-        targets: Option<Box<Index>>,
-    },
-    Journal {
-        deciding: Box<Deciding>,
-        records: Box<Records>,
-        key: IdKey,
-    },
+    Files { topology: Box<Topology>, merge: Box<Merge>, targets: Option<Box<Index>> },
+    Journal { deciding: Box<Deciding>, records: Box<Records>, key: IdKey },
 }
 
 impl Source {
@@ -242,7 +234,7 @@ impl Source {
                     .iter()
                     .any(|(source, _)| topology.sources[*source].format == Format::Wire);
                 let targets = if wire { Some(Box::new(Index::scratch(topology.deciding.labels.known)?)) } else { None };
-                Ok(Source::Files { topology: Box::new(topology), merge: Box::new(merge), targets })
+                Ok(Source::Files { topology, merge: Box::new(merge), targets })
             }
             Input::Journal(root) => {
                 let dir = DataDir::read(&root)?;
@@ -262,12 +254,21 @@ impl Source {
         }
     }
 
-    /// The texts of what decides, as blobs hold them.
-    pub(super) fn foundations(&self) -> [(ControlKind, String); FOUNDATIONS] {
-        let deciding = match self {
+    fn deciding(&self) -> &Deciding {
+        match self {
             Source::Files { topology, .. } => &topology.deciding,
             Source::Journal { deciding, .. } => deciding,
-        };
+        }
+    }
+
+    /// What the engine's tables take.
+    fn engine_bytes(&self) -> u64 {
+        Bill::of(&self.deciding().limits, 0, &Sizes::of(self.deciding())).bytes()
+    }
+
+    /// The texts of what decides, as blobs hold them.
+    pub(super) fn foundations(&self) -> [(ControlKind, String); FOUNDATIONS] {
+        let deciding = self.deciding();
         [(ControlKind::Topology, deciding.canonical_topology()), (ControlKind::Policy, deciding.canonical_policy())]
     }
 
@@ -398,7 +399,7 @@ fn fill<T: crate::ingress::Texts + ?Sized>(
 }
 
 /// What a journal's first control records name.
-fn founded(root: &Path, disk: &Arc<dyn Files>, dir: &DataDir) -> Result<Deciding, ReplayError> {
+pub(super) fn founded(root: &Path, disk: &Arc<dyn Files>, dir: &DataDir) -> Result<Deciding, ReplayError> {
     let blobs = Blobs::open(disk.clone(), &dir.blobs())?;
     let mut records = Records::open(disk.clone(), &dir.journal(), Sequence(0))?;
     let mut texts = [None, None];

@@ -1,6 +1,11 @@
 //! The bill of memory: what every table of the limits costs. All of it is allocated and touched at start.
 
-use crate::graph::{Family, Limits};
+use super::Deciding;
+use crate::engine::{Judged, Layout, Output};
+use crate::event::{Duration, IdKey, Record};
+use crate::graph::ego::{EDGE, SEED_SLOTS};
+use crate::graph::{Family, Index, Limits, Nodes, RECENT, Row, Warm, state};
+use crate::velocity::{LATE_ROW_BYTES, Pairs, Plan};
 
 /// What one entry of each table takes, as the modules that own the tables know it.
 #[derive(Clone, Debug)]
@@ -30,6 +35,28 @@ pub struct TableSize {
     pub slots: fn(entries_max: u32) -> u64,
     /// Bytes of a slot.
     pub slot: u64,
+}
+
+impl Sizes {
+    /// The sizes under these declarations.
+    pub fn of(deciding: &Deciding) -> Sizes {
+        let plan = |family| Plan::new(family, &deciding.aggregates, Duration::default());
+        // A record that is in the pool may also stand in the list of those that came back.
+        let warm = |family| (Warm::stride(plan(family).counter_words) + 1) * size_of::<u32>();
+        let columns = Layout::new(&deciding.aggregates, &IdKey::FILES).schema.len();
+        let neighbour = size_of::<u32>() * (1 + EDGE + state::STATE);
+        let batch_record = size_of::<Record>() + size_of::<Output>() + columns * 8 + SEED_SLOTS * RECENT * neighbour;
+        Sizes {
+            row: size_of::<Row>() as u64,
+            node: Nodes::HEADER_BYTES as u64,
+            node_index: TableSize { slots: |nodes| Index::slots_for(nodes) as u64, slot: Index::SLOT_BYTES as u64 },
+            ids: TableSize { slots: u64::from, slot: Judged::BYTES_EACH },
+            warm_record: Family::ALL.map(|family| warm(family) as u64),
+            pairs: TableSize { slots: |pairs| Pairs::slots_for(pairs) as u64, slot: Pairs::SLOT_BYTES as u64 },
+            late_row: LATE_ROW_BYTES as u64,
+            batch_record: batch_record as u64,
+        }
+    }
 }
 
 /// One table's share.

@@ -2,6 +2,9 @@
 
 use crate::event::Timestamp;
 
+/// Bytes of a late row's entry.
+pub const LATE_ROW_BYTES: usize = size_of::<(Timestamp, u32)>();
+
 /// The late rows of one family that have not left every window.
 pub struct Late {
     /// Time and position, sorted by time, equal times by arrival. Never longer than its capacity.

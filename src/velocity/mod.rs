@@ -12,13 +12,14 @@ mod read;
 mod tail;
 
 pub use aggregate::*;
+pub use late::LATE_ROW_BYTES;
 pub use pair::{Pair, Pairs};
 pub use plan::{Plan, family, row_type};
 pub use read::{Reading, columns};
 
+use crate::decision::{Part, Skip, Skips, Why};
 use crate::event::{Duration, LabelSource, Timestamp, Verdict};
 use crate::graph::{Cursor, Family, FamilyLimits, Graph, NodeId, Promotion};
-use crate::decision::{Part, Skip, Skips, Why};
 use counters::{Sign, add_labels, add_row};
 use late::Late;
 use tail::{Tail, Task};
@@ -64,7 +65,7 @@ impl Velocity {
             family,
             maturities: maturities.to_vec(),
             late: Late::new(limits.late_rows_max, tails.len(), progress),
-            pairs: Pairs::new(if plan.pair_kinds.is_empty() { 0 } else { limits.pairs_max }, progress),
+            pairs: Pairs::new(limits.pairs_max, progress),
             tails,
             plan,
             now: BEGINNING,
@@ -196,7 +197,9 @@ impl Velocity {
                 Task::Window(window) => self.leave_window(graph, window, place.position, true),
                 Task::Mature { .. } => {}
                 Task::LabelExit { class, window } => {
-                    if row.flags.maturity_class() == class && let Some(bad) = self.known(row.flags.verdict(), row.time, class) {
+                    if row.flags.maturity_class() == class
+                        && let Some(bad) = self.known(row.flags.verdict(), row.time, class)
+                    {
                         add_labels(&self.plan, graph, self.family, &row, window, bad, Sign::Minus);
                     }
                 }

@@ -36,6 +36,9 @@ pub fn key(kind: usize, a: NodeId, b: NodeId) -> u64 {
 }
 
 impl Pairs {
+    /// Bytes of a slot.
+    pub const SLOT_BYTES: usize = 16;
+
     /// Slots for `pairs_max` pairs at a load of at most 0.8.
     pub fn slots_for(pairs_max: u32) -> usize {
         if pairs_max == 0 { 0 } else { (pairs_max as usize * 5).div_ceil(4) + 1 }

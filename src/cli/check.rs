@@ -1,0 +1,51 @@
+//! `weir check`.
+
+use super::{topology, words};
+use crate::runtime::check_rules;
+use crate::topology::{Sizes, report, svg};
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Validate a topology; show the way of an event, the bill of memory, and how many days the rings hold
+#[derive(clap::Args)]
+#[command(after_help = "\
+All mistakes are told at once, each with file, line and key.
+
+Examples:
+  weir check                                    the built-in topology
+  weir check mapping.toml --svg picture.svg")]
+pub struct Arguments {
+    /// Topology files laid over the built-in one, in this order
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// As FILE
+    #[arg(short = 't', long = "topology", value_name = "FILE")]
+    topology: Vec<PathBuf>,
+    /// Draw the picture into this SVG file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// List the feature columns that rules may use
+    #[arg(long)]
+    columns: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
+    let layers: Vec<PathBuf> = arguments.files.iter().chain(&arguments.topology).cloned().collect();
+    let topology = topology(&layers)?;
+    let mistakes = check_rules(&topology);
+    if !mistakes.is_empty() {
+        return Err(mistakes.join("\n"));
+    }
+    if arguments.columns {
+        for feature in crate::runtime::columns(&topology) {
+            println!("{:<44} {}", feature.name, feature.help);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    print!("{}", report(&topology, &Sizes::of(&topology.deciding)));
+    if let Some(path) = &arguments.svg {
+        fs::write(path, svg(&topology)).map_err(|error| format!("{}: {error}", path.display())).map_err(words)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

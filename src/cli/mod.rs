@@ -1,0 +1,83 @@
+//! The command line: each command is a short function that calls the library.
+//!
+//! Exit codes: 0 done; 1 done, but something was found that someone must act on (a file not read to its end, damage in a journal);
+//! 2 not done: wrong arguments, a topology with mistakes, files that cannot be read or written.
+
+mod check;
+mod journal;
+mod replay;
+mod simulate;
+mod tail;
+
+use crate::topology::Topology;
+use clap::{Parser, Subcommand};
+use std::fmt::Display;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(
+    name = "weir",
+    version,
+    about = "A real-time graph engine in the stream of payments",
+    long_about = "Weir stands in the stream of a payments company and judges every payment and transfer from one in-memory graph.",
+    after_help = "Examples:\n  weir simulate --world small --out sample.jsonl && weir replay sample.jsonl\n  weir check\n\nEvery command has --help with examples of its own.",
+    arg_required_else_help = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Replay(replay::Arguments),
+    Simulate(simulate::Arguments),
+    Check(check::Arguments),
+    Tail(tail::Arguments),
+    Journal(journal::Arguments),
+}
+
+/// Runs the command that the process was called with.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Tail(arguments) => tail::run(&arguments),
+        Command::Journal(arguments) => journal::run(&arguments),
+    };
+    match done {
+        Ok(code) => code,
+        Err(message) => {
+            for line in message.lines() {
+                eprintln!("error: {line}");
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Something was found that someone must act on.
+const FOUND: u8 = 1;
+
+/// The topology of `layers` over the embedded default, or all its mistakes.
+fn topology(layers: &[PathBuf]) -> Result<Topology, String> {
+    Topology::load(layers).map_err(words)
+}
+
+fn words(error: impl Display) -> String {
+    error.to_string()
+}
+
+/// Whether somebody looks at standard error, so that progress is worth showing.
+fn is_watched() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// A reader that went away (`weir tail … | head`) ends a command without a complaint.
+fn ended_early(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}

@@ -1,0 +1,199 @@
+//! What a replay keeps: journal, outputs, rejected input, texts of ids, summary.
+
+use super::replay::{ReplayError, Source};
+use super::summary::Summary;
+use crate::engine::Output;
+use crate::event::{Id, IdKind, Record, Sequence, Timestamp};
+use crate::identity::Identity;
+use crate::ingress::{Rejections, Texts};
+use crate::journal::{Blobs, DataDir, Disk, Durability, Files, Journal, LogOptions, OutputLog, RawInput, RejectedLog};
+use crate::store::{Store, StoreError};
+use crossbeam::channel::{Receiver, Sender, bounded};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// Everything that a replay writes, before it is given to the threads that do.
+pub(super) struct Keeper {
+    reading: Reading,
+    writing: Writing,
+}
+
+/// What the reader keeps: the journal and what stands beside it.
+pub(super) struct Reading {
+    journal: Journal,
+    rejected: Rejected,
+    texts: TextSink,
+    identity: JoinHandle<Result<(), StoreError>>,
+    // The lock of the directory, held to the end.
+    _dir: DataDir,
+}
+
+/// What the writer keeps.
+pub(super) struct Writing {
+    outputs: OutputLog,
+}
+
+impl Keeper {
+    /// Begins a data directory in `root` for what `source` gives.
+    ///
+    /// # Errors
+    /// Where the directory holds a journal already, or cannot be written.
+    pub(super) fn begin(root: &Path, source: &Source) -> Result<Keeper, ReplayError> {
+        let dir = DataDir::write(root)?;
+        let files: Arc<dyn Files> = Arc::new(Disk);
+        let options = LogOptions { durability: Durability::Written, ..LogOptions::default() };
+        let (journal, _) = Journal::open(files.clone(), &dir.journal(), source.key(), options)?;
+        if journal.next() != Sequence(0) {
+            let what = "found a journal, expected an empty or new directory: a replay begins its own";
+            return Err(ReplayError::Output(root.to_owned(), what.to_owned()));
+        }
+        let blobs = Blobs::open(files.clone(), &dir.blobs())?;
+        for (_, text) in source.foundations() {
+            blobs.put(text.as_bytes())?;
+        }
+        let (outputs, _) = OutputLog::open(files.clone(), &dir.outputs(), options)?;
+        let (log, _) = RejectedLog::open(files, &dir.rejected(), options)?;
+        let store = Store::open(&dir.identity(), Durability::Written)?;
+        let (sender, receiver) = bounded(TEXTS_WAITING);
+        let identity = Identity::open(&store)?;
+        let identity = std::thread::Builder::new().name("identity".to_owned()).spawn(move || keep_texts(identity, &receiver));
+        let identity =
+            identity.map_err(|error| ReplayError::Output(root.to_owned(), format!("no thread for the identity store: {error}")))?;
+        let texts = TextSink { batch: TextBatch::default(), sender };
+        let rejected = Rejected { log, received: Timestamp::MIN, waiting: Vec::new() };
+        Ok(Keeper { reading: Reading { journal, rejected, texts, identity, _dir: dir }, writing: Writing { outputs } })
+    }
+
+    /// One half for each thread.
+    pub(super) fn split(self) -> (Reading, Writing) {
+        (self.reading, self.writing)
+    }
+}
+
+impl Reading {
+    /// Where texts and rejected input go.
+    pub(super) fn sinks(&mut self) -> (&mut TextSink, &mut Rejected) {
+        (&mut self.texts, &mut self.rejected)
+    }
+
+    /// Writes the records to the journal, as one group; what was rejected among them before.
+    pub(super) fn journal(&mut self, records: &[Record]) -> Result<(), ReplayError> {
+        self.rejected.write(records)?;
+        for record in records {
+            self.journal.append(record)?;
+        }
+        self.journal.commit()?;
+        Ok(())
+    }
+
+    /// Syncs everything and waits for the texts.
+    pub(super) fn finish(mut self) -> Result<(), ReplayError> {
+        self.texts.send();
+        drop(self.texts);
+        self.identity.join().expect("the identity thread does not panic")?;
+        self.rejected.log.sync()?;
+        self.journal.sync()?;
+        Ok(())
+    }
+}
+
+impl Writing {
+    /// Writes outputs, as one group.
+    pub(super) fn outputs(&mut self, outputs: &[Output]) -> Result<(), ReplayError> {
+        for output in outputs {
+            self.outputs.append(output)?;
+        }
+        self.outputs.commit()?;
+        Ok(())
+    }
+
+    /// Syncs the outputs.
+    pub(super) fn finish(mut self) -> Result<(), ReplayError> {
+        self.outputs.sync()?;
+        Ok(())
+    }
+}
+
+/// Raw rejected input on its way to its log.
+pub(super) struct Rejected {
+    log: RejectedLog,
+    received: Timestamp,
+    waiting: Vec<RawInput>,
+}
+
+impl Rejections for Rejected {
+    fn keep(&mut self, sequence: Sequence, raw: &[u8], detail: String) {
+        self.waiting.push(RawInput { sequence, received: self.received, detail, raw: raw.to_vec() });
+    }
+}
+
+impl Rejected {
+    fn write(&mut self, records: &[Record]) -> Result<(), ReplayError> {
+        for input in self.waiting.drain(..) {
+            self.log.append(&input)?;
+        }
+        self.log.commit()?;
+        // A rejected record is met before it has its `received`; that of the chunk before is close enough to count days by.
+        self.received = records.last().map_or(self.received, |record| record.received);
+        Ok(())
+    }
+}
+
+/// Batches of texts that wait for the identity thread.
+const TEXTS_WAITING: usize = 8;
+/// Bytes of texts in a batch.
+const TEXT_BATCH_BYTES: usize = 256 << 10;
+
+/// Texts on their way to the identity store.
+#[derive(Default)]
+struct TextBatch {
+    /// Each with the end of its text in `bytes`.
+    entries: Vec<(Id, IdKind, u32)>,
+    bytes: Vec<u8>,
+}
+
+/// Gathers texts into batches.
+pub(super) struct TextSink {
+    batch: TextBatch,
+    sender: Sender<TextBatch>,
+}
+
+impl Texts for TextSink {
+    fn keep(&mut self, id: Id, kind: IdKind, text: &[u8]) {
+        self.batch.bytes.extend_from_slice(text);
+        self.batch.entries.push((id, kind, self.batch.bytes.len() as u32));
+        if self.batch.bytes.len() >= TEXT_BATCH_BYTES {
+            self.send();
+        }
+    }
+}
+
+impl TextSink {
+    fn send(&mut self) {
+        let full = std::mem::take(&mut self.batch);
+        // Nobody listens only where the identity thread has failed; its error is told when it is joined.
+        let _ = self.sender.send(full);
+    }
+}
+
+fn keep_texts(mut identity: Identity, batches: &Receiver<TextBatch>) -> Result<(), StoreError> {
+    for batch in batches {
+        let mut start = 0;
+        for (id, kind, end) in &batch.entries {
+            let text = &batch.bytes[start as usize..*end as usize];
+            identity.put(*id, *kind, &String::from_utf8_lossy(text));
+            start = *end;
+        }
+        identity.flush()?;
+    }
+    Ok(())
+}
+
+/// Writes the summary into the data directory.
+pub(super) fn write_summary(root: &Path, summary: &Summary) -> Result<(), ReplayError> {
+    let path = DataDir::read(root)?.summary();
+    let text = serde_json::to_string_pretty(summary).expect("a summary has no map with other than text keys");
+    fs::write(&path, text + "\n").map_err(|error| ReplayError::Output(path, format!("cannot be written: {error}")))
+}
