@@ -1,15 +1,24 @@
 //! The index of judged events: which event a label or a payment result speaks of, for as long as labels may come.
 //!
+//! Noting writes blind, because a look-up on disk would cost more than all the rest. An event's entry bears its sequence in the key, so a
+//! duplicate lies behind the first one instead of in its place; a label's verdict has an entry for each strength of source, so the
+//! verdict in force is that of the strongest one there, which is what replacing "unless the new one is weaker" comes to. Resolving walks
+//! the few entries of an id.
+//!
+//! ```text
+//! id 16 | sequence 8            → the target       (big-endian, so that keys sort by id, then sequence)
+//! id 16 | sequence 8 | source 1 → verdict 1 | time of the target 8
+//! ```
+//!
 //! Everything in it follows from the journal, so nothing waits for it: what was noted and not flushed is found in memory, and after a
 //! crash the records from [`Targets::noted`] on are noted again. The journal keeps what this needs ([`crate::journal::Journal::retain`]
 //! takes the lower of the newest snapshot's position and this one).
 
-use crate::event::Body;
-use crate::event::{Content, Id, LabelSource, Record, Sequence, Target, Timestamp, Verdict, ends};
+use crate::event::{Body, Content, Id, LabelSource, Record, Sequence, Target, Timestamp, Verdict, ends};
 use crate::journal::{decode_target, encode_target};
 use crate::store::{Store, StoreError, TARGETS, key};
 use fjall::compaction::filter::{CompactionFilter, CompactionFilterResult, Context, Factory, ItemAccessor, Verdict as Fate};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -19,9 +28,18 @@ pub struct Targets {
     index: fjall::Keyspace,
     /// One entry: up to which sequence records are noted.
     state: fjall::Keyspace,
-    /// Noted since the last flush. Looked up only, never walked in an order that matters: a flush sorts.
-    fresh: HashMap<Id, Target>,
+    /// Noted since the last flush, in the order of keys.
+    fresh: BTreeMap<Place, Entry>,
     noted: Sequence,
+}
+
+/// A key: the event, its record, and for a verdict the strength of its source.
+type Place = (Id, Sequence, Option<LabelSource>);
+
+#[derive(Clone, Copy, Debug)]
+enum Entry {
+    Judged(Target),
+    Said { verdict: Verdict, time: Timestamp },
 }
 
 const NOTED: &[u8] = b"noted";
@@ -30,11 +48,6 @@ impl std::fmt::Debug for Targets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Targets").field("store", &self.store).field("noted", &self.noted).finish_non_exhaustive()
     }
-}
-
-/// Whether a label of `new` takes the place of one of `standing`: unless it is weaker.
-fn overrules(new: LabelSource, standing: Option<(Verdict, LabelSource)>) -> bool {
-    standing.is_none_or(|(_, source)| new >= source)
 }
 
 impl Targets {
@@ -57,7 +70,7 @@ impl Targets {
                 Sequence(u64::from_le_bytes(*bytes))
             }
         };
-        Ok(Targets { store: store.clone(), index, state, fresh: HashMap::new(), noted })
+        Ok(Targets { store: store.clone(), index, state, fresh: BTreeMap::new(), noted })
     }
 
     /// The first sequence that is not in the index on disk: after a crash, records from here on are noted again.
@@ -65,12 +78,9 @@ impl Targets {
         self.noted
     }
 
-    /// Takes note of a record that was journalled: a payment or transfer becomes a target, a label changes its target's standing verdict.
-    /// Noting a record again changes nothing.
-    ///
-    /// # Errors
-    /// Where the database refuses or a value is damaged.
-    pub fn note(&mut self, record: &Record) -> Result<(), StoreError> {
+    /// Takes note of a record that was journalled: a payment or transfer becomes a target, a label that knows its target changes what is in
+    /// force for it. Noting a record again changes nothing.
+    pub fn note(&mut self, record: &Record) {
         if let Content::Event(event) = &record.content {
             match &event.body {
                 Body::Payment(_) | Body::Transfer(_) => {
@@ -82,59 +92,50 @@ impl Targets {
                         ends: ends(&event.body),
                         standing: None,
                     };
-                    self.note_judged(event.id, target)?;
+                    self.fresh.insert((event.id, record.sequence, None), Entry::Judged(target));
                 }
                 Body::Label(label) => {
-                    // As the record says it was resolved; what nobody knew then is not a target of this label now.
-                    let found = if label.resolved.is_some() { self.find(label.target)? } else { None };
-                    if let Some(mut target) = found.filter(|target| overrules(label.source, target.standing)) {
-                        target.standing = Some((label.verdict, label.source));
-                        self.fresh.insert(label.target, target);
+                    // As the record says it was resolved; what nobody knew then is no target of this label now.
+                    if let Some(target) = &label.resolved {
+                        let said = Entry::Said { verdict: label.verdict, time: target.time };
+                        self.fresh.insert((label.target, target.sequence, Some(label.source)), said);
                     }
                 }
                 _ => {}
             }
         }
         self.noted = self.noted.max(Sequence(record.sequence.0 + 1));
-        Ok(())
     }
 
-    /// An id that comes again is a duplicate or a conflict: the first record stays the target. For a new id the look-up on disk ends at
-    /// the filters of the files, nearly always.
-    fn note_judged(&mut self, id: Id, target: Target) -> Result<(), StoreError> {
-        if self.fresh.contains_key(&id) {
-            return Ok(());
-        }
-        match self.stored(id)? {
-            Some(first) if first.sequence <= target.sequence => Ok(()),
-            _ => {
-                self.fresh.insert(id, target);
-                Ok(())
-            }
-        }
-    }
-
-    /// What a label or payment result for `id` is about; `None` where nobody knows it, or it is older than labels are awaited.
+    /// What a label or payment result for `id` is about, with the verdict in force; `None` where nobody knows it, or it is older than
+    /// labels are awaited.
     ///
     /// # Errors
     /// Where the database refuses or a value is damaged.
     pub fn resolve(&self, id: Id) -> Result<Option<Target>, StoreError> {
-        self.find(id)
-    }
-
-    fn find(&self, id: Id) -> Result<Option<Target>, StoreError> {
-        let found = match self.fresh.get(&id) {
-            Some(target) => Some(*target),
-            None => self.stored(id)?,
-        };
-        Ok(found.filter(|target| target.time.0 >= self.store.expired_before()))
-    }
-
-    fn stored(&self, id: Id) -> Result<Option<Target>, StoreError> {
-        let Some(value) = self.index.get(key(id)).map_err(self.store.failed("reading the index of judged events"))? else {
-            return Ok(None);
-        };
-        decode_target(&value).map(Some).map_err(|malformed| self.store.damaged(id, malformed.to_string()))
+        let mut entries = BTreeMap::new();
+        for item in self.index.prefix(key(id)) {
+            let (key, value) = item.into_inner().map_err(self.store.failed("reading the index of judged events"))?;
+            let (place, entry) = read(id, &key, &value).ok_or_else(|| self.store.damaged(id, "no entry of the index"))?;
+            entries.insert(place, entry);
+        }
+        // What is in memory is younger than what is on disk.
+        entries.extend(self.fresh.range((id, Sequence(0), None)..=(id, Sequence(u64::MAX), Some(LabelSource::Analyst))));
+        // The first record with this id is the target: what came behind it was a duplicate or a conflict.
+        let first = entries.values().find_map(|entry| match entry {
+            Entry::Judged(target) => Some(*target),
+            Entry::Said { .. } => None,
+        });
+        let Some(mut target) = first.filter(|target| target.time.0 >= self.store.expired_before()) else { return Ok(None) };
+        for (place, entry) in entries {
+            // Weaker sources sort before stronger ones.
+            if let ((_, sequence, Some(source)), Entry::Said { verdict, .. }) = (place, entry)
+                && sequence == target.sequence
+            {
+                target.standing = Some((verdict, source));
+            }
+        }
+        Ok(Some(target))
     }
 
     /// Entries that wait for the next flush.
@@ -147,23 +148,48 @@ impl Targets {
     /// # Errors
     /// Where the database refuses: it then takes no further writes.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        let mut entries: Vec<(Id, Target)> = self.fresh.drain().collect();
-        entries.sort_unstable_by_key(|(id, _)| *id);
         let mut batch = self.store.database.batch().durability(Some(self.store.persist_mode()));
         let mut value = Vec::with_capacity(128);
-        for (id, target) in entries {
+        for (&(id, sequence, source), entry) in &self.fresh {
             value.clear();
-            encode_target(&target, &mut value);
-            batch.insert(&self.index, key(id), value.as_slice());
+            match entry {
+                Entry::Judged(target) => encode_target(target, &mut value),
+                Entry::Said { verdict, time } => {
+                    value.push(*verdict as u8);
+                    value.extend_from_slice(&time.0.to_le_bytes());
+                }
+            }
+            let mut place = [0; 25];
+            place[..16].copy_from_slice(&key(id));
+            place[16..24].copy_from_slice(&sequence.0.to_be_bytes());
+            place[24] = source.map_or(0, |source| source as u8);
+            batch.insert(&self.index, &place[..24 + usize::from(source.is_some())], value.as_slice());
         }
         batch.insert(&self.state, NOTED, self.noted.0.to_le_bytes());
-        batch.commit().map_err(self.store.failed("writing the index of judged events"))
+        batch.commit().map_err(self.store.failed("writing the index of judged events"))?;
+        self.fresh.clear();
+        Ok(())
     }
 
     /// Forgets targets with a time before `moment`: at once for [`Targets::resolve`], in the files when these are merged.
     pub fn expire(&mut self, moment: Timestamp) {
         self.store.targets_expired.fetch_max(moment.0, Ordering::Relaxed);
-        self.fresh.retain(|_, target| target.time >= moment);
+    }
+}
+
+/// The entry under `key`; `None` where it is none.
+fn read(id: Id, key: &[u8], value: &[u8]) -> Option<(Place, Entry)> {
+    let sequence = Sequence(u64::from_be_bytes(*key.get(16..)?.first_chunk()?));
+    match key.get(24..)? {
+        [] => Some(((id, sequence, None), Entry::Judged(decode_target(value).ok()?))),
+        [source] => {
+            let source = LabelSource::ALL.into_iter().find(|known| *known as u8 == *source)?;
+            let (verdict, time) = value.split_first()?;
+            let verdict = Verdict::ALL.into_iter().find(|known| *known as u8 == *verdict)?;
+            let time = Timestamp(i64::from_le_bytes(time.try_into().ok()?));
+            Some(((id, sequence, Some(source)), Entry::Said { verdict, time }))
+        }
+        _ => None,
     }
 }
 
@@ -185,8 +211,13 @@ impl Factory for Expired {
 impl CompactionFilter for ExpiredFilter {
     fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> CompactionFilterResult {
         // Older versions of an entry bear the same time: they expire with it, in whatever file they stand.
-        let expired = decode_target(&item.value()?).is_ok_and(|target| target.time.0 < self.0);
-        Ok(if expired { Fate::Remove } else { Fate::Keep })
+        let time = match read(Id::from_bits(1), item.key(), &item.value()?) {
+            Some((_, Entry::Judged(target))) => target.time,
+            Some((_, Entry::Said { time, .. })) => time,
+            // Damage is for whoever reads it to name.
+            None => return Ok(Fate::Keep),
+        };
+        Ok(if time.0 < self.0 { Fate::Remove } else { Fate::Keep })
     }
 }
 
@@ -239,7 +270,7 @@ mod tests {
     fn targets_are_found_waiting_and_on_disk() {
         let mut targets = Targets::open(&Store::scratch().unwrap()).unwrap();
         let first = payment(7, 1);
-        targets.note(&first).unwrap();
+        targets.note(&first);
         let Content::Event(event) = &first.content else { unreachable!() };
         let expected = Target {
             sequence: Sequence(7),
@@ -254,8 +285,8 @@ mod tests {
         assert_eq!(targets.waiting(), 0);
         assert_eq!(targets.resolve(id(1)).unwrap(), Some(expected));
         assert_eq!(targets.resolve(id(2)).unwrap(), None);
-        // A duplicate does not take the first one's place, waiting or on disk. Caught when planted: an insert without a look-up.
-        targets.note(&payment(8, 1)).unwrap();
+        // A duplicate does not take the first one's place, waiting or on disk. Caught when planted: the last entry of an id taken.
+        targets.note(&payment(8, 1));
         targets.flush().unwrap();
         assert_eq!(targets.resolve(id(1)).unwrap(), Some(expected));
     }
@@ -265,7 +296,7 @@ mod tests {
         use LabelSource::{Analyst, Chargeback, Rule};
         use Verdict::{Fraud, Legitimate};
         let mut targets = Targets::open(&Store::scratch().unwrap()).unwrap();
-        targets.note(&payment(0, 1)).unwrap();
+        targets.note(&payment(0, 1));
         let steps = [
             (Fraud, Rule, (Fraud, Rule)),
             (Legitimate, Chargeback, (Legitimate, Chargeback)),
@@ -276,11 +307,11 @@ mod tests {
         ];
         for (place, (verdict, source, standing)) in steps.into_iter().enumerate() {
             let record = label(place as u64 + 1, &targets, 1, verdict, source);
-            targets.note(&record).unwrap();
+            targets.note(&record);
             if place % 2 == 0 {
                 targets.flush().unwrap();
             }
-            // Caught when planted: the latest label always winning; the standing verdict lost where the target was on disk.
+            // Caught when planted: the weakest source's verdict taken; what waits in memory not looked at.
             assert_eq!(targets.resolve(id(1)).unwrap().unwrap().standing, Some(standing), "label {place}");
         }
     }
@@ -291,7 +322,7 @@ mod tests {
         let mut records: Vec<Record> = (0..20).map(|n| payment(n, n % 15)).collect();
         let open = || Targets::open(&Store::open(dir.path(), crate::journal::Durability::Written).unwrap()).unwrap();
         let mut targets = open();
-        records.iter().for_each(|record| targets.note(record).unwrap());
+        records.iter().for_each(|record| targets.note(record));
         let fraud = label(20, &targets, 3, Verdict::Fraud, LabelSource::Analyst);
         records.push(fraud);
         records.push(payment(21, 40));
@@ -299,18 +330,18 @@ mod tests {
         let mut targets = open();
         // Nothing was flushed.
         assert_eq!((targets.noted(), targets.resolve(id(3)).unwrap()), (Sequence(0), None));
-        records[..12].iter().for_each(|record| targets.note(record).unwrap());
+        records[..12].iter().for_each(|record| targets.note(record));
         targets.flush().unwrap();
-        records[12..].iter().for_each(|record| targets.note(record).unwrap());
+        records[12..].iter().for_each(|record| targets.note(record));
         drop(targets);
         let mut targets = open();
         assert_eq!(targets.noted(), Sequence(12));
         for record in &records[targets.noted().0 as usize..] {
-            targets.note(record).unwrap();
+            targets.note(record);
         }
         let whole = {
             let mut whole = Targets::open(&Store::scratch().unwrap()).unwrap();
-            records.iter().for_each(|record| whole.note(record).unwrap());
+            records.iter().for_each(|record| whole.note(record));
             whole
         };
         for event in 0..50 {
@@ -323,7 +354,7 @@ mod tests {
     fn expired_targets_are_unknown_and_leave_the_files() {
         let mut targets = Targets::open(&Store::scratch().unwrap()).unwrap();
         for n in 0..100 {
-            targets.note(&payment(n, n)).unwrap();
+            targets.note(&payment(n, n));
             if n == 60 {
                 targets.flush().unwrap();
             }
@@ -340,6 +371,30 @@ mod tests {
         assert_eq!(targets.index.len().unwrap(), 50);
         for n in 0..100 {
             assert_eq!(targets.resolve(id(n)).unwrap().is_some(), n >= 50, "event {n}");
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+
+        // The entries by source give what the rule says when the labels are gone through one by one.
+        #[test]
+        fn entries_by_source_are_the_rule(steps in proptest::collection::vec((0usize..3, 0usize..3, 0u8..5), 0..12)) {
+            let mut targets = Targets::open(&Store::scratch().unwrap()).unwrap();
+            targets.note(&payment(0, 1));
+            let mut standing: Option<(Verdict, LabelSource)> = None;
+            for (place, (verdict, source, flush)) in steps.into_iter().enumerate() {
+                let (verdict, source) = (Verdict::ALL[verdict], LabelSource::ALL[source]);
+                let record = label(place as u64 + 1, &targets, 1, verdict, source);
+                targets.note(&record);
+                if standing.is_none_or(|(_, stronger)| source >= stronger) {
+                    standing = Some((verdict, source));
+                }
+                if flush == 0 {
+                    targets.flush().unwrap();
+                }
+                proptest::prop_assert_eq!(targets.resolve(id(1)).unwrap().unwrap().standing, standing);
+            }
         }
     }
 }

@@ -192,7 +192,7 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            // Caught when planted: a crc over sequence and body only, with a length that the file happened to hold.
+            // Caught when planted: the checksum computed and not compared.
             assert!(!matches!(frame(&damaged), FrameFound::Whole { .. }), "bit {bit}");
         }
     }

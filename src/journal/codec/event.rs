@@ -153,10 +153,13 @@ pub(crate) fn decode_target(bytes: &[u8]) -> Result<Target, Malformed> {
 
 fn encode_payment(payment: &Payment, out: &mut Vec<u8>) {
     let ids = [payment.device, payment.card, payment.ip, payment.channel, payment.session];
-    put_id(out, payment.user);
-    put_id(out, payment.merchant);
-    put_money(out, payment.amount);
-    out.push(presence(ids) | u8::from(payment.mcc.is_some()) << 5 | u8::from(payment.country.is_some()) << 6);
+    let mut head = [0; 44];
+    head[..16].copy_from_slice(&payment.user.bits().to_le_bytes());
+    head[16..32].copy_from_slice(&payment.merchant.bits().to_le_bytes());
+    head[32..40].copy_from_slice(&payment.amount.minor.to_le_bytes());
+    head[40..43].copy_from_slice(&payment.amount.currency.bytes());
+    head[43] = presence(ids) | u8::from(payment.mcc.is_some()) << 5 | u8::from(payment.country.is_some()) << 6;
+    out.extend_from_slice(&head);
     put_ids(out, ids);
     if let Some(mcc) = payment.mcc {
         out.extend_from_slice(&mcc.to_le_bytes());

@@ -43,21 +43,27 @@ const EFFORTS: [Effort; 5] = [Effort::Full, Effort::NoExplanation, Effort::NoTyp
 
 /// Appends the body of `record` (all but its sequence) to `out`.
 pub fn encode_record(record: &Record, out: &mut Vec<u8>) {
-    // One reservation for the longest body: a payment with all fields and items.
+    // One reservation for the longest body: a payment with all fields and items. And fields that are always there are laid side by side
+    // first, because each append asks for room again.
     out.reserve(768);
-    out.push(match &record.content {
+    let tag = match &record.content {
         Content::Event(event) => EVENT + event.body.kind() as u8,
         Content::Refused(_) => REFUSED,
         Content::Control(_) => CONTROL,
         Content::Tick(_) => TICK,
-    });
-    put_time(out, record.received);
-    put_origin(out, record.origin);
-    out.push(record.effort as u8);
+    };
+    let mut head = [0; 24];
+    head[0] = tag;
+    head[1..9].copy_from_slice(&record.received.0.to_le_bytes());
+    head[9..23].copy_from_slice(&origin_bytes(record.origin));
+    head[23] = record.effort as u8;
+    out.extend_from_slice(&head);
     match &record.content {
         Content::Event(event) => {
-            put_id(out, event.id);
-            put_time(out, event.time);
+            let mut names = [0; 24];
+            names[..16].copy_from_slice(&event.id.bits().to_le_bytes());
+            names[16..].copy_from_slice(&event.time.0.to_le_bytes());
+            out.extend_from_slice(&names);
             event::encode(&event.body, out);
         }
         Content::Refused(refused) => put_refused(out, *refused),
@@ -126,10 +132,12 @@ fn presence<const N: usize>(ids: [Option<Id>; N]) -> u8 {
     bits
 }
 
-fn put_origin(out: &mut Vec<u8>, origin: Origin) {
-    out.extend_from_slice(&origin.source.to_le_bytes());
-    out.extend_from_slice(&origin.partition.to_le_bytes());
-    out.extend_from_slice(&origin.offset.to_le_bytes());
+fn origin_bytes(origin: Origin) -> [u8; 14] {
+    let mut bytes = [0; 14];
+    bytes[..2].copy_from_slice(&origin.source.to_le_bytes());
+    bytes[2..6].copy_from_slice(&origin.partition.to_le_bytes());
+    bytes[6..].copy_from_slice(&origin.offset.to_le_bytes());
+    bytes
 }
 
 /// A field's number, one up, or 0 for none.

@@ -1,6 +1,6 @@
 //! Outputs, and the digest over them.
 
-use super::{Cursor, Malformed, put_id, put_origin, put_refused, put_time};
+use super::{Cursor, Malformed, origin_bytes, put_id, put_refused};
 use crate::decision::{Decision, Outcome, Part, Parts, Provenance, Reason, ReasonCode, Reasons, Skip, Skips, Status, Why};
 use crate::engine::{Output, Rejected};
 use crate::event::{EventType, Sequence};
@@ -20,7 +20,7 @@ pub fn encode_output(output: &Output, out: &mut Vec<u8>) {
         }
         Output::Rejected(rejected) => {
             out.push(REJECTED);
-            put_origin(out, rejected.origin);
+            out.extend_from_slice(&origin_bytes(rejected.origin));
             put_refused(out, rejected.refused);
             out.push(u8::from(rejected.event.is_some()));
             if let Some(event) = rejected.event {
@@ -51,34 +51,40 @@ pub fn decode_output(sequence: Sequence, body: &[u8]) -> Result<Output, Malforme
 }
 
 fn encode_decision(decision: &Decision, out: &mut Vec<u8>) {
-    put_id(out, decision.event);
-    out.push(decision.kind as u8);
-    put_id(out, decision.key);
-    out.push(decision.revision);
-    put_time(out, decision.time);
-    out.push(decision.outcome as u8);
-    out.extend_from_slice(&decision.risk_score.to_le_bytes());
-    out.push(decision.status as u8);
-    out.push(decision.used.0);
-    out.push(u8::from(decision.fraud_probability.is_some()) | u8::from(decision.provenance.model.is_some()) << 1);
+    let mut head = [0; 48];
+    head[..16].copy_from_slice(&decision.event.bits().to_le_bytes());
+    head[16] = decision.kind as u8;
+    head[17..33].copy_from_slice(&decision.key.bits().to_le_bytes());
+    head[33] = decision.revision;
+    head[34..42].copy_from_slice(&decision.time.0.to_le_bytes());
+    head[42] = decision.outcome as u8;
+    head[43..45].copy_from_slice(&decision.risk_score.to_le_bytes());
+    head[45] = decision.status as u8;
+    head[46] = decision.used.0;
+    head[47] = u8::from(decision.fraud_probability.is_some()) | u8::from(decision.provenance.model.is_some()) << 1;
+    out.extend_from_slice(&head);
     if let Some(probability) = decision.fraud_probability {
         out.extend_from_slice(&probability.to_bits().to_le_bytes());
     }
     let reasons = decision.reasons.as_slice();
     out.push(reasons.len() as u8);
     for reason in reasons {
-        out.extend_from_slice(&(reason.code as u16).to_le_bytes());
-        out.extend_from_slice(&reason.cause.to_le_bytes());
-        out.extend_from_slice(&reason.weight.to_le_bytes());
-        out.extend_from_slice(&reason.value.to_le_bytes());
+        let mut bytes = [0; 14];
+        bytes[..2].copy_from_slice(&(reason.code as u16).to_le_bytes());
+        bytes[2..4].copy_from_slice(&reason.cause.to_le_bytes());
+        bytes[4..6].copy_from_slice(&reason.weight.to_le_bytes());
+        bytes[6..].copy_from_slice(&reason.value.to_le_bytes());
+        out.extend_from_slice(&bytes);
     }
     let skips = decision.skipped.as_slice();
     out.push(skips.len() as u8);
     for skip in skips {
-        out.push(skip.part as u8);
-        out.push(skip.why as u8);
-        out.extend_from_slice(&skip.value.to_le_bytes());
-        out.extend_from_slice(&skip.window.to_le_bytes());
+        let mut bytes = [0; 18];
+        bytes[0] = skip.part as u8;
+        bytes[1] = skip.why as u8;
+        bytes[2..10].copy_from_slice(&skip.value.to_le_bytes());
+        bytes[10..].copy_from_slice(&skip.window.to_le_bytes());
+        out.extend_from_slice(&bytes);
     }
     if let Some(model) = decision.provenance.model {
         out.extend_from_slice(&model);
