@@ -387,9 +387,14 @@ mod tests {
         // Planted mistakes that it caught: a reason lost; a sentence escaped twice; JSON over several lines.
         #[test]
         fn every_decision_is_json_with_the_contract_s_keys(
-            id in "\\PC{0,20}|[\\x00-\\x1f\"\\\\]{0,5}", reasons in proptest::collection::vec((0..10usize, any::<u16>(), any::<u16>(), any::<i64>()), 0..6),
-            skips in proptest::collection::vec((0..8usize, 0..10usize, any::<i64>(), any::<i64>()), 0..14), probability in any::<Option<f32>>(),
-            text in "\\PC{0,20}|[\\x00-\\x1f\"\\\\]{0,5}", time in any::<i64>(), used in any::<u8>(), model in any::<Option<[u8; 16]>>(),
+            id in "\\PC{0,20}|[\\x00-\\x1f\"\\\\]{0,5}",
+            text in "\\PC{0,20}|[\\x00-\\x1f\"\\\\]{0,5}",
+            reasons in proptest::collection::vec((0..10usize, any::<u16>(), any::<u16>(), any::<i64>()), 0..6),
+            skips in proptest::collection::vec((0..8usize, 0..10usize, any::<i64>(), any::<i64>()), 0..14),
+            probability in any::<Option<f32>>(),
+            time in any::<i64>(),
+            used in any::<u8>(),
+            model in any::<Option<[u8; 16]>>(),
         ) {
             let mut decided = Decision { fraud_probability: probability, time: Timestamp(time), used: Parts(used), ..sample() };
             decided.provenance.model = model;

@@ -345,11 +345,14 @@ mod tests {
     }
 
     proptest! {
-        // The slow and obvious twin: each rule a program of its own, asked one by one. Planted mistakes that it caught: a rule that errs also
-        // holds; the blocks for errors of one rule kept for the next; the outcome of the last cause instead of the most severe; the walk
-        // over at the first error.
+        // The slow and obvious twin: each rule a program of its own, asked one by one. Planted mistakes that it caught: a rule that errs
+        // also holds; the blocks for errors of one rule kept for the next; the outcome of the last cause instead of the most severe; the
+        // walk over at the first error.
         #[test]
-        fn the_flat_program_says_what_single_rules_say(row in [0..5i64, 0..5i64, 0..5i64, 0..5i64], drawn in proptest::collection::vec((0..8usize, 0..1001u16, 0..4usize), 0..12)) {
+        fn the_flat_program_says_what_single_rules_say(
+            row in [0..5i64, 0..5i64, 0..5i64, 0..5i64],
+            drawn in proptest::collection::vec((0..8usize, 0..1001u16, 0..4usize), 0..12),
+        ) {
             const WHENS: [&str; 8] = [
                 "amount > 2",
                 "1 / amount > 0",
