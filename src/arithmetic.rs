@@ -63,6 +63,17 @@ pub fn decay(x: f64) -> f32 {
     if whole < 127 { (sum * power) as f32 } else { 0.0 }
 }
 
+/// log2(1 + x) for 0 <= `x` < 2^120, within 1e-5 and what single precision loses: what a feature needs, for a tenth of the work of [`log2_1p`] and without a branch.
+#[inline(always)]
+pub fn log2_1p_coarse(x: f32) -> f32 {
+    let bits = (1.0 + x).to_bits();
+    let exponent = (bits >> 23) as i32 - 127;
+    // log2(1 + m) = m + m (1 - m) bend(m), exact at both ends so that the pieces join; bend is fitted at Chebyshev points.
+    let m = f32::from_bits(bits & 0x007f_ffff | 0x3f80_0000) - 1.0;
+    let bend = (((0.026_273_05 * m - 0.098_387_616) * m + 0.184_862_23) * m - 0.276_728_33) * m + 0.442_659_44;
+    exponent as f32 + (m + m * (1.0 - m) * bend)
+}
+
 /// log2(1 + x) for finite `x` >= 0, with a relative error below 1e-9 also where `x` is tiny: exactly n for x = 2^n - 1. A negative `x`
 /// or NaN, which no count can be, gives 0.
 pub fn log2_1p(x: f64) -> f64 {
@@ -102,6 +113,26 @@ fn power_of_two(exponent: i64) -> f64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_coarse_logarithm_is_near_and_joins_its_pieces() {
+        for n in 0..200_000u32 {
+            let x = n as f32 * 0.013;
+            assert!((f64::from(log2_1p_coarse(x)) - log2_1p(f64::from(x))).abs() < 2e-5, "{x}");
+        }
+        assert_eq!(log2_1p_coarse(0.0), 0.0);
+        assert_eq!(log2_1p_coarse(1023.0), 10.0);
+    }
+
+    #[test]
+    fn decay_is_near_the_power() {
+        for n in 0..100_000u32 {
+            let x = f64::from(n) * 0.0011;
+            let (found, expected) = (f64::from(decay(x)), exp2_neg(x));
+            assert!((found - expected).abs() <= expected * 1e-7 + 1e-38, "{x}: {found} {expected}");
+        }
+        assert_eq!((decay(0.0), decay(1.0), decay(1e9)), (1.0, 0.5, 0.0));
+    }
 
     #[test]
     fn whole_numbers_are_exact() {

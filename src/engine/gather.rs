@@ -9,7 +9,7 @@ use crate::decision::{Part, Parts, Skip, Skips, Why};
 use crate::event::{Action, Body, Content, Event, Id, Interaction, Money, Record, SLOTS, ends, slot_kinds};
 use crate::feature::{double, int};
 use crate::graph::ego::{SEED_SLOTS, other_side};
-use crate::graph::{Family, Flags, Head, Link, NodeId, Recent, Row};
+use crate::graph::{Family, Flags, Head, Link, NodeId, RECENT, Recent, Row};
 use crate::velocity::{Reading, family, row_type};
 
 /// Events whose memory is fetched ahead together: larger groups are slower, and no decision depends on it.
@@ -19,11 +19,12 @@ pub const GROUP: usize = 8;
 #[derive(Debug)]
 pub struct Group {
     nodes: [[NodeId; SLOTS]; GROUP],
+    neighbours: Vec<NodeId>,
 }
 
 impl Default for Group {
     fn default() -> Group {
-        Group { nodes: [[NodeId::NONE; SLOTS]; GROUP] }
+        Group { nodes: [[NodeId::NONE; SLOTS]; GROUP], neighbours: Vec::with_capacity(GROUP * SEED_SLOTS * RECENT) }
     }
 }
 
@@ -82,26 +83,32 @@ impl Engine {
             }
         }
         // The neighbours themselves: their headers, then the lines of their states.
-        for state in [false, true] {
-            for (n, record) in group.iter().enumerate() {
-                let Some((_, Some(family))) = event(record).filter(|_| is_judged_record(record)) else { continue };
-                let ring = &graph.rings[family as usize];
-                for (slot, node) in group_nodes(n).filter(|(slot, _)| *slot < SEED_SLOTS) {
-                    for position in graph.recent(family, *node).positions() {
-                        let neighbour = ring.row(*position).nodes[other_side(slot)];
-                        if !neighbour.is_some() {
-                            continue;
-                        }
-                        match state {
-                            false => graph.nodes.prefetch_header(neighbour),
-                            true => {
-                                if let Head::Warm(record) = graph.nodes.header(neighbour).head(family) {
-                                    graph.warm[family as usize].prefetch_state(record);
-                                }
-                            }
-                        }
+        let neighbours = &mut self.batch.group.neighbours;
+        neighbours.clear();
+        for (n, record) in group.iter().enumerate().filter(|(_, record)| is_judged_record(record)) {
+            let Some((_, Some(family))) = event(record) else { continue };
+            let ring = &graph.rings[family as usize];
+            for (slot, node) in group_nodes(n).filter(|(slot, _)| *slot < SEED_SLOTS) {
+                let mut hint = |position: u32| {
+                    let neighbour = ring.row(position).nodes[other_side(slot)];
+                    if neighbour.is_some() {
+                        graph.nodes.prefetch_header(neighbour);
+                        neighbours.push(neighbour);
                     }
+                };
+                match graph.nodes.header(*node).head(family) {
+                    Head::Warm(record) => {
+                        let links = graph.warm[family as usize].recent(record).iter().map(|word| Link(*word));
+                        links.take_while(|link| *link != Link::NONE).for_each(|link| hint(link.position()));
+                    }
+                    Head::Cold(link) => hint(link.position()),
+                    Head::Empty => {}
                 }
+            }
+        }
+        for neighbour in neighbours.iter() {
+            if let Head::Warm(record) = graph.nodes.header(*neighbour).head(Family::Money) {
+                graph.warm[Family::Money as usize].prefetch_state(record);
             }
         }
     }

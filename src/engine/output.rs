@@ -5,6 +5,7 @@ use crate::event::{Id, Origin, Refused, Sequence};
 
 /// One output.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all outputs are decisions, and a box would be an allocation per event")]
 pub enum Output {
     Decision(Decision),
     Rejected(Rejected),

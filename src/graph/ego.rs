@@ -5,7 +5,7 @@
 
 use super::state::{self, STATE};
 use super::{Family, Graph, Head, NodeId, Recent};
-use crate::arithmetic::log2_1p;
+use crate::arithmetic::log2_1p_coarse;
 use crate::event::{Duration, Timestamp};
 
 /// Entities of a seed whose neighbourhood is gathered.
@@ -67,7 +67,7 @@ impl EgoBatch {
         for position in recent.positions() {
             let row = ring.row(*position);
             let neighbour = row.nodes[other_side(slot)];
-            let age = (now - row.time).0 as f64 / Duration::SECOND.0 as f64;
+            let age = (now - row.time).0 as f32 * (1.0 / Duration::SECOND.0 as f32);
             let bad = row.flags.bad();
             summary.bads += u32::from(bad);
             let features = match neighbour.is_some().then(|| graph.nodes.header(neighbour).head(family)) {
@@ -76,7 +76,7 @@ impl EgoBatch {
             };
             activity += f64::from(features[state::COUNT + 1]);
             self.neighbours.push(neighbour);
-            self.edge_features.push([log2_1p(age) as f32, log2_1p(row.amount_minor() as f64) as f32, f32::from(bad)]);
+            self.edge_features.push([log2_1p_coarse(age), log2_1p_coarse(row.amount_minor() as f32), f32::from(bad)]);
             self.neighbour_features.push(features);
         }
         self.row_offsets.push(self.neighbours.len() as u32);

@@ -29,7 +29,7 @@ impl Index {
 
     #[inline(always)]
     fn home(&self, fingerprint: u64) -> usize {
-        ((fingerprint >> 32) * self.slots.len() as u64 >> 32) as usize
+        (((fingerprint >> 32) * self.slots.len() as u64) >> 32) as usize
     }
 
     #[inline(always)]
@@ -122,7 +122,7 @@ mod tests {
             let mut index = Index::new(16, &mut |_| {});
             let mut map: BTreeMap<u8, NodeId> = BTreeMap::new();
             // Fingerprints crowd into the last buckets, so that chains wrap around the table's end.
-            let fingerprint = |key: u8| u64::from(u32::MAX - u32::from(key % 12) * 30_000_000) << 32 | u64::from(key) + 1;
+            let fingerprint = |key: u8| (u64::from(u32::MAX - u32::from(key % 12) * 30_000_000) << 32) | (u64::from(key) + 1);
             let id = |key: u8| Id::from_bits(u128::from(key % 3) << 64 | u128::from(fingerprint(key)));
             for (key, insert) in steps {
                 if insert && !map.contains_key(&key) && map.len() < 16 {

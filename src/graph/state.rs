@@ -87,9 +87,9 @@ fn advance(words: &mut [u32], time: Timestamp) -> ([f32; 3], f64) {
     if since < 0 {
         return (factor, 0.0);
     }
-    for h in 0..3 {
-        words[RECENT + COUNT + h] = (get(words, COUNT + h) * factor[h]).to_bits();
-        words[RECENT + AMOUNT + h] = (get(words, AMOUNT + h) * factor[h]).to_bits();
+    for (h, factor) in factor.into_iter().enumerate() {
+        words[RECENT + COUNT + h] = (get(words, COUNT + h) * factor).to_bits();
+        words[RECENT + AMOUNT + h] = (get(words, AMOUNT + h) * factor).to_bits();
     }
     for at in SQUARE..STATE {
         words[RECENT + at] = (get(words, at) * factor[2]).to_bits();
@@ -108,9 +108,9 @@ fn add(words: &mut [u32], at: usize, value: f32) {
 #[inline(always)]
 pub fn update(words: &mut [u32], time: Timestamp, amount_log: f32, peer: Peer) {
     let (weight, age) = advance(words, time);
-    for h in 0..3 {
-        add(words, COUNT + h, weight[h]);
-        add(words, AMOUNT + h, weight[h] * amount_log);
+    for (h, weight) in weight.into_iter().enumerate() {
+        add(words, COUNT + h, weight);
+        add(words, AMOUNT + h, weight * amount_log);
     }
     let weight = weight[2];
     let gap = log2_1p(age / Duration::SECOND.0 as f64) as f32;

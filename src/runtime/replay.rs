@@ -487,8 +487,6 @@ impl crate::ingress::Targets for Index {
     }
 
     fn note(&mut self, record: &Record) {
-        if let Err(error) = self.targets.note(record) {
-            self.failed = Some(error);
-        }
+        self.targets.note(record);
     }
 }

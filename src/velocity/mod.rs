@@ -113,8 +113,10 @@ impl Velocity {
                     if !tail.passes(row.time, now) {
                         break;
                     }
-                    counters::look_ahead(&self.plan, graph, self.family, place);
-                    self.perform(graph, task, place.position);
+                    if task.concerns(row.flags) {
+                        counters::look_ahead(&self.plan, graph, self.family, place);
+                        self.perform(graph, task, place.position);
+                    }
                 }
                 self.tails[number].cursor = graph.rings[family].after(place);
             }
@@ -122,7 +124,10 @@ impl Velocity {
                 if !self.tails[number].passes(time, now) {
                     break;
                 }
-                self.perform(graph, self.tails[number].task, position);
+                let task = self.tails[number].task;
+                if task.concerns(graph.rings[family].row(position).flags) {
+                    self.perform(graph, task, position);
+                }
                 self.late.pass(number);
             }
         }
@@ -133,26 +138,19 @@ impl Velocity {
         self.late.forget(gone);
     }
 
-    /// A row passes a tail.
+    /// A row that a tail's task concerns passes it.
+    #[inline]
     fn perform(&mut self, graph: &mut Graph, task: Task, position: u32) {
-        let flags = graph.rings[self.family as usize].row(position).flags;
+        let row = *graph.rings[self.family as usize].row(position);
         match task {
             Task::Window(window) => self.leave_window(graph, window, position, false),
-            Task::Mature { class } => {
-                if flags.maturity_class() == class && flags.verdict().is_none() {
-                    let row = *graph.rings[self.family as usize].row(position);
-                    for window in 0..self.plan.label_windows.len() {
-                        add_labels(&self.plan, graph, self.family, &row, window, false, Sign::Plus);
-                    }
+            Task::Mature { .. } => {
+                for window in 0..self.plan.label_windows.len() {
+                    add_labels(&self.plan, graph, self.family, &row, window, false, Sign::Plus);
                 }
             }
-            Task::LabelExit { class, window } => {
-                // Its maturity is over, so it is known.
-                if flags.maturity_class() == class {
-                    let row = *graph.rings[self.family as usize].row(position);
-                    add_labels(&self.plan, graph, self.family, &row, window, flags.bad(), Sign::Minus);
-                }
-            }
+            // Its maturity is over, so it is known.
+            Task::LabelExit { window, .. } => add_labels(&self.plan, graph, self.family, &row, window, row.flags.bad(), Sign::Minus),
         }
     }
 
@@ -189,10 +187,7 @@ impl Velocity {
                 tail.cursor = behind;
             }
         }
-        for number in 0..self.tails.len() {
-            if passed[number] {
-                continue;
-            }
+        for (number, _) in passed.into_iter().enumerate().take(self.tails.len()).filter(|(_, passed)| !passed) {
             match self.tails[number].task {
                 Task::Window(window) => self.leave_window(graph, window, place.position, true),
                 Task::Mature { .. } => {}

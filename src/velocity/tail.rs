@@ -6,7 +6,7 @@
 
 use super::plan::Plan;
 use crate::event::{Duration, Timestamp};
-use crate::graph::Cursor;
+use crate::graph::{Cursor, Flags};
 
 /// What happens to a row that a tail passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,18 @@ pub enum Task {
     Mature { class: usize },
     /// It leaves a label window.
     LabelExit { class: usize, window: usize },
+}
+
+impl Task {
+    /// Whether a row with these flags is concerned: maturities are those of sources.
+    #[inline(always)]
+    pub fn concerns(self, flags: Flags) -> bool {
+        match self {
+            Task::Window(_) => true,
+            Task::Mature { class } => flags.maturity_class() == class && flags.verdict().is_none(),
+            Task::LabelExit { class, .. } => flags.maturity_class() == class,
+        }
+    }
 }
 
 /// One tail over the on-time rows.
