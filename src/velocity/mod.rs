@@ -136,7 +136,7 @@ impl Velocity {
     fn perform(&mut self, graph: &mut Graph, task: Task, position: u32) {
         let flags = graph.rings[self.family as usize].row(position).flags;
         match task {
-            Task::Window(window) => self.leave_window(graph, window, position, false),
+            Task::Window(window) => self.leave_window(graph, window, position),
             Task::Mature { class } => {
                 if flags.maturity_class() == class && flags.verdict().is_none() {
                     let row = *graph.rings[self.family as usize].row(position);
@@ -156,7 +156,7 @@ impl Velocity {
     }
 
     /// A row leaves a window, in its time or dropped by the ring.
-    fn leave_window(&mut self, graph: &mut Graph, window: usize, position: u32, dropped: bool) {
+    fn leave_window(&mut self, graph: &mut Graph, window: usize, position: u32) {
         let row = *graph.rings[self.family as usize].row(position);
         add_row(&self.plan, graph, self.family, &row, window, Sign::Minus);
         if window + 1 < self.plan.windows.len() {
@@ -164,8 +164,9 @@ impl Velocity {
         }
         for (number, kind) in self.plan.pair_kinds.iter().enumerate() {
             if kind.of == row.flags.kind() && row.flags.paired(number) {
-                let newest_dropped = dropped && !row.flags.superseded(number);
-                self.pairs.take_off(pair::key(number, row.nodes[kind.a], row.nodes[kind.b]), newest_dropped);
+                // The pair must not lead to a row that has left, whatever made it go before the others.
+                let newest = !row.flags.superseded(number);
+                self.pairs.take_off(pair::key(number, row.nodes[kind.a], row.nodes[kind.b]), newest);
             }
         }
     }
@@ -193,7 +194,7 @@ impl Velocity {
                 continue;
             }
             match self.tails[number].task {
-                Task::Window(window) => self.leave_window(graph, window, place.position, true),
+                Task::Window(window) => self.leave_window(graph, window, place.position),
                 Task::Mature { .. } => {}
                 Task::LabelExit { class, window } => {
                     if row.flags.maturity_class() == class && let Some(bad) = self.known(row.flags.verdict(), row.time, class) {
