@@ -252,7 +252,8 @@ impl Velocity {
         let family = self.family as usize;
         let row = *graph.rings[family].row(place.position);
         let late = row.flags.late();
-        if late {
+        // A late row that would have left already is in no window and needs no place.
+        if late && row.time > self.now - self.plan.horizon {
             if self.late.is_full() {
                 graph.rings[family].row_mut(place.position).flags.set_aggregates(0);
                 self.gaps.late_full = self.gaps.late_full.max(row.time);
