@@ -106,8 +106,9 @@ impl Engine {
         }
     }
 
-    /// Reads what the event may see where it is judged, then appends it.
-    pub(super) fn gather(&mut self, record: &Record, event: &Event, late: bool) {
+    /// Reads what the event may see where it is judged, then appends it. `false` when an entity, one of its items among them, found no
+    /// place.
+    pub(super) fn gather(&mut self, record: &Record, event: &Event, late: bool) -> bool {
         let family = family(event.body.kind()).expect("only events with rows are gathered");
         self.make_room(family);
         let ids = ends(&event.body);
@@ -130,10 +131,7 @@ impl Engine {
                 self.skip(Skip { part: Part::Graph, why: Why::WarmNodesFull, value: 0, window: 0 });
             }
         }
-        let complete = self.append(record, event, family, nodes, &recent, amount, late);
-        if judged && !complete {
-            self.skip(Skip { part: Part::Graph, why: Why::NodesFull, value: 0, window: 0 });
-        }
+        let mut complete = self.append(record, event, family, nodes, &recent, amount, late);
         if let Body::Payment(payment) = &event.body {
             for item in &payment.items {
                 let bought = Interaction {
@@ -149,9 +147,13 @@ impl Engine {
                     propensity: None,
                 };
                 let bought = Event { id: event.id, time: event.time, body: Body::Interaction(bought) };
-                self.gather(record, &bought, late);
+                complete &= self.gather(record, &bought, late);
             }
         }
+        if judged && !complete {
+            self.skip(Skip { part: Part::Graph, why: Why::NodesFull, value: 0, window: 0 });
+        }
+        complete
     }
 
     /// A full ring lets its oldest row go before the next event is read.
