@@ -234,9 +234,8 @@ impl Engine {
     /// Fills the feature row and the ego graph of a judged event.
     fn read(&mut self, record: &Record, event: &Event, nodes: &[NodeId; SLOTS], recent: &[Recent; SLOTS], amount: i64) {
         let kind = event.body.kind();
-        let width = self.layout.schema.len();
         let start = self.batch.features.len();
-        self.batch.features.resize(start + width, 0);
+        self.batch.features.extend_from_slice(&self.layout.blank);
         let row = &mut self.batch.features[start..];
         self.layout.fill_fields(event, amount, row);
         for slot in 0..SLOTS {
