@@ -42,6 +42,8 @@ pub struct Layout {
     pub nodes: [[Option<usize>; crate::event::SLOTS]; 4],
     /// By event type: the aggregates that it reads.
     pub uses: [Vec<Use>; 4],
+    /// The row of an event of which nothing is known.
+    pub blank: Vec<u64>,
     symbols: Symbols,
 }
 
@@ -110,10 +112,11 @@ impl Layout {
         }
         let mut uses: [Vec<Use>; 4] = Default::default();
         let mut numbers = [0; 3];
+        let mut blank = vec![0; schema.len()];
         for aggregate in aggregates {
             let family = family(aggregate.of).expect("an aggregate is over events that have rows") as usize;
             let at = schema.len();
-            columns(aggregate, &mut schema);
+            columns(aggregate, &mut schema, &mut blank);
             let width = schema.len() - at;
             for of in [EventType::Payment, EventType::Transfer] {
                 let own_type = of == aggregate.of;
@@ -126,7 +129,7 @@ impl Layout {
             }
             numbers[family] += 1;
         }
-        Layout { schema, fields, nodes, uses, symbols: Symbols::new(key) }
+        Layout { schema, fields, nodes, uses, blank, symbols: Symbols::new(key) }
     }
 
     /// The schema of what a filter sees: the event's own fields.

@@ -113,8 +113,9 @@ impl Engine {
         }
     }
 
-    /// Reads what the event may see where it is judged, then appends it.
-    pub(super) fn gather(&mut self, record: &Record, event: &Event, late: bool) {
+    /// Reads what the event may see where it is judged, then appends it. `false` when an entity, one of its items among them, found no
+    /// place.
+    pub(super) fn gather(&mut self, record: &Record, event: &Event, late: bool) -> bool {
         let family = family(event.body.kind()).expect("only events with rows are gathered");
         self.make_room(family);
         let ids = ends(&event.body);
@@ -137,10 +138,7 @@ impl Engine {
                 self.skip(Skip { part: Part::Graph, why: Why::WarmNodesFull, value: 0, window: 0 });
             }
         }
-        let complete = self.append(record, event, family, nodes, &recent, amount, late);
-        if judged && !complete {
-            self.skip(Skip { part: Part::Graph, why: Why::NodesFull, value: 0, window: 0 });
-        }
+        let mut complete = self.append(record, event, family, nodes, &recent, amount, late);
         if let Body::Payment(payment) = &event.body {
             for item in &payment.items {
                 let bought = Interaction {
@@ -156,9 +154,13 @@ impl Engine {
                     propensity: None,
                 };
                 let bought = Event { id: event.id, time: event.time, body: Body::Interaction(bought) };
-                self.gather(record, &bought, late);
+                complete &= self.gather(record, &bought, late);
             }
         }
+        if judged && !complete {
+            self.skip(Skip { part: Part::Graph, why: Why::NodesFull, value: 0, window: 0 });
+        }
+        complete
     }
 
     /// A full ring lets its oldest row go before the next event is read.
@@ -239,9 +241,8 @@ impl Engine {
     /// Fills the feature row and the ego graph of a judged event.
     fn read(&mut self, record: &Record, event: &Event, nodes: &[NodeId; SLOTS], recent: &[Recent; SLOTS], amount: i64) {
         let kind = event.body.kind();
-        let width = self.layout.schema.len();
         let start = self.batch.features.len();
-        self.batch.features.resize(start + width, 0);
+        self.batch.features.extend_from_slice(&self.layout.blank);
         let row = &mut self.batch.features[start..];
         self.layout.fill_fields(event, amount, row);
         for slot in 0..SLOTS {

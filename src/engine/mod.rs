@@ -249,7 +249,9 @@ impl Engine {
         let late = event.time < self.now;
         self.advance(event.time);
         match &event.body {
-            Body::Payment(_) | Body::Transfer(_) | Body::Session(_) | Body::Interaction(_) => self.gather(record, event, late),
+            Body::Payment(_) | Body::Transfer(_) | Body::Session(_) | Body::Interaction(_) => {
+                self.gather(record, event, late);
+            }
             Body::Label(label) => self.take_label(label),
             Body::PaymentResult(result) => self.take_result(event.time, result),
             Body::Item(item) => self.take_item(item),

@@ -1,13 +1,14 @@
 //! The referee of the engine: what `ARCHITECTURE.md`, section 1, says, computed by looking at every row again for every question.
 //!
-//! Slow and obvious on purpose. It keeps all rows it ever saw and no counter that could drift from them; where the text leaves a choice,
-//! the reading taken stands in a comment that begins with *Reading*.
+//! Slow and obvious on purpose. It keeps all rows it ever saw and no counter that could drift from them.
 
 mod figures;
+mod state;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub use figures::{Facts, Value};
+pub use figures::{Edge, Facts, Value};
+pub use state::State;
 
 use crate::decision::{Part, Skip, Why};
 use crate::engine::Options;
@@ -18,6 +19,7 @@ use crate::event::{
 use crate::graph::Family;
 use crate::velocity::{Aggregate, Role, Stat};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// Whether the filter of an aggregate (by its index in [`Options::aggregates`]) holds for an event. Asked only of aggregates that have a
 /// filter, and only for events of their type; for an item of a payment, of the interaction that its row stands for.
@@ -46,7 +48,7 @@ struct Row {
     /// By slot; `None` also where the entity could not be kept.
     nodes: [Option<Id>; SLOTS],
     amount: i64,
-    /// The aggregates over this type whose filter held when the row came.
+    /// The aggregates over this type whose filter held when the row came; none where it came late and found no place.
     belongs: BTreeSet<usize>,
     verdict: Option<(Verdict, LabelSource)>,
     /// It came late and found a place in the late ring.
@@ -55,15 +57,8 @@ struct Row {
     late_full: bool,
     /// The pair kinds for which it came with a new pair while the table was full.
     superseded: BTreeSet<(u8, u8)>,
-}
-
-/// An id that has its answer.
-#[derive(Clone, Debug)]
-struct Remembered {
-    /// Stream time after it was admitted.
-    since: Timestamp,
-    /// The event without what the runtime added: equal content is the same event again.
-    event: Event,
+    /// The pair kinds for which a newer row of its pair was dropped before it: nobody knows that it was the second.
+    eclipsed: BTreeSet<(u8, u8)>,
 }
 
 /// What outlives a node's rows.
@@ -77,22 +72,22 @@ struct Node {
     catalogue: bool,
 }
 
-/// A row that a full ring pushed out.
+/// A row that a full ring pushed out before it would have left.
 #[derive(Clone, Copy, Debug)]
 struct Dropped {
     family: Family,
     time: Timestamp,
-    source: u16,
 }
 
 /// A new pair that found the table of pairs full.
 #[derive(Clone, Copy, Debug)]
 struct PairsFull {
+    family: Family,
     until: Timestamp,
 }
 
-/// How many of the dormant nodes are looked at when a place is needed.
-const DORMANT_TRIED: usize = 8;
+/// How long rows stay where nothing is declared.
+const HORIZON_WITHOUT_WINDOWS: Duration = Duration::DAY.times(30);
 
 /// The naive model.
 pub struct Model<'f> {
@@ -104,15 +99,15 @@ pub struct Model<'f> {
     rows: [Vec<Row>; 3],
     /// By family, the position of the oldest row that is still visible.
     visible_from: [usize; 3],
-    /// Oldest first.
-    remembered: Vec<Remembered>,
-    /// The point up to which the table of ids had to forget.
+    /// Events that have their answer, without what the runtime added (equal content is the same event again), oldest first.
+    remembered: Vec<Event>,
+    /// The greatest event time of an id that the full table had to forget.
     forgotten_to: Option<Timestamp>,
     nodes: BTreeMap<Id, Node>,
-    /// Nodes whose last visible row has left, the longest dormant first.
+    /// The longest dormant first.
     dormant: Vec<Id>,
-    /// By family, the nodes that hold a warm record.
-    warm: [BTreeSet<Id>; 3],
+    /// By family, the nodes that hold a warm record, and what they are to others.
+    warm: [BTreeMap<Id, State>; 3],
     dropped: Vec<Dropped>,
     pairs_full: Vec<PairsFull>,
 }
@@ -147,9 +142,24 @@ impl<'f> Model<'f> {
         self.visible(family).iter().map(|row| row.event).collect()
     }
 
+    /// The visible rows of `family`, by their number in arrival order over the whole stream.
+    pub fn visible_rows(&self, family: Family) -> Range<u64> {
+        self.visible_from[family as usize] as u64..self.rows[family as usize].len() as u64
+    }
+
     /// How many nodes exist.
     pub fn nodes_len(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// All nodes, and how often each was joined to a row and is known to be bad.
+    pub fn nodes(&self) -> impl Iterator<Item = (Id, u64, u64)> {
+        self.nodes.iter().map(|(id, node)| (*id, node.events.min(figures::EVENTS_MAX), node.bads))
+    }
+
+    /// The state of a node that is warm in `family`.
+    pub fn state(&self, family: Family, node: Id) -> Option<&State> {
+        self.warm[family as usize].get(&node)
     }
 
     /// The next record of the journal.
@@ -158,9 +168,7 @@ impl<'f> Model<'f> {
             Content::Refused(refused) => Seen::Rejected(refused.reason),
             Content::Control(_) => Seen::Applied,
             Content::Tick(time) => {
-                if self.now.is_none_or(|now| *time > now) {
-                    self.advance(*time);
-                }
+                self.advance(*time);
                 Seen::Applied
             }
             Content::Event(event) => self.apply_event(record, event),
@@ -176,12 +184,12 @@ impl<'f> Model<'f> {
         if event.time > record.received + ahead {
             return Seen::Rejected(Refusal::FutureDated);
         }
-        if self.now.is_some_and(|now| event.time < now - self.options.dedupe) || self.forgotten_to.is_some_and(|to| event.time < to) {
+        if self.now.is_some_and(|now| event.time < now - self.options.dedupe) || self.forgotten_to.is_some_and(|to| event.time <= to) {
             return Seen::Rejected(Refusal::TooOldToDeduplicate);
         }
         let content = without_target(event);
-        if let Some(known) = self.remembered.iter().find(|known| known.event.id == event.id) {
-            return if known.event == content { Seen::Duplicate } else { Seen::Rejected(Refusal::IdConflict) };
+        if let Some(known) = self.remembered.iter().find(|known| known.id == event.id) {
+            return if *known == content { Seen::Duplicate } else { Seen::Rejected(Refusal::IdConflict) };
         }
         if target_is_missing(event) {
             return Seen::Rejected(Refusal::UnknownTarget);
@@ -189,15 +197,11 @@ impl<'f> Model<'f> {
         let late = self.now.is_some_and(|now| event.time < now);
         let now = self.now.map_or(event.time, |now| now.max(event.time));
         self.advance(now);
-        // Reading: what the new T lets expire is forgotten first; only then may a full table have to forget early.
-        while self.remembered.len() >= self.options.limits.ids_max as usize && !self.remembered.is_empty() {
-            let oldest = self.remembered.remove(0);
-            self.forgotten_to = self.forgotten_to.max(Some(oldest.since));
-        }
-        self.remembered.push(Remembered { since: now, event: content });
+        self.remember(content);
 
         match &event.body {
             Body::Payment(_) | Body::Transfer(_) | Body::Session(_) | Body::Interaction(_) => {
+                self.make_room(family_of(event.body.kind()));
                 let mut facts = self.read(event, late);
                 let kept = self.append(record, event, late);
                 if !kept {
@@ -211,8 +215,14 @@ impl<'f> Model<'f> {
                 }
                 Seen::Applied
             }
-            // Reading: a catalogue entry and a profile make their node known, as a row would, though they join it to nothing; without
-            // a place nothing is kept and nothing is said.
+            Body::PaymentResult(result) => {
+                if let Some(target) = result.resolved {
+                    self.fold_result(event.time, result.status, &target);
+                }
+                Seen::Applied
+            }
+            // A catalogue entry and a profile make their node known, though they join it to nothing; without a place nothing is kept and
+            // nothing is said.
             Body::Item(item) => {
                 if self.intern(item.item) {
                     self.node_mut(item.item).catalogue = true;
@@ -225,17 +235,31 @@ impl<'f> Model<'f> {
                 }
                 Seen::Applied
             }
-            // Reading: erasing texts changes nothing in the graph, which never held them.
-            Body::Erase(_) | Body::PaymentResult(_) => Seen::Applied,
+            // The graph never held texts, and what a profile said of consent is in no figure.
+            Body::Erase(_) => Seen::Applied,
         }
     }
 
-    /// Moves stream time to `now`: ids are forgotten, and rows leave.
+    /// Remembers the id of an event that was just admitted.
+    fn remember(&mut self, content: Event) {
+        let now = self.now.expect("an event was admitted");
+        while self.remembered.first().is_some_and(|oldest| oldest.time < now - self.options.dedupe) {
+            self.remembered.remove(0);
+        }
+        if self.remembered.len() == self.options.limits.ids_max as usize {
+            let oldest = self.remembered.remove(0);
+            self.forgotten_to = self.forgotten_to.max(Some(oldest.time));
+        }
+        self.remembered.push(content);
+    }
+
+    /// Moves stream time to `now`, if it lies ahead: rows leave. Where rows of several families leave at one moment, the families go by number, then rows
+    /// by arrival, then slots.
     fn advance(&mut self, now: Timestamp) {
+        if self.now.is_some_and(|before| now <= before) {
+            return;
+        }
         self.now = Some(now);
-        let dedupe = self.options.dedupe;
-        self.remembered.retain(|known| now <= known.since + dedupe);
-        // Reading: where rows of several families leave at one moment, the families go by number, then rows by arrival, then slots.
         for family in Family::ALL {
             let horizon = self.horizon(family);
             while let Some(oldest) = self.visible(family).first() {
@@ -255,10 +279,47 @@ impl<'f> Model<'f> {
             if self.rows_of(family, node).next().is_none() {
                 self.warm[family as usize].remove(&node);
             }
-            if Family::ALL.iter().all(|family| self.rows_of(*family, node).next().is_none()) {
-                self.dormant.push(node);
+            self.settle(node);
+        }
+    }
+
+    /// Puts a node that has nothing to stay for behind the other dormant ones.
+    fn settle(&mut self, id: Id) {
+        let Some(node) = self.nodes.get(&id) else { return };
+        let visible = Family::ALL.iter().any(|family| self.rows_of(*family, id).next().is_some());
+        if visible || node.profile || node.catalogue || node.bads > 0 {
+            self.dormant.retain(|other| *other != id);
+        } else if !self.dormant.contains(&id) {
+            self.dormant.push(id);
+        }
+    }
+
+    /// A full ring drops its oldest row, whatever its age.
+    fn make_room(&mut self, family: Family) {
+        if self.visible(family).len() < self.options.limits.families[family as usize].rows_max as usize {
+            return;
+        }
+        let now = self.now.expect("an event was admitted");
+        let oldest = self.visible(family)[0].clone();
+        if oldest.time > now - self.horizon(family) {
+            self.dropped.push(Dropped { family, time: oldest.time });
+        }
+        let first = self.visible_from[family as usize];
+        for kind in self.pair_kinds(family) {
+            if !self.counts_for_pairs(family, &oldest, kind) {
+                continue;
+            }
+            let rows = self.visible(family).iter().enumerate().skip(1);
+            let same = rows.filter(|(_, row)| self.counts_for_pairs(family, row, kind) && pair_in(row, kind) == pair_in(&oldest, kind));
+            let same: Vec<(usize, Timestamp)> = same.map(|(at, row)| (first + at, row.time)).collect();
+            // Those that came later are all older in time: what stood for them goes.
+            if same.iter().all(|(_, time)| *time < oldest.time) {
+                for (at, _) in same {
+                    self.rows[family as usize][at].eclipsed.insert((kind.1, kind.2));
+                }
             }
         }
+        self.leave(family);
     }
 
     /// Appends the rows of an event; false where one of its entities could not be kept.
@@ -277,39 +338,33 @@ impl<'f> Model<'f> {
         let kind = event.body.kind();
         let family = family_of(kind);
         let limits = self.options.limits.families[family as usize];
-        // Reading: the oldest row is dropped before the new row's entities are interned, so its nodes may make room for them.
-        if self.visible(family).len() >= limits.rows_max as usize {
-            let oldest = &self.visible(family)[0];
-            self.dropped.push(Dropped { family, time: oldest.time, source: oldest.source });
-            self.leave(family);
-        }
+        // The event's own ring has room already; those of a payment's items make room one by one.
+        self.make_room(family);
 
+        let entities = ends(&event.body);
+        // Those that are known leave the list of the dormant before anybody new asks for a place.
+        self.dormant.retain(|node| !entities.contains(&Some(*node)));
         let mut kept = true;
         let mut nodes = [None; SLOTS];
-        for (slot, entity) in ends(&event.body).into_iter().enumerate() {
+        for (slot, entity) in entities.into_iter().enumerate() {
             let Some(entity) = entity else { continue };
             if self.intern(entity) {
-                self.dormant.retain(|node| *node != entity);
                 nodes[slot] = Some(entity);
             } else {
                 kept = false;
             }
         }
-
+        let amount = self.amount(event).unwrap_or(0);
+        self.fold(family, event.time, amount, &nodes);
         for node in nodes.into_iter().flatten() {
-            // Reading: "an event before which it has four" is meant of the row, after the drop that makes room for it.
-            let visible = self.rows_of(family, node).count();
-            if visible == COLD_ROWS && self.warm[family as usize].len() < limits.warm_nodes_max as usize {
-                self.warm[family as usize].insert(node);
-            }
             let known = self.node_mut(node);
             known.events += 1;
             known.first_seen.get_or_insert(event.time.0.div_euclid(Duration::DAY.0));
         }
 
-        // Reading: a late row that is inside no window any more needs no place among the late.
-        let inside = self.longest_window(family).is_some_and(|longest| event.time > now - longest);
-        let late_full = late && inside && self.late_places(family) >= limits.late_rows_max as usize;
+        // A late row that would have left already needs no place.
+        let needs_place = late && event.time > now - self.horizon(family);
+        let late_full = needs_place && self.late_places(family) >= limits.late_rows_max as usize;
         let mut row = Row {
             sequence: record.sequence,
             event: event.id,
@@ -317,18 +372,21 @@ impl<'f> Model<'f> {
             time: event.time,
             source: record.origin.source,
             nodes,
-            amount: self.amount(event).unwrap_or(0),
-            belongs: self.belongs(event),
+            amount,
+            belongs: if late_full { BTreeSet::new() } else { self.belongs(event) },
             verdict: None,
-            late_place: late && inside && !late_full,
+            late_place: needs_place && !late_full,
             late_full,
             superseded: BTreeSet::new(),
+            eclipsed: BTreeSet::new(),
         };
-        if inside && !late_full {
+        if let Some(longest) = self.longest_window(family)
+            && event.time > now - longest
+            && !late_full
+        {
             row.superseded = self.pairs_without_place(family, &row);
             if !row.superseded.is_empty() {
-                let longest = self.longest_window(family).expect("a row inside a window");
-                self.pairs_full.push(PairsFull { until: now + longest });
+                self.pairs_full.push(PairsFull { family, until: now + longest });
             }
         }
         self.rows[family as usize].push(row);
@@ -354,7 +412,7 @@ impl<'f> Model<'f> {
             if held.contains(&(kind, pair)) {
                 continue;
             }
-            // Reading: the pair kinds of one row take their places in the order of their slots.
+            // The pair kinds of one row take their places in the order in which the aggregates name them.
             if held.len() >= self.options.limits.families[family as usize].pairs_max as usize {
                 without.insert((kind.1, kind.2));
             } else {
@@ -373,28 +431,29 @@ impl<'f> Model<'f> {
     /// How many places of the late ring are taken.
     fn late_places(&self, family: Family) -> usize {
         let now = self.now.expect("an event was admitted");
-        let Some(longest) = self.longest_window(family) else { return 0 };
-        self.visible(family).iter().filter(|row| row.late_place && now < row.time + longest).count()
+        let horizon = self.horizon(family);
+        self.visible(family).iter().filter(|row| row.late_place && now < row.time + horizon).count()
+    }
+
+    /// Whether the row is known as one of its pair, and as such that its being the newest is known.
+    fn counts_for_pairs(&self, family: Family, row: &Row, kind: (EventType, u8, u8)) -> bool {
+        let own = (kind.1, kind.2);
+        row.kind == kind.0 && pair_in(row, kind).is_some() && self.holds_pair_place(family, row) && !row.superseded.contains(&own) && !row.eclipsed.contains(&own)
     }
 
     /// Makes `entity` a node, where it is none; false where there is no place.
     fn intern(&mut self, entity: Id) -> bool {
         if self.nodes.contains_key(&entity) {
+            self.dormant.retain(|node| *node != entity);
             return true;
         }
         if self.nodes.len() >= self.options.limits.nodes_max as usize {
-            // Reading: nodes that may not be replaced keep their places in the queue, and count among the eight.
-            let tried = &self.dormant[..self.dormant.len().min(DORMANT_TRIED)];
-            let Some(place) = tried.iter().position(|id| {
-                let node = &self.nodes[id];
-                !node.profile && !node.catalogue && node.bads == 0
-            }) else {
+            if self.dormant.is_empty() {
                 return false;
-            };
-            let replaced = self.dormant.remove(place);
+            }
+            let replaced = self.dormant.remove(0);
             self.nodes.remove(&replaced);
         }
-        // Reading: a node joins the queue when its last visible row leaves; one that never had a row is not in it.
         self.nodes.insert(entity, Node::default());
         true
     }
@@ -405,23 +464,17 @@ impl<'f> Model<'f> {
 
     /// A label's verdict comes into force, unless a stronger one stands.
     fn judge(&mut self, label: &Label, target: &Target) {
-        // A payment's items are rows of their own, of which nobody gives a verdict: only the event's own row is meant.
-        let found = Family::ALL.into_iter().find_map(|family| {
-            let visible = self.visible_from[family as usize];
-            let at =
-                self.rows[family as usize][visible..].iter().position(|row| row.sequence == target.sequence && row.kind == target.kind)?;
-            Some((family, visible + at))
-        });
+        let found = self.row_of(target);
         let standing = match found {
-            Some((family, at)) => self.rows[family as usize][at].verdict,
+            Some(at) => self.rows[Family::Money as usize][at].verdict,
             None => target.standing,
         };
         if standing.is_some_and(|(_, source)| label.source < source) {
             return;
         }
         let entities = match found {
-            Some((family, at)) => {
-                let row = &mut self.rows[family as usize][at];
+            Some(at) => {
+                let row = &mut self.rows[Family::Money as usize][at];
                 row.verdict = Some((label.verdict, label.source));
                 row.nodes
             }
@@ -430,14 +483,21 @@ impl<'f> Model<'f> {
         let was_bad = standing.is_some_and(|(verdict, _)| is_bad(verdict));
         for entity in entities.into_iter().flatten() {
             let Some(node) = self.nodes.get_mut(&entity) else { continue };
-            if was_bad {
-                // Reading: a node that was unknown at the first verdict has nothing that could be taken back.
-                node.bads = node.bads.saturating_sub(1);
+            match (was_bad, is_bad(label.verdict)) {
+                (false, true) => node.bads += 1,
+                // A node that was unknown at the first verdict has nothing that could be taken back.
+                (true, false) => node.bads = node.bads.saturating_sub(1),
+                _ => continue,
             }
-            if is_bad(label.verdict) {
-                node.bads += 1;
-            }
+            self.settle(entity);
         }
+    }
+
+    /// The place of the target's row, if it is visible: payments and transfers alone bear verdicts in their rows.
+    fn row_of(&self, target: &Target) -> Option<usize> {
+        let visible = self.visible_from[Family::Money as usize];
+        let at = self.visible(Family::Money).iter().position(|row| row.sequence == target.sequence)?;
+        Some(visible + at)
     }
 
     /// The visible rows of `family`, oldest first.
@@ -474,9 +534,11 @@ impl<'f> Model<'f> {
         self.aggregates(family).flat_map(|aggregate| aggregate.windows.iter().copied()).max()
     }
 
-    /// How long a row of `family` stays visible. Reading: the default maturity is always in force; a family without windows has a
-    /// horizon of 0, so that its rows leave at the next event.
+    /// How long a row of `family` stays visible. The default maturity is always in force.
     fn horizon(&self, family: Family) -> Duration {
+        if self.aggregates(family).all(|aggregate| aggregate.windows.is_empty() && aggregate.label_windows.is_empty()) {
+            return HORIZON_WITHOUT_WINDOWS;
+        }
         let mut longest = self.longest_window(family).unwrap_or_default();
         for window in self.aggregates(family).flat_map(|aggregate| &aggregate.label_windows) {
             for maturity in self.maturities() {
@@ -496,13 +558,15 @@ impl<'f> Model<'f> {
         own.unwrap_or(self.options.labels.maturity)
     }
 
-    /// The pair kinds of `family`: event type, lower slot, higher slot.
-    fn pair_kinds(&self, family: Family) -> BTreeSet<(EventType, u8, u8)> {
-        let mut kinds = BTreeSet::new();
+    /// The pair kinds of `family`, in the order in which the aggregates name them: event type, lower slot, higher slot.
+    fn pair_kinds(&self, family: Family) -> Vec<(EventType, u8, u8)> {
+        let mut kinds = Vec::new();
         for aggregate in self.aggregates(family) {
             for stat in &aggregate.stats {
-                if let Stat::Distinct(other) | Stat::Pair(other) = stat {
-                    kinds.insert(pair_kind(aggregate, *other));
+                if let Stat::Distinct(other) | Stat::Pair(other) = stat
+                    && !kinds.contains(&pair_kind(aggregate, *other))
+                {
+                    kinds.push(pair_kind(aggregate, *other));
                 }
             }
         }
@@ -555,7 +619,7 @@ fn target_is_missing(event: &Event) -> bool {
     }
 }
 
-/// The interaction for which the row of a payment's item stands. Reading: filters see it as a purchase in the payment's session.
+/// The interaction for which the row of a payment's item stands. Filters see it as a purchase in the payment's session.
 fn purchase(event: &Event, payment: &Payment, item: Id) -> Event {
     let interaction = Interaction {
         user: payment.user,

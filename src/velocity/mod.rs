@@ -143,7 +143,7 @@ impl Velocity {
     fn perform(&mut self, graph: &mut Graph, task: Task, position: u32) {
         let row = *graph.rings[self.family as usize].row(position);
         match task {
-            Task::Window(window) => self.leave_window(graph, window, position, false),
+            Task::Window(window) => self.leave_window(graph, window, position),
             Task::Mature { .. } => {
                 for window in 0..self.plan.label_windows.len() {
                     add_labels(&self.plan, graph, self.family, &row, window, false, Sign::Plus);
@@ -155,7 +155,7 @@ impl Velocity {
     }
 
     /// A row leaves a window, in its time or dropped by the ring.
-    fn leave_window(&mut self, graph: &mut Graph, window: usize, position: u32, dropped: bool) {
+    fn leave_window(&mut self, graph: &mut Graph, window: usize, position: u32) {
         let row = *graph.rings[self.family as usize].row(position);
         add_row(&self.plan, graph, self.family, &row, window, Sign::Minus);
         if window + 1 < self.plan.windows.len() {
@@ -163,8 +163,9 @@ impl Velocity {
         }
         for (number, kind) in self.plan.pair_kinds.iter().enumerate() {
             if kind.of == row.flags.kind() && row.flags.paired(number) {
-                let newest_dropped = dropped && !row.flags.superseded(number);
-                self.pairs.take_off(pair::key(number, row.nodes[kind.a], row.nodes[kind.b]), newest_dropped);
+                // The pair must not lead to a row that has left, whatever made it go before the others.
+                let newest = !row.flags.superseded(number);
+                self.pairs.take_off(pair::key(number, row.nodes[kind.a], row.nodes[kind.b]), newest);
             }
         }
     }
@@ -189,7 +190,7 @@ impl Velocity {
         }
         for (number, _) in passed.into_iter().enumerate().take(self.tails.len()).filter(|(_, passed)| !passed) {
             match self.tails[number].task {
-                Task::Window(window) => self.leave_window(graph, window, place.position, true),
+                Task::Window(window) => self.leave_window(graph, window, place.position),
                 Task::Mature { .. } => {}
                 Task::LabelExit { class, window } => {
                     if row.flags.maturity_class() == class
@@ -249,7 +250,8 @@ impl Velocity {
         let family = self.family as usize;
         let row = *graph.rings[family].row(place.position);
         let late = row.flags.late();
-        if late {
+        // A late row that would have left already is in no window and needs no place.
+        if late && row.time > self.now - self.plan.horizon {
             if self.late.is_full() {
                 graph.rings[family].row_mut(place.position).flags.set_aggregates(0);
                 self.gaps.late_full = self.gaps.late_full.max(row.time);

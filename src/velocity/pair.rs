@@ -10,14 +10,14 @@ use crate::memory::Buffer;
 /// What is known of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair {
-    /// Position of the newest row; [`Pair::GONE`] when the ring had to drop it.
+    /// Position of the newest row; [`Pair::GONE`] when it left before older ones.
     pub newest: u32,
     /// Rows of the pair inside the longest window.
     pub count: u32,
 }
 
 impl Pair {
-    /// The newest row was dropped while older ones remained.
+    /// The newest row left while older ones remained.
     pub const GONE: u32 = u32::MAX;
 }
 
@@ -111,10 +111,10 @@ impl Pairs {
         true
     }
 
-    /// Takes one row of a pair off; the pair goes with its last row. `newest_dropped` says that the row was the newest and left before
-    /// its time.
+    /// Takes one row of a pair off; the pair goes with its last row. `newest_left` says that the row was the newest: where others remain,
+    /// the ring had dropped one that stood for them.
     #[inline(always)]
-    pub fn take_off(&mut self, key: u64, newest_dropped: bool) {
+    pub fn take_off(&mut self, key: u64, newest_left: bool) {
         let slot = self.slot(key);
         assert!(self.slots[2 * slot] == key, "a paired row's pair stands in the table");
         let pair = unpack(self.slots[2 * slot + 1]);
@@ -122,7 +122,7 @@ impl Pairs {
             self.remove(slot);
             return;
         }
-        let newest = if newest_dropped { Pair::GONE } else { pair.newest };
+        let newest = if newest_left { Pair::GONE } else { pair.newest };
         self.slots[2 * slot + 1] = u64::from(newest) << 32 | u64::from(pair.count - 1);
     }
 

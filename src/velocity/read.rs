@@ -19,12 +19,14 @@ pub struct Reading<'a> {
     pub nodes: Option<&'a [NodeId; SLOTS]>,
 }
 
-/// Appends the columns of an aggregate to `schema`, in the order in which [`Velocity::read`] fills them.
-pub fn columns(aggregate: &Aggregate, schema: &mut Schema) {
+/// Appends the columns of an aggregate to `schema`, in the order in which [`Velocity::read`] fills them, and to `blank` what they hold for an
+/// event that has no key for it.
+pub fn columns(aggregate: &Aggregate, schema: &mut Schema, blank: &mut Vec<u64>) {
     let name = &aggregate.name;
     let of = aggregate.of.name();
     let key = aggregate.key.name(aggregate.of);
     let mut column = |figure: String, kind, help: String| {
+        blank.push(int(if figure.ends_with("_age_s") { -1 } else { 0 }));
         schema.push(format!("{name}.{figure}"), kind, help);
     };
     let has = |stat: Stat| aggregate.stats.contains(&stat);

@@ -1,8 +1,8 @@
 //! What the model knows of an event when it is judged.
 
-use super::{COLD_ROWS, Model, Row, family_of, is_bad, pair_in, pair_kind};
+use super::{COLD_ROWS, Model, Row, State, family_of, is_bad, pair_in, pair_kind};
 use crate::decision::{Part, Skip, Why};
-use crate::event::{Body, Duration, Event, Id, IdKind, SLOTS, Timestamp, Verdict, ends, slot_kinds};
+use crate::event::{Body, Duration, Event, EventType, Id, IdKind, SLOTS, Timestamp, Verdict, ends, slot_kinds};
 use crate::graph::Family;
 use crate::velocity::{Aggregate, Role, Stat};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use std::ops::Range;
 /// How many of a node's rows are recent.
 const RECENT_ROWS: usize = 16;
 /// A node's count of events stops here.
-const EVENTS_MAX: u64 = 65_535;
+pub(super) const EVENTS_MAX: u64 = 65_535;
 
 /// A figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,10 +41,26 @@ pub struct Facts {
     pub figures: BTreeMap<String, Value>,
     /// What the decision must say because of limits, without doublets, by part, cause, window and value.
     pub skips: Vec<Skip>,
-    /// By slot: the events of the node's recent rows in the event's own family, newest first. An event stands there once a row.
-    pub neighbours: [Vec<Id>; SLOTS],
+    /// By slot: the node's recent rows in the event's own family, newest first.
+    pub neighbours: [Vec<Edge>; SLOTS],
     /// By family: the visible rows, by their number in arrival order over the whole stream.
     pub visible: [Range<u64>; 3],
+}
+
+/// A recent row of a node, as an edge to the entity on its other side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Edge {
+    pub event: Id,
+    /// The entity in the first slot, seen from there that in the second.
+    pub neighbour: Option<Id>,
+    /// Behind stream time.
+    pub age: Duration,
+    /// Reporting minor units.
+    pub amount: i64,
+    /// Whether its verdict in force is bad.
+    pub bad: bool,
+    /// The neighbour's state as of the event, where it is warm.
+    pub state: Option<State>,
 }
 
 impl Facts {
@@ -76,7 +92,7 @@ impl Model<'_> {
             figures: BTreeMap::new(),
             skips: Vec::new(),
             neighbours: Default::default(),
-            visible: Family::ALL.map(|family| self.visible_from[family as usize] as u64..self.rows[family as usize].len() as u64),
+            visible: Family::ALL.map(|family| self.visible_rows(family)),
         };
         for (index, aggregate) in self.options.aggregates.iter().enumerate() {
             self.read_aggregate(index, aggregate, event, &mut facts);
@@ -89,33 +105,59 @@ impl Model<'_> {
             facts.figures.insert(format!("{name}.days"), Value::Int(days));
             facts.figures.insert(format!("{name}.bads"), Value::Int(node.map_or(0, |node| node.bads as i64)));
             if let Some(entity) = entities[slot] {
-                facts.neighbours[slot] = self.recent(family, entity).iter().map(|row| row.event).collect();
+                facts.neighbours[slot] = self.recent(family, entity).iter().map(|row| self.edge(family, row, slot)).collect();
             }
+            self.summarize(name, slot, &mut facts);
         }
         self.read_skips(event, &mut facts);
         facts
+    }
+
+    fn edge(&self, family: Family, row: &Row, slot: usize) -> Edge {
+        let neighbour = if slot == 0 { row.nodes[1] } else { row.nodes[0] };
+        Edge {
+            event: row.event,
+            neighbour,
+            age: self.now.expect("an event was admitted") - row.time,
+            amount: row.amount,
+            bad: row.verdict.is_some_and(|(verdict, _)| is_bad(verdict)),
+            state: neighbour.and_then(|id| self.state(family, id)).cloned(),
+        }
+    }
+
+    /// The neighbourhood of one of the first three entities, in short.
+    fn summarize(&self, name: &str, slot: usize, facts: &mut Facts) {
+        let edges: &[Edge] = if slot < 3 { &facts.neighbours[slot] } else { &[] };
+        let daily: f64 = edges.iter().map(|edge| edge.state.as_ref().map_or(0.0, |state| f64::from(state.sums()[1]))).sum();
+        let events = edges.len() as i64;
+        let bads = edges.iter().filter(|edge| edge.bad).count() as i64;
+        let activity = if events == 0 { 0.0 } else { daily / events as f64 };
+        facts.figures.insert(format!("{name}.recent_events"), Value::Int(events));
+        facts.figures.insert(format!("{name}.recent_bads"), Value::Int(bads));
+        facts.figures.insert(format!("{name}.neighbour_activity"), Value::Double(activity));
     }
 
     fn read_aggregate(&self, index: usize, aggregate: &Aggregate, event: &Event, facts: &mut Facts) {
         let now = facts.now;
         let family = family_of(aggregate.of);
         let entities = ends(&event.body);
-        let known = match self.slot_for(aggregate, aggregate.key, event).and_then(|slot| entities[slot]) {
-            Some(node) => self.known_rows(family, node, aggregate.key),
-            None => Vec::new(),
-        };
+        let key = self.key_slot(aggregate, event).and_then(|slot| entities[slot]);
+        let known = key.map_or(Vec::new(), |node| self.known_rows(family, node, aggregate.key));
+        let short = key.is_some_and(|node| self.is_short_of_memory(family, node));
         let mine: Vec<&Row> = known.iter().copied().filter(|row| row.belongs.contains(&index)).collect();
         let name = |stat: &str| format!("{}.{stat}", aggregate.name);
 
         for window in &aggregate.windows {
-            let inside: Vec<&Row> = mine.iter().copied().filter(|row| !row.late_full && row.time > now - *window).collect();
+            let inside: Vec<&Row> = mine.iter().copied().filter(|row| row.time > now - *window).collect();
             for stat in &aggregate.stats {
                 let (stat, value) = match stat {
                     Stat::Count => ("count".to_owned(), inside.len() as i64),
                     Stat::Sum => ("sum".to_owned(), inside.iter().map(|row| row.amount).sum()),
                     Stat::Distinct(other) => {
                         let kind = pair_kind(aggregate, *other);
-                        let counted = inside.iter().filter(|row| !row.superseded.contains(&(kind.1, kind.2)));
+                        // Without a warm record a row of the newest four may stand behind an older arrival of its pair.
+                        let stands = |row: &&&Row| !short || self.stands_for_pair(family, row, kind);
+                        let counted = inside.iter().filter(|row| self.counts_for_pairs(family, row, kind)).filter(stands);
                         let others: BTreeSet<Id> = counted.filter_map(|row| row.nodes[usize::from(other.0)]).collect();
                         (format!("distinct_{}", other.name(aggregate.of)), others.len() as i64)
                     }
@@ -127,7 +169,6 @@ impl Model<'_> {
         for stat in &aggregate.stats {
             match stat {
                 Stat::Max => {
-                    let key = self.slot_for(aggregate, aggregate.key, event).and_then(|slot| entities[slot]);
                     let recent = key.map_or(Vec::new(), |node| self.recent(family, node));
                     let in_key = |row: &&&Row| row.belongs.contains(&index) && row.nodes[usize::from(aggregate.key.0)] == key;
                     let greatest = recent.iter().filter(in_key).map(|row| row.amount).max();
@@ -143,8 +184,7 @@ impl Model<'_> {
             }
         }
         for window in &aggregate.label_windows {
-            // Reading: a row that found the late ring full is in no label window either.
-            let inside = mine.iter().filter(|row| !row.late_full && row.time > now - self.maturity(row.source) - *window);
+            let inside = mine.iter().filter(|row| row.time > now - self.maturity(row.source) - *window);
             let (mut bad, mut good) = (0i64, 0i64);
             for row in inside {
                 match row.verdict {
@@ -165,35 +205,43 @@ impl Model<'_> {
     fn read_pair(&self, index: usize, aggregate: &Aggregate, other: Role, event: &Event) -> (i64, i64) {
         let now = self.now.expect("an event was admitted");
         let family = family_of(aggregate.of);
-        let entities = ends(&event.body);
-        let node = |role| self.slot_for(aggregate, role, event).and_then(|slot| entities[slot]);
-        let (Some(key), Some(partner)) = (node(aggregate.key), node(other)) else { return (0, -1) };
+        if event.body.kind() != aggregate.of {
+            return (0, -1);
+        }
         let kind = pair_kind(aggregate, other);
-        let pair = if aggregate.key < other { (key, partner) } else { (partner, key) };
-        let rows = self.visible(family).iter().filter(|row| {
+        let entities = ends(&event.body);
+        let (Some(a), Some(b)) = (entities[usize::from(kind.1)], entities[usize::from(kind.2)]) else { return (0, -1) };
+        let own = (kind.1, kind.2);
+        let same = self.visible(family).iter().filter(|row| {
             row.belongs.contains(&index)
-                && pair_in(row, kind) == Some(pair)
+                && pair_in(row, kind) == Some((a, b))
                 && self.holds_pair_place(family, row)
-                && !row.superseded.contains(&(kind.1, kind.2))
+                && !row.superseded.contains(&own)
         });
-        let times: Vec<Timestamp> = rows.map(|row| row.time).collect();
-        let age = times.iter().max().map_or(-1, |newest| (now - *newest).0.div_euclid(Duration::SECOND.0));
-        (times.len() as i64, age)
+        let newest = same.clone().filter(|row| !row.eclipsed.contains(&own)).map(|row| row.time).max();
+        let age = newest.map_or(-1, |newest| (now - newest).0.div_euclid(Duration::SECOND.0));
+        (same.count() as i64, age)
     }
 
-    /// The slot of `event` that takes the place of `role` of `aggregate`: the role's own for events of the aggregate's type, else the
-    /// first of the same kind. Reading: the other side of a pair is found in the same way as the key.
-    fn slot_for(&self, aggregate: &Aggregate, role: Role, event: &Event) -> Option<usize> {
+    /// The slot of `event` whose node is the key: the key's own for events of the aggregate's type, else the first of the same kind.
+    fn key_slot(&self, aggregate: &Aggregate, event: &Event) -> Option<usize> {
         if event.body.kind() == aggregate.of {
-            return Some(usize::from(role.0));
+            return Some(usize::from(aggregate.key.0));
         }
-        let kind: IdKind = role.kind(aggregate.of);
+        let kind: IdKind = aggregate.key.kind(aggregate.of);
         slot_kinds(event.body.kind()).iter().position(|slot| *slot == Some(kind))
+    }
+
+    /// Whether no other row of the row's pair is newer: greatest time, among equals the latest arrival.
+    fn stands_for_pair(&self, family: Family, row: &Row, kind: (EventType, u8, u8)) -> bool {
+        let same = self.visible(family).iter().filter(|other| self.counts_for_pairs(family, other, kind));
+        let newest = same.filter(|other| pair_in(other, kind) == pair_in(row, kind)).max_by_key(|other| other.time);
+        newest.is_some_and(|newest| std::ptr::eq(newest, row))
     }
 
     /// Whether the node has more rows in `family` than a cold node knows, and no warm record.
     fn is_short_of_memory(&self, family: Family, node: Id) -> bool {
-        !self.warm[family as usize].contains(&node) && self.rows_of(family, node).count() > COLD_ROWS
+        !self.warm[family as usize].contains_key(&node) && self.rows_of(family, node).count() > COLD_ROWS
     }
 
     /// The rows that the windows of `node` know, where it stands in the slot `role`.
@@ -208,44 +256,45 @@ impl Model<'_> {
         self.rows_of(family, node).rev().take(known).collect()
     }
 
-    /// What limits took from the figures. Reading: of all families, since a decision draws on the windows of all of them; and as the
-    /// event was read, before its own row, whose losses only later events feel.
+    /// What limits took from the figures that the event reads, before its own row.
     fn read_skips(&self, event: &Event, facts: &mut Facts) {
-        let now = facts.now;
+        let entities = ends(&event.body);
         for family in Family::ALL {
-            let windows: BTreeSet<Duration> = self.aggregates(family).flat_map(|aggregate| aggregate.windows.iter().copied()).collect();
-            let label_windows: BTreeSet<Duration> =
-                self.aggregates(family).flat_map(|aggregate| aggregate.label_windows.iter().copied()).collect();
-            // Reading: a label window is named by its whole length, the maturity of the dropped row's source included.
-            let mut since: BTreeMap<Duration, Timestamp> = BTreeMap::new();
-            for dropped in self.dropped.iter().filter(|dropped| dropped.family == family) {
-                let maturity = self.maturity(dropped.source);
-                let lengths = windows.iter().copied().chain(label_windows.iter().map(|window| Duration(maturity.0 + window.0)));
-                for length in lengths.filter(|length| now - *length < dropped.time) {
-                    let newest = since.entry(length).or_insert(dropped.time);
-                    *newest = dropped.time.max(*newest);
-                }
+            // Of the aggregates over other events those are read for whose key the event has a slot.
+            let read: Vec<usize> = self.aggregates(family).filter_map(|aggregate| self.key_slot(aggregate, event)).collect();
+            if !read.is_empty() {
+                self.family_skips(family, facts);
             }
-            for (length, time) in since {
-                facts.add_skip(Skip { part: Part::Window, why: Why::HistorySince, value: time.0, window: length.0 });
+            let own = family == family_of(event.body.kind());
+            let short = |slot: usize| entities[slot].is_some_and(|node| self.is_short_of_memory(family, node));
+            if (0..SLOTS).any(|slot| (own || read.contains(&slot)) && short(slot)) {
+                facts.add_skip(Skip { part: Part::Graph, why: Why::WarmNodesFull, value: 0, window: 0 });
             }
-            for row in self.rows[family as usize].iter().filter(|row| row.late_full) {
-                for window in windows.iter().filter(|window| now < row.time + **window) {
-                    facts.add_skip(Skip { part: Part::Window, why: Why::LateFull, value: 0, window: window.0 });
-                }
-            }
-            // Reading: a node that lacks a warm record in any family is told, whatever the event's own.
-            for node in ends(&event.body).into_iter().flatten() {
-                if self.is_short_of_memory(family, node) {
-                    facts.add_skip(Skip { part: Part::Graph, why: Why::WarmNodesFull, value: 0, window: 0 });
-                }
-            }
-        }
-        if self.pairs_full.iter().any(|full| now < full.until) {
-            facts.add_skip(Skip { part: Part::Distinct, why: Why::PairsFull, value: 0, window: 0 });
         }
         if matches!(event.body, Body::Payment(_) | Body::Transfer(_)) && self.amount(event).is_none() {
             facts.add_skip(Skip { part: Part::Money, why: Why::NoRate, value: 0, window: 0 });
+        }
+    }
+
+    /// What the windows and pairs of a family lack.
+    fn family_skips(&self, family: Family, facts: &mut Facts) {
+        let now = facts.now;
+        let windows = self.aggregates(family).flat_map(|aggregate| aggregate.windows.iter().copied());
+        let label_windows = self.aggregates(family).flat_map(|aggregate| aggregate.label_windows.iter().copied());
+        let maturity = self.maturities().into_iter().max().unwrap_or_default();
+        let lengths: BTreeSet<Duration> = windows.chain(label_windows.map(|window| Duration(maturity.0 + window.0))).collect();
+        let dropped = self.dropped.iter().filter(|dropped| dropped.family == family).map(|dropped| dropped.time).max();
+        let late_full: Vec<&Row> = self.rows[family as usize].iter().filter(|row| row.late_full).collect();
+        for length in lengths {
+            if let Some(dropped) = dropped.filter(|dropped| now - length < *dropped) {
+                facts.add_skip(Skip { part: Part::Window, why: Why::HistorySince, value: dropped.0, window: length.0 });
+            }
+            if late_full.iter().any(|row| now < row.time + length) {
+                facts.add_skip(Skip { part: Part::Window, why: Why::LateFull, value: 0, window: length.0 });
+            }
+        }
+        if self.pairs_full.iter().any(|full| full.family == family && now < full.until) {
+            facts.add_skip(Skip { part: Part::Distinct, why: Why::PairsFull, value: 0, window: 0 });
         }
     }
 }

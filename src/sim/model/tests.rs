@@ -250,8 +250,8 @@ fn the_greatest_of_the_recent_sixteen() {
     assert_eq!(sixteen.neighbours[0].len(), 16);
     let seventeen = story.pay(17, "ann", "shop", 3);
     assert_eq!(seventeen.int("spent.max"), Some(15));
-    assert_eq!(seventeen.neighbours[0][0], id(IdKind::Event, "told 16"), "newest first");
-    assert_eq!(seventeen.neighbours[0][15], id(IdKind::Event, "told 1"));
+    assert_eq!(seventeen.neighbours[0][0].event, id(IdKind::Event, "told 16"), "newest first");
+    assert_eq!(seventeen.neighbours[0][15].event, id(IdKind::Event, "told 1"));
 }
 
 /// Caught: `<=` for `<` where a window is whole again.

@@ -1,0 +1,268 @@
+//! The engine against the naive model, event by event: every output, every feature column, every skip, every neighbour, every state.
+//!
+//! A failure names the seed and the first difference. One seed is fresh at each run and printed; `WEIR_SEED=17 cargo test --test referee`
+//! repeats it.
+
+mod house;
+
+use house::{GENEROUS, NARROW, condition, engine, options, records};
+use std::collections::BTreeSet;
+use weir::arithmetic::log2_1p;
+use weir::decision::{Decision, Part, SKIPS_MAX, Skip, Why};
+use weir::engine::{Engine, Options, Output};
+use weir::event::{Body, Content, Duration, Event, Id, Record, Refusal};
+use weir::graph::{Family, Head, Limits, NodeId, state};
+use weir::sim::model::{Facts, Model, Seen};
+
+/// A difference, in words.
+type Difference = String;
+
+/// What the two saw, so that a test knows that it tested something.
+#[derive(Debug, Default)]
+struct Met {
+    judged: u64,
+    late: u64,
+    duplicates: u64,
+    refusals: BTreeSet<Refusal>,
+    complaints: BTreeSet<(Part, Why)>,
+    /// By family.
+    appended: [u64; 3],
+    warm_neighbours: u64,
+    bads: u64,
+    bad_rates: u64,
+}
+
+struct Match<'m> {
+    engine: Engine,
+    model: Model<'m>,
+    met: Met,
+    options: &'m Options,
+}
+
+impl Match<'_> {
+    fn play(&mut self, record: &Record) -> Result<(), Difference> {
+        let mut out = Vec::new();
+        self.engine.step(std::slice::from_ref(record), &mut |_| {}, &mut out);
+        let seen = self.model.apply(record);
+        let event = match &record.content {
+            Content::Event(event) => Some(event),
+            _ => None,
+        };
+        let judged = event.is_some_and(|event| matches!(event.body, Body::Payment(_) | Body::Transfer(_)));
+        match (seen, out.as_slice()) {
+            (Seen::Judged(facts), [Output::Decision(decision)]) if judged => {
+                self.compare(event.expect("it was judged"), &facts, decision)?;
+            }
+            (Seen::Judged(_), []) if !judged => {}
+            (Seen::Applied, []) => {}
+            (Seen::Duplicate, []) => self.met.duplicates += 1,
+            (Seen::Rejected(reason), [Output::Rejected(rejected)]) if rejected.refused.reason == reason => {
+                self.met.refusals.insert(reason);
+            }
+            (seen, out) => return Err(format!("outputs: the model says {seen:?}, the engine {out:?}")),
+        }
+        if self.engine.counts().duplicates != self.met.duplicates {
+            return Err(format!("duplicates: model {}, engine {}", self.met.duplicates, self.engine.counts().duplicates));
+        }
+        for family in Family::ALL {
+            let ring = &self.engine.graph().rings[family as usize];
+            let (model, engine) = (self.model.visible_rows(family), ring.tail().ordinal..ring.head().ordinal);
+            if model != engine {
+                return Err(format!("visible rows of {}: model {model:?}, engine {engine:?}", family.name()));
+            }
+            self.met.appended[family as usize] = engine.end;
+        }
+        if self.model.nodes_len() != self.engine.graph().nodes.len() {
+            return Err(format!("nodes: model {}, engine {}", self.model.nodes_len(), self.engine.graph().nodes.len()));
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, event: &Event, facts: &Facts, decision: &Decision) -> Result<(), Difference> {
+        self.met.judged += 1;
+        self.met.late += u64::from(facts.late);
+        if facts.now != self.engine.now() {
+            return Err(format!("stream time: model {}, engine {}", facts.now, self.engine.now()));
+        }
+        self.compare_own_fields(event)?;
+        let (_, row) = self.engine.judged_rows().next().ok_or("the engine judged no row")?;
+        let schema = &self.engine.layout().schema;
+        let mut compared = 0;
+        for (feature, word) in schema.features.iter().zip(row).filter(|(feature, _)| feature.name.contains('.')) {
+            // A role that the event has not got has no figures.
+            let expected = facts.figures.get(&feature.name).map_or(0, |figure| figure.word());
+            compared += usize::from(facts.figures.contains_key(&feature.name));
+            if *word != expected {
+                let shown = |word: u64| format!("{} ({:e})", word as i64, f64::from_bits(word));
+                return Err(format!("{}: model {}, engine {}", feature.name, shown(expected), shown(*word)));
+            }
+            self.met.bads += u64::from(feature.name.ends_with("recent_bads") && expected > 0);
+            self.met.bad_rates += u64::from(feature.name.contains("bad_rate") && expected > 0);
+        }
+        if compared != facts.figures.len() {
+            return Err(format!("the model has {} figures, the engine columns for {compared}", facts.figures.len()));
+        }
+        self.compare_skips(facts, decision)?;
+        self.compare_neighbours(facts)
+    }
+
+    fn compare_own_fields(&self, event: &Event) -> Result<(), Difference> {
+        let (_, row) = self.engine.judged_rows().next().ok_or("the engine judged no row")?;
+        let schema = &self.engine.layout().schema;
+        let low = |id: Option<Id>| id.map_or(0, Id::low);
+        let money = match &event.body {
+            Body::Payment(payment) => payment.amount,
+            Body::Transfer(transfer) => transfer.amount,
+            _ => return Err("judged without money".to_owned()),
+        };
+        let mut expected = vec![
+            ("amount", self.options.rates.reporting_minor(money, event.time).unwrap_or(0) as u64),
+            ("amount_minor", money.minor as u64),
+            ("hour", (event.time.0 / Duration::HOUR.0 % 24) as u64),
+        ];
+        match &event.body {
+            Body::Payment(p) => expected.extend([
+                ("items", p.items.len() as u64),
+                ("user_id", p.user.low()),
+                ("merchant_id", p.merchant.low()),
+                ("device_id", low(p.device)),
+                ("card_id", low(p.card)),
+                ("ip_id", low(p.ip)),
+                ("channel", low(p.channel)),
+                ("mcc", u64::from(p.mcc.unwrap_or(0))),
+                ("from_id", 0),
+            ]),
+            Body::Transfer(t) => {
+                expected.extend([("from_id", low(t.from)), ("to_id", low(t.to)), ("user_id", low(t.user)), ("format", low(t.format))]);
+            }
+            _ => {}
+        }
+        for (name, word) in expected {
+            let found = row[schema.position(name).ok_or(format!("no column {name}"))?];
+            if found != word {
+                return Err(format!("{name}: the event says {word}, the engine {found}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_skips(&mut self, facts: &Facts, decision: &Decision) -> Result<(), Difference> {
+        let order = |skip: &Skip| (skip.part, skip.why, skip.value, skip.window);
+        let always = |skip: &&Skip| !matches!(skip.why, Why::NoModel | Why::NoTypologies | Why::RuleError);
+        let found = decision.skipped.as_slice();
+        let engine: BTreeSet<_> = found.iter().filter(always).map(order).collect();
+        let model: BTreeSet<_> = facts.skips.iter().map(order).collect();
+        self.met.complaints.extend(model.iter().map(|(part, why, ..)| (*part, *why)));
+        // What finds no place in the list is not said.
+        let cut = found.len() == SKIPS_MAX && engine.is_subset(&model);
+        if engine != model && !cut {
+            return Err(format!("skips: model {model:?}, engine {engine:?}"));
+        }
+        Ok(())
+    }
+
+    fn compare_neighbours(&mut self, facts: &Facts) -> Result<(), Difference> {
+        let egos = self.engine.egos();
+        let mut place = 0;
+        for (slot, edges) in facts.neighbours.iter().enumerate().take(3) {
+            let end = egos.row_offsets[slot + 1] as usize;
+            if end - place != edges.len() {
+                return Err(format!("neighbours in slot {slot}: model {}, engine {}", edges.len(), end - place));
+            }
+            for edge in edges {
+                let node = edge.neighbour.map_or(Some(NodeId::NONE), |id| self.engine.graph().nodes.find(id));
+                let age = edge.age.0 as f64 / 1e6;
+                let features = [log2_1p(age) as f32, log2_1p(edge.amount as f64) as f32, f32::from(edge.bad)];
+                let sums = edge.state.as_ref().map_or([0.0; state::STATE], |state| state.sums());
+                let model = (node, features, sums);
+                let engine = (Some(egos.neighbours[place]), egos.edge_features[place], egos.neighbour_features[place]);
+                if model != engine {
+                    return Err(format!("edge {place} in slot {slot}: model {model:?}, engine {engine:?}"));
+                }
+                self.met.warm_neighbours += u64::from(edge.state.is_some());
+                place = end.min(place + 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Every node, what outlives its rows, and its states: too much to look at after each event.
+    fn compare_nodes(&self) -> Result<(), Difference> {
+        let graph = self.engine.graph();
+        for (id, events, bads) in self.model.nodes() {
+            let node = graph.nodes.find(id).ok_or(format!("node {id} is unknown to the engine"))?;
+            let header = graph.nodes.header(node);
+            if (u64::from(header.events()), u64::from(header.bads())) != (events, bads) {
+                return Err(format!("node {id}: model {events} events, {bads} bads; engine {} and {}", header.events(), header.bads()));
+            }
+            for family in Family::ALL {
+                let model = self.model.state(family, id).map(|state| state.sums().map(f32::to_bits));
+                let engine = match header.head(family) {
+                    Head::Warm(record) => Some(state::sums(graph.warm[family as usize].record(record)).map(f32::to_bits)),
+                    _ => None,
+                };
+                if model != engine {
+                    let name = family.name();
+                    return Err(format!("state of node {id} in {name}: model {model:?}, engine {engine:?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn play(world: &str, seed: u64, events: u64, limits: Limits) -> Met {
+    play_with(world, seed, events, &options(limits))
+}
+
+fn play_with(world: &str, seed: u64, events: u64, options: &Options) -> Met {
+    let filter = |index: usize, event: &Event| condition(options, index, event);
+    let mut game = Match { engine: engine(options), model: Model::new(options, &filter), met: Met::default(), options };
+    for (place, record) in records(world, seed, events).iter().enumerate() {
+        let look = place % 64 == 0;
+        let played = game.play(record).and_then(|()| if look { game.compare_nodes() } else { Ok(()) });
+        if let Err(difference) = played {
+            panic!("world {world}, seed {seed}, {:?}, record {place}: {difference}\n  at {record:?}", options.limits);
+        }
+    }
+    game.compare_nodes().unwrap_or_else(|difference| panic!("world {world}, seed {seed}, {:?}, at the end: {difference}", options.limits));
+    game.met
+}
+
+fn fresh_seed() -> u64 {
+    let given = std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_nanos() as u64 % 1_000_000);
+    println!("fresh seed {seed}: WEIR_SEED={seed} repeats it");
+    seed
+}
+
+const REFUSALS: [Refusal; 4] = [Refusal::FutureDated, Refusal::IdConflict, Refusal::TooOldToDeduplicate, Refusal::UnknownTarget];
+
+#[test]
+fn with_room_for_everything() {
+    for (world, seed, events) in [("tiny", 1, 3000), ("small", 2, 2500)] {
+        let met = play(world, seed, events, GENEROUS);
+        assert!(world != "tiny" || met.refusals == REFUSALS.into(), "{met:?}");
+        assert_eq!(met.complaints, [(Part::Money, Why::NoRate)].into(), "{met:?}");
+        assert!(met.judged > 1000 && met.late > 10 && met.duplicates > 10, "{met:?}");
+        assert!(met.warm_neighbours > 1000 && met.bads > 5 && met.bad_rates > 5, "{met:?}");
+    }
+}
+
+#[test]
+fn with_room_for_little() {
+    for seed in [1, 2, 3, 4] {
+        let met = play("tiny", seed, 4000, NARROW);
+        assert_eq!(met.complaints.len(), 6, "every complaint is made: {met:?}");
+        for (appended, limits) in met.appended.iter().zip(NARROW.families) {
+            assert!(*appended > 5 * u64::from(limits.rows_max), "every ring wraps five times: {met:?}");
+        }
+    }
+}
+
+#[test]
+fn with_a_seed_that_nobody_has_seen() {
+    let seed = fresh_seed();
+    play("tiny", seed, 1500, GENEROUS);
+    play("tiny", seed, 2500, NARROW);
+}
