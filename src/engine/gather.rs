@@ -10,7 +10,7 @@ use crate::event::{Action, Body, Content, Event, Id, Interaction, Money, Record,
 use crate::feature::{double, int};
 use crate::graph::ego::{SEED_SLOTS, other_side};
 use crate::graph::{Family, Flags, Head, Link, NodeId, RECENT, Recent, Row};
-use crate::velocity::{Reading, family, row_type};
+use crate::velocity::{Reading, family as rows_family, row_type};
 
 /// Events whose memory is fetched ahead together: larger groups are slower, and no decision depends on it.
 pub const GROUP: usize = 8;
@@ -19,12 +19,15 @@ pub const GROUP: usize = 8;
 #[derive(Debug)]
 pub struct Group {
     nodes: [[NodeId; SLOTS]; GROUP],
+    /// Of events that have rows.
+    families: [Option<Family>; GROUP],
     neighbours: Vec<NodeId>,
 }
 
 impl Default for Group {
     fn default() -> Group {
-        Group { nodes: [[NodeId::NONE; SLOTS]; GROUP], neighbours: Vec::with_capacity(GROUP * SEED_SLOTS * RECENT) }
+        let neighbours = Vec::with_capacity(GROUP * SEED_SLOTS * RECENT);
+        Group { nodes: [[NodeId::NONE; SLOTS]; GROUP], families: [None; GROUP], neighbours }
     }
 }
 
@@ -32,45 +35,39 @@ impl Engine {
     /// Fetches ahead what the events of a group will touch.
     pub(super) fn prefetch(&mut self, group: &[Record]) {
         let graph = &self.graph;
-        let event = |record: &Record| match &record.content {
-            Content::Event(event) if family(event.body.kind()).is_some() => Some((ends(&event.body), family(event.body.kind()))),
-            _ => None,
-        };
-        for record in group {
-            if let Content::Event(event) = &record.content {
-                self.judged.prefetch(event.id);
-                for id in ends(&event.body).into_iter().flatten() {
-                    graph.nodes.prefetch_index(id);
+        let Group { nodes, families, neighbours } = &mut self.batch.group;
+        for (record, family) in group.iter().zip(families.iter_mut()) {
+            *family = None;
+            let Content::Event(event) = &record.content else { continue };
+            self.judged.prefetch(event.id);
+            *family = rows_family(event.body.kind());
+            for id in ends(&event.body).into_iter().flatten() {
+                graph.nodes.prefetch_index(id);
+            }
+        }
+        for ((record, nodes), _) in group.iter().zip(nodes.iter_mut()).zip(families.iter()).filter(|(_, family)| family.is_some()) {
+            let Content::Event(event) = &record.content else { continue };
+            for (node, id) in nodes.iter_mut().zip(ends(&event.body)) {
+                *node = id.and_then(|id| graph.nodes.guess(id)).unwrap_or(NodeId::NONE);
+                if node.is_some() {
+                    graph.nodes.prefetch_header(*node);
                 }
             }
         }
-        let nodes = &mut self.batch.group.nodes;
-        for (record, nodes) in group.iter().zip(nodes.iter_mut()) {
-            *nodes = [NodeId::NONE; SLOTS];
-            let Some((ends, _)) = event(record) else { continue };
-            for (node, id) in nodes.iter_mut().zip(ends) {
-                if let Some(found) = id.and_then(|id| graph.nodes.guess(id)) {
-                    graph.nodes.prefetch_header(found);
-                    *node = found;
-                }
-            }
-        }
-        let group_nodes = |n: usize| nodes[n].iter().enumerate().filter(|(_, node)| node.is_some());
-        for (n, record) in group.iter().enumerate() {
-            let Some((_, Some(family))) = event(record) else { continue };
-            let ring = &graph.rings[family as usize];
-            for (slot, node) in group_nodes(n) {
+        let known = |n: usize, slots: usize| nodes[n][..slots].iter().enumerate().filter(|(_, node)| node.is_some());
+        let with_rows = || families[..group.len()].iter().enumerate().filter_map(|(n, family)| family.map(|family| (n, family)));
+        for (n, family) in with_rows() {
+            for (slot, node) in known(n, SLOTS) {
                 match graph.nodes.header(*node).head(family) {
                     Head::Warm(record) => graph.warm[family as usize].prefetch(record, true),
-                    Head::Cold(link) if slot < SEED_SLOTS => ring.prefetch(link.position()),
+                    Head::Cold(link) if slot < SEED_SLOTS => graph.rings[family as usize].prefetch(link.position()),
                     _ => {}
                 }
             }
         }
-        for (n, record) in group.iter().enumerate() {
-            let Some((_, Some(family))) = event(record) else { continue };
+        for (n, family) in with_rows() {
             let ring = &graph.rings[family as usize];
-            for (_, node) in group_nodes(n).filter(|(slot, _)| *slot < SEED_SLOTS) {
+            for (_, node) in known(n, SEED_SLOTS) {
                 match graph.nodes.header(*node).head(family) {
                     Head::Warm(record) => {
                         for word in graph.warm[family as usize].recent(record) {
@@ -83,12 +80,10 @@ impl Engine {
             }
         }
         // The neighbours themselves: their headers, then the lines of their states.
-        let neighbours = &mut self.batch.group.neighbours;
         neighbours.clear();
-        for (n, record) in group.iter().enumerate().filter(|(_, record)| is_judged_record(record)) {
-            let Some((_, Some(family))) = event(record) else { continue };
+        for (n, family) in with_rows().filter(|(_, family)| *family == Family::Money) {
             let ring = &graph.rings[family as usize];
-            for (slot, node) in group_nodes(n).filter(|(slot, _)| *slot < SEED_SLOTS) {
+            for (slot, node) in known(n, SEED_SLOTS) {
                 let mut hint = |position: u32| {
                     let neighbour = ring.row(position).nodes[other_side(slot)];
                     if neighbour.is_some() {
@@ -116,7 +111,7 @@ impl Engine {
     /// Reads what the event may see where it is judged, then appends it. `false` when an entity, one of its items among them, found no
     /// place.
     pub(super) fn gather(&mut self, record: &Record, event: &Event, late: bool) -> bool {
-        let family = family(event.body.kind()).expect("only events with rows are gathered");
+        let family = rows_family(event.body.kind()).expect("only events with rows are gathered");
         self.make_room(family);
         let ids = ends(&event.body);
         let nodes = ids.map(|id| id.and_then(|id| self.graph.nodes.find(id)).unwrap_or(NodeId::NONE));
@@ -316,8 +311,4 @@ fn key(body: &Body) -> Option<Id> {
         Body::Transfer(transfer) => transfer.from.or(transfer.to),
         _ => None,
     }
-}
-
-fn is_judged_record(record: &Record) -> bool {
-    matches!(&record.content, Content::Event(event) if is_judged(event.body.kind()))
 }

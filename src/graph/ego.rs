@@ -17,13 +17,11 @@ pub const EDGE: usize = 3;
 #[derive(Debug, Default)]
 pub struct EgoBatch {
     /// (S * SEED_SLOTS + 1)
-    pub row_offsets: Vec<u32>,
-    /// (N)
-    pub neighbours: Vec<NodeId>,
-    /// (N, EDGE)
-    pub edge_features: Vec<[f32; EDGE]>,
-    /// (N, STATE), as of the seed; zeroes for cold neighbours.
-    pub neighbour_features: Vec<[f32; STATE]>,
+    row_offsets: Vec<u32>,
+    // As long as they ever had to be: what counts are the first N. Growing happens once, not per neighbour.
+    neighbours: Vec<NodeId>,
+    edge_features: Vec<[f32; EDGE]>,
+    neighbour_features: Vec<[f32; STATE]>,
 }
 
 /// A neighbourhood in short: what rules may ask of it.
@@ -39,47 +37,77 @@ pub struct Neighbourhood {
 impl EgoBatch {
     /// Room for `seeds` seeds with full neighbourhoods.
     pub fn with_capacity(seeds: usize) -> EgoBatch {
-        let neighbours = seeds * SEED_SLOTS * super::RECENT;
-        let mut batch = EgoBatch {
-            row_offsets: Vec::with_capacity(seeds * SEED_SLOTS + 1),
-            neighbours: Vec::with_capacity(neighbours),
-            edge_features: Vec::with_capacity(neighbours),
-            neighbour_features: Vec::with_capacity(neighbours),
-        };
+        let mut batch = EgoBatch { row_offsets: Vec::with_capacity(seeds * SEED_SLOTS + 1), ..EgoBatch::default() };
         batch.row_offsets.push(0);
+        batch.grow(seeds * SEED_SLOTS * super::RECENT);
         batch
+    }
+
+    #[cold]
+    fn grow(&mut self, neighbours: usize) {
+        self.neighbours.resize(neighbours, NodeId::NONE);
+        self.edge_features.resize(neighbours, [0.0; EDGE]);
+        self.neighbour_features.resize(neighbours, [0.0; STATE]);
     }
 
     /// Forgets all seeds.
     pub fn clear(&mut self) {
         self.row_offsets.truncate(1);
-        self.neighbours.clear();
-        self.edge_features.clear();
-        self.neighbour_features.clear();
+    }
+
+    fn len(&self) -> usize {
+        self.row_offsets.last().map_or(0, |end| *end as usize)
+    }
+
+    /// Where each neighbourhood begins and the last one ends: (S * SEED_SLOTS + 1).
+    pub fn row_offsets(&self) -> &[u32] {
+        &self.row_offsets
+    }
+
+    /// The entity on the other side of each edge: (N).
+    pub fn neighbours(&self) -> &[NodeId] {
+        &self.neighbours[..self.len()]
+    }
+
+    /// (N, EDGE)
+    pub fn edge_features(&self) -> &[[f32; EDGE]] {
+        &self.edge_features[..self.len()]
+    }
+
+    /// (N, STATE), as of the seed; zeroes for cold neighbours.
+    pub fn neighbour_features(&self) -> &[[f32; STATE]] {
+        &self.neighbour_features[..self.len()]
     }
 
     /// Appends the neighbourhood of one of the seed's entities, newest first, as of `now` (stream time).
     #[inline(always)]
     pub fn push(&mut self, graph: &Graph, family: Family, slot: usize, recent: &Recent, now: Timestamp) -> Neighbourhood {
+        let (start, count) = (self.len(), recent.positions().len());
+        if self.neighbours.len() < start + count {
+            self.grow((start + count).next_power_of_two());
+        }
+        let neighbours = &mut self.neighbours[start..start + count];
+        let edges = &mut self.edge_features[start..start + count];
+        let states = &mut self.neighbour_features[start..start + count];
         let ring = &graph.rings[family as usize];
-        let mut summary = Neighbourhood { events: recent.positions().len() as u32, ..Neighbourhood::default() };
+        let mut summary = Neighbourhood { events: count as u32, ..Neighbourhood::default() };
         let mut activity = 0.0;
-        for position in recent.positions() {
+        let entries = neighbours.iter_mut().zip(edges).zip(states);
+        for (position, ((to, edge), features)) in recent.positions().iter().zip(entries) {
             let row = ring.row(*position);
             let neighbour = row.nodes[other_side(slot)];
             let age = (now - row.time).0 as f32 * (1.0 / Duration::SECOND.0 as f32);
             let bad = row.flags.bad();
             summary.bads += u32::from(bad);
-            let features = match neighbour.is_some().then(|| graph.nodes.header(neighbour).head(family)) {
+            *features = match neighbour.is_some().then(|| graph.nodes.header(neighbour).head(family)) {
                 Some(Head::Warm(record)) => state::sums(graph.warm[family as usize].record(record)),
                 _ => [0.0; STATE],
             };
             activity += f64::from(features[state::COUNT + 1]);
-            self.neighbours.push(neighbour);
-            self.edge_features.push([log2_1p_coarse(age), log2_1p_coarse(row.amount_minor() as f32), f32::from(bad)]);
-            self.neighbour_features.push(features);
+            *to = neighbour;
+            *edge = [log2_1p_coarse(age), log2_1p_coarse(row.amount_minor() as f32), f32::from(bad)];
         }
-        self.row_offsets.push(self.neighbours.len() as u32);
+        self.row_offsets.push((start + count) as u32);
         if summary.events > 0 {
             summary.activity = activity / f64::from(summary.events);
         }

@@ -50,7 +50,8 @@ fn get(words: &[u32], at: usize) -> f32 {
 /// The sums of a warm record, as of its last update.
 #[inline(always)]
 pub fn sums(words: &[u32]) -> [f32; STATE] {
-    std::array::from_fn(|at| get(words, at))
+    let words: [u32; STATE] = words[RECENT..RECENT + STATE].try_into().expect("a record holds a state");
+    words.map(f32::from_bits)
 }
 
 /// The words of a warm record that hold the state: what a snapshot keeps of it.

@@ -75,22 +75,20 @@ impl Velocity {
     pub fn read(&self, graph: &Graph, number: usize, reading: Reading<'_>, out: &mut [u64]) {
         let planned = &self.plan.aggregates[number];
         let mut columns = Columns { out, at: 0 };
-        let head = if reading.node.is_some() { graph.nodes.header(reading.node).head(self.family) } else { Head::Empty };
-        match head {
-            Head::Warm(record) => {
-                let words = &graph.warm[self.family as usize].record(record)[COUNTERS_AT..];
-                read_windows(planned, words, &mut columns);
-            }
-            _ => {
+        let mut scanned;
+        let words = match if reading.node.is_some() { graph.nodes.header(reading.node).head(self.family) } else { Head::Empty } {
+            Head::Warm(record) => &graph.warm[self.family as usize].record(record)[COUNTERS_AT..],
+            Head::Cold(_) => {
                 // Four rows at most: the counters that a warm record would hold, made on the spot.
-                let mut words = [0u32; SCAN_WORDS];
-                let words = &mut words[..self.plan.counter_words];
+                scanned = NOTHING;
                 for position in reading.recent.positions() {
-                    self.scan(graph, planned, reading.node, *position, words);
+                    self.scan(graph, planned, reading.node, *position, &mut scanned);
                 }
-                read_windows(planned, words, &mut columns);
+                &scanned
             }
-        }
+            Head::Empty => &EMPTY,
+        };
+        read_windows(planned, words, &mut columns);
         if planned.max {
             columns.int(self.greatest(graph, planned, &reading));
         }
@@ -100,15 +98,7 @@ impl Velocity {
             let newest = known.map(|pair| pair.newest).filter(|newest| *newest != Pair::GONE);
             columns.int(newest.map_or(-1, |newest| self.age_s(graph.rings[self.family as usize].row(newest).time)));
         }
-        if let Head::Warm(record) = head {
-            read_labels(planned, &graph.warm[self.family as usize].record(record)[COUNTERS_AT..], &mut columns);
-        } else {
-            let mut labels = [0u32; SCAN_WORDS];
-            for position in reading.recent.positions() {
-                self.scan_labels(graph, planned, reading.node, *position, &mut labels);
-            }
-            read_labels(planned, &labels, &mut columns);
-        }
+        read_labels(planned, words, &mut columns);
     }
 
     fn age_s(&self, time: Timestamp) -> i64 {
@@ -137,6 +127,7 @@ impl Velocity {
     }
 
     /// Adds one row of a cold node to scratch counters.
+    #[inline]
     fn scan(&self, graph: &Graph, planned: &Planned, node: NodeId, position: u32, words: &mut [u32]) {
         let row = graph.rings[self.family as usize].row(position);
         if row.flags.aggregates() >> planned.bit & 1 == 0 || row.nodes[planned.key] != node {
@@ -158,11 +149,7 @@ impl Velocity {
                 words[figure.at + local] += u32::from(!row.flags.superseded(figure.pair_kind));
             }
         }
-    }
-
-    fn scan_labels(&self, graph: &Graph, planned: &Planned, node: NodeId, position: u32, words: &mut [u32]) {
-        let row = graph.rings[self.family as usize].row(position);
-        if planned.label_windows.is_empty() || row.flags.aggregates() >> planned.bit & 1 == 0 || row.nodes[planned.key] != node {
+        if planned.label_windows.is_empty() {
             return;
         }
         let class = row.flags.maturity_class();
@@ -176,6 +163,10 @@ impl Velocity {
 
 /// More words than any node's counters take; checked where plans are made.
 pub const SCAN_WORDS: usize = 512;
+
+/// The counters of a node without events.
+const NOTHING: [u32; SCAN_WORDS] = [0; SCAN_WORDS];
+static EMPTY: [u32; SCAN_WORDS] = NOTHING;
 
 struct Columns<'a> {
     out: &'a mut [u64],
