@@ -88,10 +88,18 @@ impl Layout {
         let fields = schema.len();
         let mut first = Vec::new();
         for (role, _) in ROLES {
-            first.push(schema.push(format!("{role}.events"), FeatureType::Int, format!("events this {role} was ever part of, at most 65535")));
+            first.push(schema.push(
+                format!("{role}.events"),
+                FeatureType::Int,
+                format!("events this {role} was ever part of, at most 65535"),
+            ));
             schema.push(format!("{role}.days"), FeatureType::Int, format!("days since the first event of this {role}"));
             schema.push(format!("{role}.bads"), FeatureType::Int, format!("known bad events of this {role}, ever"));
-            schema.push(format!("{role}.recent_events"), FeatureType::Int, format!("events in the neighbourhood of this {role}, at most 16"));
+            schema.push(
+                format!("{role}.recent_events"),
+                FeatureType::Int,
+                format!("events in the neighbourhood of this {role}, at most 16"),
+            );
             schema.push(format!("{role}.recent_bads"), FeatureType::Int, format!("known bad among the recent events of this {role}"));
             let help = format!("mean faded daily count of those this {role} met lately");
             schema.push(format!("{role}.neighbour_activity"), FeatureType::Double, help);

@@ -311,12 +311,7 @@ impl Engine {
             // A smaller share than this is done before another thread is awake.
             Some(pool) if seeds.len() >= 2 * SHARE_MIN => pool.install(|| {
                 use rayon::prelude::*;
-                seeds
-                    .par_iter()
-                    .zip(features.par_chunks_exact(width))
-                    .zip(verdicts.par_iter_mut())
-                    .with_min_len(SHARE_MIN)
-                    .for_each(judge);
+                seeds.par_iter().zip(features.par_chunks_exact(width)).zip(verdicts.par_iter_mut()).with_min_len(SHARE_MIN).for_each(judge);
             }),
             _ => seeds.iter().zip(features.chunks_exact(width)).zip(verdicts.iter_mut()).for_each(judge),
         }

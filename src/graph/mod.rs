@@ -118,13 +118,7 @@ impl Graph {
 
     /// Appends an event's row: links it to its nodes and folds it into their states. `recent` are the rows of its nodes as they were
     /// gathered. Returns where the row stands and who turned warm. The ring must have room.
-    pub fn append(
-        &mut self,
-        family: Family,
-        mut row: Row,
-        recent: &[Recent; SLOTS],
-        promoted: &mut Vec<Promotion>,
-    ) -> Cursor {
+    pub fn append(&mut self, family: Family, mut row: Row, recent: &[Recent; SLOTS], promoted: &mut Vec<Promotion>) -> Cursor {
         promoted.clear();
         let place = self.rings[family as usize].head();
         let amount_log = log2_1p(row.amount_minor() as f64) as f32;
@@ -141,7 +135,10 @@ impl Graph {
             let rows = &recent[slot];
             if let Head::Cold(newest) = head {
                 row.previous[slot] = newest;
-                if rows.positions().len() == COLD_MAX && !rows.truncated && let Some(record) = self.warm[family as usize].take() {
+                if rows.positions().len() == COLD_MAX
+                    && !rows.truncated
+                    && let Some(record) = self.warm[family as usize].take()
+                {
                     self.promote(family, node, record, rows);
                     promoted.push(Promotion { slot, record });
                     head = Head::Warm(record);

@@ -210,8 +210,7 @@ impl Nodes {
         } else {
             self.evict()?
         };
-        self.headers[node.0 as usize] =
-            Header { fingerprint: id.low(), heads: [Link::NONE.0; 3], bads: 0, life: (kind as u64) << 50 };
+        self.headers[node.0 as usize] = Header { fingerprint: id.low(), heads: [Link::NONE.0; 3], bads: 0, life: (kind as u64) << 50 };
         self.index.insert(tag(id), id.low(), node);
         Some(node)
     }

@@ -103,7 +103,8 @@ impl Ring {
     /// The ordinal of what stands at `position` now.
     #[inline(always)]
     pub fn ordinal(&self, position: u32) -> u64 {
-        let behind = if position < self.head.position { self.head.position - position } else { self.head.position + self.capacity - position };
+        let behind =
+            if position < self.head.position { self.head.position - position } else { self.head.position + self.capacity - position };
         // In the first round positions at or behind the head hold nothing: they come out beyond the head, which nobody takes for visible.
         self.head.ordinal.wrapping_sub(u64::from(behind))
     }
@@ -183,7 +184,8 @@ impl Ring {
     /// Puts the ring's cursors where a snapshot had them; the rows follow by [`Ring::restore_row`].
     pub fn restore(&mut self, tail: Cursor, head: Cursor) -> Result<(), String> {
         let length = head.ordinal.checked_sub(tail.ordinal).filter(|length| *length <= u64::from(self.capacity));
-        let fits = |cursor: Cursor| cursor.position < self.capacity && cursor.ordinal % u64::from(self.capacity) == u64::from(cursor.position);
+        let fits =
+            |cursor: Cursor| cursor.position < self.capacity && cursor.ordinal % u64::from(self.capacity) == u64::from(cursor.position);
         if length.is_none() || !fits(tail) || !fits(head) {
             return Err(format!("a ring of {} rows cannot stand at {tail:?}..{head:?}", self.capacity));
         }

@@ -71,7 +71,14 @@ const AMOUNT_BITS: u32 = 48;
 
 impl Row {
     /// A row; `amount_minor` lies in `0..2^48`, `sequence` below 2^48.
-    pub fn new(nodes: [NodeId; SLOTS], previous: [Link; SLOTS], time: Timestamp, amount_minor: i64, sequence: Sequence, flags: Flags) -> Row {
+    pub fn new(
+        nodes: [NodeId; SLOTS],
+        previous: [Link; SLOTS],
+        time: Timestamp,
+        amount_minor: i64,
+        sequence: Sequence,
+        flags: Flags,
+    ) -> Row {
         debug_assert!((0..1 << AMOUNT_BITS).contains(&amount_minor) && sequence.0 < 1 << 48);
         let amount_and_sequence = amount_minor as u64 | (sequence.0 >> 32) << AMOUNT_BITS;
         Row { nodes, previous, time, amount_and_sequence, sequence_low: sequence.0 as u32, flags }

@@ -111,7 +111,9 @@ pub fn add_distinct(plan: &Plan, graph: &mut Graph, family: Family, row: &Row, w
 #[inline(always)]
 pub fn add_labels(plan: &Plan, graph: &mut Graph, family: Family, row: &Row, window: usize, bad: bool, sign: Sign) {
     for op in &plan.label_ops[window][row_type(row.flags.kind())] {
-        if belongs(row, op.bit) && let Some(words) = counters(graph, family, row.nodes[op.key]) {
+        if belongs(row, op.bit)
+            && let Some(words) = counters(graph, family, row.nodes[op.key])
+        {
             bump(words, if bad { op.bad } else { op.good }, sign);
         }
     }

@@ -16,9 +16,9 @@ pub use pair::{Pair, Pairs};
 pub use plan::{Plan, family, row_type};
 pub use read::{Reading, columns};
 
+use crate::decision::{Part, Skip, Skips, Why};
 use crate::event::{Duration, LabelSource, Timestamp, Verdict};
 use crate::graph::{Cursor, Family, FamilyLimits, Graph, NodeId, Promotion};
-use crate::decision::{Part, Skip, Skips, Why};
 use counters::{Sign, add_labels, add_row};
 use late::Late;
 use tail::{Tail, Task};
@@ -197,7 +197,9 @@ impl Velocity {
                 Task::Window(window) => self.leave_window(graph, window, place.position),
                 Task::Mature { .. } => {}
                 Task::LabelExit { class, window } => {
-                    if row.flags.maturity_class() == class && let Some(bad) = self.known(row.flags.verdict(), row.time, class) {
+                    if row.flags.maturity_class() == class
+                        && let Some(bad) = self.known(row.flags.verdict(), row.time, class)
+                    {
                         add_labels(&self.plan, graph, self.family, &row, window, bad, Sign::Minus);
                     }
                 }

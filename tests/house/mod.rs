@@ -121,7 +121,13 @@ fn policy() -> PolicyOptions {
         rules: vec![
             rule("bad_user", EventType::Payment, "user_payments.bad_7d >= 1 || user.bads > 2", Outcome::Review, 700),
             rule("large", EventType::Transfer, "amount > 3 * account_out.max && account_out.pair_to_count == 0", Outcome::Review, 610),
-            rule("lively", EventType::Payment, "user.neighbour_activity > 2.0 && merchant_payments.bad_rate_7d > 0.1", Outcome::Decline, 950),
+            rule(
+                "lively",
+                EventType::Payment,
+                "user.neighbour_activity > 2.0 && merchant_payments.bad_rate_7d > 0.1",
+                Outcome::Decline,
+                950,
+            ),
         ],
         velocity: vec![
             limit("fast", EventType::Payment, "user_payments", "count", HOUR, 2),
