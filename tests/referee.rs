@@ -7,7 +7,7 @@ mod house;
 
 use house::{GENEROUS, NARROW, condition, engine, options, records};
 use std::collections::BTreeSet;
-use weir::arithmetic::log2_1p;
+use weir::arithmetic::log2_1p_coarse;
 use weir::decision::{Decision, Part, SKIPS_MAX, Skip, Why};
 use weir::engine::{Engine, Options, Output};
 use weir::event::{Body, Content, Duration, Event, Id, Record, Refusal};
@@ -165,17 +165,17 @@ impl Match<'_> {
         let egos = self.engine.egos();
         let mut place = 0;
         for (slot, edges) in facts.neighbours.iter().enumerate().take(3) {
-            let end = egos.row_offsets[slot + 1] as usize;
+            let end = egos.row_offsets()[slot + 1] as usize;
             if end - place != edges.len() {
                 return Err(format!("neighbours in slot {slot}: model {}, engine {}", edges.len(), end - place));
             }
             for edge in edges {
                 let node = edge.neighbour.map_or(Some(NodeId::NONE), |id| self.engine.graph().nodes.find(id));
-                let age = edge.age.0 as f64 / 1e6;
-                let features = [log2_1p(age) as f32, log2_1p(edge.amount as f64) as f32, f32::from(edge.bad)];
+                let age = edge.age.0 as f32 * (1.0 / 1e6);
+                let features = [log2_1p_coarse(age), log2_1p_coarse(edge.amount as f32), f32::from(edge.bad)];
                 let sums = edge.state.as_ref().map_or([0.0; state::STATE], |state| state.sums());
                 let model = (node, features, sums);
-                let engine = (Some(egos.neighbours[place]), egos.edge_features[place], egos.neighbour_features[place]);
+                let engine = (Some(egos.neighbours()[place]), egos.edge_features()[place], egos.neighbour_features()[place]);
                 if model != engine {
                     return Err(format!("edge {place} in slot {slot}: model {model:?}, engine {engine:?}"));
                 }
