@@ -295,6 +295,7 @@ fn drawn(seed: u64) -> Options {
 }
 
 /// A world whose clock knows only every sixth hour: events stand exactly at the edges of windows, maturities and horizons.
+/// Caught when planted: a row that stays visible at T = time + H.
 fn coarse(seed: u64, events: u64) -> Vec<Record> {
     let tick = 6 * Duration::HOUR.0;
     let mut happenings = house::happenings("tiny", seed, events);
