@@ -71,7 +71,7 @@ impl Judged {
 
     #[inline(always)]
     fn home(&self, low: u64) -> usize {
-        ((low >> 32) * self.slots.len() as u64 >> 32) as usize
+        (((low >> 32) * self.slots.len() as u64) >> 32) as usize
     }
 
     #[inline(always)]

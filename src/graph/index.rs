@@ -26,7 +26,7 @@ impl Index {
 
     #[inline(always)]
     fn home(&self, fingerprint: u64) -> usize {
-        ((fingerprint >> 32) * self.slots.len() as u64 >> 32) as usize
+        (((fingerprint >> 32) * self.slots.len() as u64) >> 32) as usize
     }
 
     #[inline(always)]

@@ -54,7 +54,7 @@ impl Pairs {
     fn home(&self, key: u64) -> usize {
         // Fibonacci hashing (Knuth, TAOCP 3, 6.4); node ids are dense, so nobody can choose where a pair falls.
         let hash = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (u128::from(hash) * self.count() as u128 >> 64) as usize
+        ((u128::from(hash) * self.count() as u128) >> 64) as usize
     }
 
     #[inline(always)]
