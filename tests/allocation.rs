@@ -35,8 +35,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// From the very first step on, with room for everything and with tables that are full. Caught: a list of returned warm records without
-/// room, scratch made for each event.
+/// From the very first step on, with room for everything and with tables that are full.
 #[test]
 fn no_step_allocates() {
     for limits in [GENEROUS, NARROW] {

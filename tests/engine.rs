@@ -13,7 +13,7 @@ use weir::sim::stream::{Recording, cut, record, shuffle_after};
 
 const BOTH: [Limits; 2] = [GENEROUS, NARROW];
 
-/// Caught: an event whose ego graph is read after all events of its group were appended.
+/// Caught when planted: stream time that moves on by a microsecond between two groups of a batch.
 #[test]
 fn batches_and_threads_change_nothing() {
     for limits in BOTH {
@@ -68,7 +68,7 @@ fn snapshot(engine: &Engine) -> Vec<u8> {
     bytes
 }
 
-/// Caught: a rebuild that takes dropped pairs for known, a late row that is restored without its place, tails that stand at the oldest row.
+/// Right after it was restored, and at the end. Caught when planted: a rebuild that takes any row of a pair for its newest.
 #[test]
 fn a_restored_engine_goes_on_as_if_nothing_had_been() {
     for limits in BOTH {
@@ -166,8 +166,7 @@ fn maturity(options: &Options, happening: &Happening) -> Duration {
     source.maturity.unwrap_or(options.labels.maturity)
 }
 
-/// Caught: a lifetime count of bads that is not taken back; a verdict that stays bad in the label windows when it is overruled before its
-/// maturity is over.
+/// Caught when planted: a lifetime count of bads that is not taken back.
 #[test]
 fn fraud_that_is_taken_back_leaves_nothing() {
     let options = options(GENEROUS);
@@ -221,7 +220,8 @@ fn states(engine: &Engine) -> Vec<[u32; state::STATE]> {
     all
 }
 
-/// Silence until the maturity is over says the same as `legitimate` at that moment. Caught: `>=` for `>` where a row matures.
+/// Silence until the maturity is over says the same as `legitimate` at that moment. Caught when planted: `<=` for `<` where a row
+/// matures.
 #[test]
 fn silence_until_the_maturity_says_legitimate() {
     let options = options(GENEROUS);

@@ -2,17 +2,22 @@
 //!
 //! A failure names the seed and the first difference. One seed is fresh at each run and printed; `WEIR_SEED=17 cargo test --test referee`
 //! repeats it.
+//!
+//! Caught when planted: a superseded bit that is not set, tails that stop at a late row, a tail that stays at a dropped row, a pair that leads
+//! to a row that has left, a wrong backward shift in the table of pairs, a node that never turns warm, bads that are not taken back.
 
 mod house;
 
 use house::{GENEROUS, NARROW, condition, engine, options, records};
 use std::collections::BTreeSet;
 use weir::arithmetic::log2_1p_coarse;
-use weir::decision::{Decision, Part, SKIPS_MAX, Skip, Why};
+use weir::decision::{Decision, Part, PolicyOptions, SKIPS_MAX, Skip, Why};
 use weir::engine::{Engine, Options, Output};
 use weir::event::{Body, Content, Duration, Event, Id, Record, Refusal};
-use weir::graph::{Family, Head, Limits, NodeId, state};
+use weir::graph::{Family, FamilyLimits, Head, Limits, NodeId, state};
+use weir::sim::chance::Chance;
 use weir::sim::model::{Facts, Model, Seen};
+use weir::sim::stream::{Recording, record};
 
 /// A difference, in words.
 type Difference = String;
@@ -216,16 +221,21 @@ fn play(world: &str, seed: u64, events: u64, limits: Limits) -> Met {
 }
 
 fn play_with(world: &str, seed: u64, events: u64, options: &Options) -> Met {
+    play_records(&format!("world {world}, seed {seed}"), &records(world, seed, events), options)
+}
+
+fn play_records(name: &str, records: &[Record], options: &Options) -> Met {
     let filter = |index: usize, event: &Event| condition(options, index, event);
     let mut game = Match { engine: engine(options), model: Model::new(options, &filter), met: Met::default(), options };
-    for (place, record) in records(world, seed, events).iter().enumerate() {
+    let counted: Vec<&str> = options.aggregates.iter().map(|aggregate| aggregate.name.as_str()).collect();
+    for (place, record) in records.iter().enumerate() {
         let look = place % 64 == 0;
         let played = game.play(record).and_then(|()| if look { game.compare_nodes() } else { Ok(()) });
         if let Err(difference) = played {
-            panic!("world {world}, seed {seed}, {:?}, record {place}: {difference}\n  at {record:?}", options.limits);
+            panic!("{name}, {:?}, {counted:?}, record {place}: {difference}\n  at {record:?}", options.limits);
         }
     }
-    game.compare_nodes().unwrap_or_else(|difference| panic!("world {world}, seed {seed}, {:?}, at the end: {difference}", options.limits));
+    game.compare_nodes().unwrap_or_else(|difference| panic!("{name}, {:?}, {counted:?}, at the end: {difference}", options.limits));
     game.met
 }
 
@@ -260,9 +270,62 @@ fn with_room_for_little() {
     }
 }
 
+/// Limits, aggregates, maturities and sources as chance wants them: rings of one row, tables without a place, families that count nothing.
+fn drawn(seed: u64) -> Options {
+    let mut chance = Chance::new(seed ^ 0x686f_7573_6521);
+    let mut families = GENEROUS.families;
+    for limits in &mut families {
+        *limits = FamilyLimits {
+            rows_max: *chance.pick(&[1, 2, 9, 40, 150, 700]),
+            warm_nodes_max: *chance.pick(&[0, 1, 4, 20, 300]),
+            pairs_max: *chance.pick(&[0, 1, 10, 60, 2000]),
+            late_rows_max: *chance.pick(&[0, 1, 4, 30, 300]),
+        };
+    }
+    let limits = Limits { nodes_max: *chance.pick(&[1, 7, 60, 120, 2000]), ids_max: *chance.pick(&[1, 30, 400, 10_000]), families };
+    let mut options = options(limits);
+    // Rules name figures that may not be there.
+    options.policy = PolicyOptions::default();
+    options.aggregates.retain(|_| chance.happens(6500));
+    for aggregate in &mut options.aggregates {
+        aggregate.label_windows.retain(|_| chance.happens(6000));
+    }
+    options.labels.maturity = Duration::HOUR.times(chance.between(0, 90));
+    options
+}
+
+/// A world whose clock knows only every sixth hour: events stand exactly at the edges of windows, maturities and horizons.
+/// Caught when planted: a row that stays visible at T = time + H.
+fn coarse(seed: u64, events: u64) -> Vec<Record> {
+    let tick = 6 * Duration::HOUR.0;
+    let mut happenings = house::happenings("tiny", seed, events);
+    happenings.iter_mut().for_each(|happening| happening.time.0 -= happening.time.0.rem_euclid(tick));
+    // A clock of its own must not stand between the edges either.
+    record(&happenings, Recording { skew: Duration(0), ..house::recording() })
+}
+
+#[test]
+fn at_the_edges_of_windows() {
+    for seed in [5, 6] {
+        play_records(&format!("coarse world, seed {seed}"), &coarse(seed, 2000), &options(GENEROUS));
+        play_records(&format!("coarse world, seed {seed}"), &coarse(seed, 2500), &options(NARROW));
+    }
+}
+
+#[test]
+fn with_houses_drawn_by_chance() {
+    for seed in 1..=12 {
+        play_with("tiny", seed, 1000, &drawn(seed));
+    }
+}
+
 #[test]
 fn with_a_seed_that_nobody_has_seen() {
     let seed = fresh_seed();
     play("tiny", seed, 1500, GENEROUS);
     play("tiny", seed, 2500, NARROW);
+    for house in 0..4 {
+        play_with("tiny", seed, 1000, &drawn(seed + house));
+        play_records(&format!("coarse world, seed {seed}, house {house}"), &coarse(seed, 1000), &drawn(seed + house));
+    }
 }

@@ -53,9 +53,8 @@ impl State {
             return (factors, 0.0);
         }
         self.last = Some(time);
-        for h in 0..3 {
-            self.count[h] *= factors[h];
-            self.amount[h] *= factors[h];
+        for (sum, factor) in self.count.iter_mut().chain(&mut self.amount).zip(factors.iter().chain(&factors)) {
+            *sum *= factor;
         }
         for sum in [
             &mut self.square,
