@@ -6,6 +6,9 @@ use crate::memory::Buffer;
 /// Words of an entry: id (two), fingerprint, sequence, event time.
 const ENTRY: usize = 5;
 
+/// How far ahead of the oldest entry slots are fetched.
+const AHEAD: usize = 4;
+
 /// What is known of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
@@ -27,6 +30,9 @@ pub struct Judged {
     slots: Buffer<u32>,
     head: u64,
     tail: u64,
+    /// Where the entries with these numbers stand: a division an event would cost more than the look-up.
+    head_at: usize,
+    tail_at: usize,
     ids_max: u64,
     forgotten: Timestamp,
 }
@@ -47,6 +53,8 @@ impl Judged {
             slots: Buffer::new(Judged::slots_for(ids_max), progress),
             head: 0,
             tail: 0,
+            head_at: 0,
+            tail_at: 0,
             ids_max: u64::from(ids_max),
             forgotten: Timestamp(i64::MIN),
         }
@@ -75,6 +83,12 @@ impl Judged {
     #[inline(always)]
     fn next(&self, slot: usize) -> usize {
         if slot + 1 == self.slots.len() { 0 } else { slot + 1 }
+    }
+
+    /// The place behind that of an entry.
+    #[inline(always)]
+    fn after(&self, place: usize) -> usize {
+        if place + 1 == self.ids_max as usize { 0 } else { place + 1 }
     }
 
     #[inline(always)]
@@ -112,9 +126,10 @@ impl Judged {
     }
 
     fn put(&mut self, entry: [u64; ENTRY]) {
-        let number = (self.head % self.ids_max) as usize;
+        let number = self.head_at;
         self.entries[number * ENTRY..][..ENTRY].copy_from_slice(&entry);
         self.head += 1;
+        self.head_at = self.after(number);
         let mut slot = self.home(entry[0]);
         while self.slots[slot] != 0 {
             slot = self.next(slot);
@@ -126,8 +141,7 @@ impl Judged {
     #[inline]
     pub fn advance(&mut self, now: Timestamp, horizon: Duration) {
         while !self.is_empty() {
-            let oldest = (self.tail % self.ids_max) as usize;
-            if self.entry(oldest)[4] as i64 >= (now - horizon).0 {
+            if self.entry(self.tail_at)[4] as i64 >= (now - horizon).0 {
                 break;
             }
             self.forget_oldest();
@@ -135,7 +149,11 @@ impl Judged {
     }
 
     fn forget_oldest(&mut self) -> Timestamp {
-        let number = (self.tail % self.ids_max) as usize;
+        let number = self.tail_at;
+        // Ids leave in the order in which they stand here, so it is known ahead which slot is next.
+        let next = number + AHEAD;
+        let next = if next >= self.ids_max as usize { 0 } else { next };
+        self.slots.prefetch(self.home(self.entry(next)[0]));
         let time = Timestamp(self.entry(number)[4] as i64);
         let mut gap = self.home(self.entry(number)[0]);
         while self.slots[gap] as usize != number + 1 {
@@ -153,6 +171,7 @@ impl Judged {
         }
         self.slots[gap] = 0;
         self.tail += 1;
+        self.tail_at = self.after(number);
         time
     }
 
@@ -167,6 +186,7 @@ impl Judged {
             return Err(format!("the snapshot has {} ids, ids_max is {}", entries.len(), self.ids_max));
         }
         (self.tail, self.head, self.forgotten) = (tail, tail, forgotten);
+        (self.tail_at, self.head_at) = ((tail % self.ids_max) as usize, (tail % self.ids_max) as usize);
         entries.for_each(|entry| self.put(entry));
         Ok(())
     }

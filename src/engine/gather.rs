@@ -55,11 +55,19 @@ impl Engine {
             }
         }
         let known = |n: usize, slots: usize| nodes[n][..slots].iter().enumerate().filter(|(_, node)| node.is_some());
+        let keys = |family: Family| self.velocity[family as usize].plan().key_slots.as_slice();
         let with_rows = || families[..group.len()].iter().enumerate().filter_map(|(n, family)| family.map(|family| (n, family)));
         for (n, family) in with_rows() {
             for (slot, node) in known(n, SLOTS) {
                 match graph.nodes.header(*node).head(family) {
-                    Head::Warm(record) => graph.warm[family as usize].prefetch(record, true),
+                    Head::Warm(record) => {
+                        let warm = &graph.warm[family as usize];
+                        warm.prefetch_recent(record);
+                        warm.prefetch_state(record);
+                        if keys(family).contains(&slot) {
+                            warm.prefetch_counters(record);
+                        }
+                    }
                     Head::Cold(link) if slot < SEED_SLOTS => graph.rings[family as usize].prefetch(link.position()),
                     _ => {}
                 }

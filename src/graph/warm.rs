@@ -79,14 +79,19 @@ impl Warm {
         &mut self.words[record as usize * self.stride..][..self.stride]
     }
 
-    /// Hints that a record's counters, and its other lines if `all`, will be read.
+    /// Hints that a record's counters will be read.
     #[inline(always)]
-    pub fn prefetch(&self, record: u32, all: bool) {
+    pub fn prefetch_counters(&self, record: u32) {
         let first = record as usize * self.stride;
-        let from = if all { 0 } else { COUNTERS_AT };
-        for line in (from..self.stride).step_by(LINE_WORDS) {
+        for line in (COUNTERS_AT..self.stride).step_by(LINE_WORDS) {
             self.words.prefetch(first + line);
         }
+    }
+
+    /// Hints that a record's recent positions will be read.
+    #[inline(always)]
+    pub fn prefetch_recent(&self, record: u32) {
+        self.words.prefetch(record as usize * self.stride);
     }
 
     /// Hints that a record's state will be read.

@@ -89,7 +89,7 @@ impl From<StoreError> for ReplayError {
 }
 
 /// Records that travel between threads together; a step takes a part of them.
-const CHUNK: usize = 1024;
+const CHUNK: usize = 2048;
 /// Chunks on their way between two threads.
 const CHUNKS_WAITING: usize = 4;
 

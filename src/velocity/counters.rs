@@ -153,7 +153,7 @@ pub fn look_ahead(plan: &Plan, graph: &Graph, family: Family, place: Cursor) {
         if row.nodes[*slot].is_some()
             && let Head::Warm(record) = graph.nodes.header(row.nodes[*slot]).head(family)
         {
-            graph.warm[family as usize].prefetch(record, false);
+            graph.warm[family as usize].prefetch_counters(record);
         }
     }
 }

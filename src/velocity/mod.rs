@@ -100,6 +100,10 @@ impl Velocity {
         }
         self.now = now;
         let family = self.family as usize;
+        if graph.rings[family].is_empty() {
+            // Then no row is late either; the tails stand at the head already.
+            return;
+        }
         for number in 0..self.tails.len() {
             let head = graph.rings[family].head().ordinal;
             loop {
