@@ -438,7 +438,11 @@ impl<'f> Model<'f> {
     /// Whether the row is known as one of its pair, and as such that its being the newest is known.
     fn counts_for_pairs(&self, family: Family, row: &Row, kind: (EventType, u8, u8)) -> bool {
         let own = (kind.1, kind.2);
-        row.kind == kind.0 && pair_in(row, kind).is_some() && self.holds_pair_place(family, row) && !row.superseded.contains(&own) && !row.eclipsed.contains(&own)
+        row.kind == kind.0
+            && pair_in(row, kind).is_some()
+            && self.holds_pair_place(family, row)
+            && !row.superseded.contains(&own)
+            && !row.eclipsed.contains(&own)
     }
 
     /// Makes `entity` a node, where it is none; false where there is no place.

@@ -37,7 +37,8 @@ impl State {
     /// The sums in the order in which the engine keeps them.
     pub fn sums(&self) -> [f32; 14] {
         let ([c0, c1, c2], [a0, a1, a2]) = (self.count, self.amount);
-        let others = [self.square, self.gap, self.newcomer, self.peer_count, self.peer_amount, self.peer_failed, self.failed, self.refunded];
+        let others =
+            [self.square, self.gap, self.newcomer, self.peer_count, self.peer_amount, self.peer_failed, self.failed, self.refunded];
         let [o0, o1, o2, o3, o4, o5, o6, o7] = others;
         [c0, c1, c2, a0, a1, a2, o0, o1, o2, o3, o4, o5, o6, o7]
     }
