@@ -1,7 +1,8 @@
 //! `weir check`.
 
-use super::{topology, words};
-use crate::runtime::check_rules;
+use super::{say, topology};
+use crate::feature::Feature;
+use crate::runtime::{check_rules, columns};
 use crate::topology::{Sizes, report, svg};
 use std::fs;
 use std::path::PathBuf;
@@ -38,14 +39,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         return Err(mistakes.join("\n"));
     }
     if arguments.columns {
-        for feature in crate::runtime::columns(&topology) {
-            println!("{:<44} {}", feature.name, feature.help);
-        }
+        let line = |feature: &Feature| format!("{:<44} {}\n", feature.name, feature.help);
+        say(&columns(&topology).iter().map(line).collect::<String>())?;
         return Ok(ExitCode::SUCCESS);
     }
-    print!("{}", report(&topology, &Sizes::of(&topology.deciding)));
+    say(&report(&topology, &Sizes::of(&topology.deciding)))?;
     if let Some(path) = &arguments.svg {
-        fs::write(path, svg(&topology)).map_err(|error| format!("{}: {error}", path.display())).map_err(words)?;
+        fs::write(path, svg(&topology)).map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
                         (Some(first), Some(last)) => format!("sequences {} to {}", first.0, last.0),
                         _ => "empty".to_owned(),
                     };
-                    println!("{name:<9} {} records in {} segments, {span}, {} torn bytes", log.records, log.segments, log.torn_bytes);
+                    println!("{name:<9} {} records in {} segment(s), {span}, {} torn bytes", log.records, log.segments, log.torn_bytes);
                 }
                 println!("blobs     {} named by control records, all whole", report.blobs);
                 println!("digest    {}", report.digest);
@@ -85,7 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
             let place = DataDir::read(dir).map_err(words)?;
             let mut records = Records::open(files, &place.journal(), Sequence(*from)).map_err(words)?;
             let identity = Identity::open(&Store::open(&place.identity(), Durability::Written).map_err(words)?).map_err(words)?;
-            let at = |error: std::io::Error| format!("{}: {error}", out.display());
+            let at = |error: std::io::Error| format!("{}: cannot be written: {error}", out.display());
             let mut sink: Box<dyn Write> = match out.as_os_str() == "-" {
                 true => Box::new(BufWriter::new(std::io::stdout().lock())),
                 false => Box::new(BufWriter::with_capacity(1 << 20, File::create(out).map_err(at)?)),

@@ -12,7 +12,7 @@ mod tail;
 use crate::topology::Topology;
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -75,6 +75,15 @@ fn words(error: impl Display) -> String {
 /// Whether somebody looks at standard error, so that progress is worth showing.
 fn is_watched() -> bool {
     io::stderr().is_terminal()
+}
+
+/// Writes a command's result to standard output.
+fn say(text: &str) -> Result<(), String> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if !ended_early(&error) => Err(format!("standard output: {error}")),
+        _ => Ok(()),
+    }
 }
 
 /// A reader that went away (`weir tail … | head`) ends a command without a complaint.

@@ -1,6 +1,6 @@
 //! `weir replay`.
 
-use super::{FOUND, is_watched, topology, words};
+use super::{FOUND, is_watched, say, topology, words};
 use crate::runtime::{Input, ReplayOptions, replay};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,6 +50,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
             (Input::Journal(dir.clone()), DEFAULT_BATCH)
         }
         files => {
+            if let Some(dir) = files.iter().find(|file| file.is_dir()) {
+                return Err(format!("{}: found a directory among files, expected one data directory alone, or files", dir.display()));
+            }
             let topology = topology(&arguments.topology)?;
             let batch = topology.batch_events_max;
             (Input::Files(Box::new(topology), files.to_vec()), batch)
@@ -62,10 +65,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         progress: is_watched(),
     };
     let summary = replay(input, &options).map_err(words)?;
-    match arguments.json {
-        true => println!("{}", serde_json::to_string(&summary).map_err(words)?),
-        false => println!("{summary}"),
-    }
+    say(&match arguments.json {
+        true => serde_json::to_string(&summary).map_err(words)? + "\n",
+        false => format!("{summary}\n"),
+    })?;
     Ok(if summary.input_errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FOUND) })
 }
 

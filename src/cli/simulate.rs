@@ -51,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let world = World::named(&arguments.world, arguments.seed, arguments.events).map_err(words)?;
     let path = arguments.out.as_deref().ok_or("--out: expected a file to write")?;
     let standard_output = path.as_os_str() == "-";
-    let at = |error: std::io::Error| format!("{}: {error}", path.display());
+    let at = |error: std::io::Error| format!("{}: cannot be written: {error}", path.display());
     let mut out: Box<dyn Write> = match standard_output {
         true => Box::new(BufWriter::new(std::io::stdout().lock())),
         false => Box::new(BufWriter::with_capacity(1 << 20, File::create(path).map_err(at)?)),

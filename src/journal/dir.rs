@@ -10,6 +10,7 @@
 
 use super::error::JournalError;
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// A data directory.
@@ -48,10 +49,15 @@ impl DataDir {
     /// The directory `root`, for reading: also while a process writes it.
     ///
     /// # Errors
-    /// Where it is not there.
+    /// Where it is not there, or holds no journal: looking at another directory must leave nothing in it.
     pub fn read(root: &Path) -> Result<DataDir, JournalError> {
         fs::metadata(root).map_err(JournalError::io("opening", root))?;
-        Ok(DataDir { root: root.to_owned(), _lock: None })
+        let dir = DataDir { root: root.to_owned(), _lock: None };
+        if !dir.journal().is_dir() {
+            let what = "found no journal in it, expected a data directory, as a replay with --out makes one";
+            return Err(JournalError::io("opening", root)(io::Error::other(what)));
+        }
+        Ok(dir)
     }
 
     /// The directory itself.

@@ -8,8 +8,8 @@ use super::reader::Outputs;
 use super::rejected::{RawInput, RawInputs};
 use crate::decision::Decision;
 use crate::engine::{Output, Rejected};
-use crate::event::{Origin, Refused, Sequence};
-use serde_json::{Value, json};
+use crate::event::{Field, Origin, Refusal, Refused, Sequence};
+use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ pub fn tail(
             (Topic::Decisions, Output::Decision(decision)) => (shown.decision)(decision),
             (Topic::Rejected, Output::Rejected(rejected)) => {
                 let input = raw.of(rejected.sequence)?;
-                rejected_json(rejected, input.as_ref(), &(shown.source)(rejected.origin), shown.text_of).to_string()
+                rejected_json(rejected, input.as_ref(), &(shown.source)(rejected.origin), shown.text_of)
             }
             _ => continue,
         };
@@ -88,35 +88,56 @@ pub fn tail(
     }
 }
 
-/// `{source, offset, reason, raw}`, and `event_id` where there was an event. `raw` is null where the input is no longer kept, or where it
+/// `{source, partition, offset, reason, raw}`, and `event_id` where there was an event; of a source's several files the partition is the
+/// number. `raw` is null where the input is no longer kept, or where it
 /// was an event: that stands in the journal.
-pub fn rejected_json(rejected: &Rejected, input: Option<&RawInput>, source: &str, text_of: &TextOf) -> Value {
+pub fn rejected_json(rejected: &Rejected, input: Option<&RawInput>, source: &str, text_of: &TextOf) -> String {
     let mut reason = reason(rejected.refused);
     if let Some(input) = input.filter(|input| !input.detail.is_empty()) {
-        reason = format!("{reason}: {}", input.detail);
+        // The detail may begin with the field that is named already.
+        let field = rejected.refused.field.map_or("", Field::name);
+        let detail = input.detail.strip_prefix(field).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&input.detail);
+        reason = format!("{reason}: {detail}");
     }
     let raw = input.map(|input| String::from_utf8_lossy(&input.raw).into_owned());
-    let mut value = json!({"source": source, "offset": rejected.origin.offset, "reason": reason, "raw": raw});
-    if let Some(event) = rejected.event {
-        value["event_id"] = Value::String(id_text(event, text_of));
-    }
-    value
+    let line = WireRejected {
+        source,
+        partition: rejected.origin.partition,
+        offset: rejected.origin.offset,
+        reason,
+        raw,
+        event_id: rejected.event.map(|event| id_text(event, text_of)),
+    };
+    serde_json::to_string(&line).expect("the object has text keys only")
 }
 
-/// `invalid amount`, `missing user`, `malformed`.
+/// The contract's object; the order of the fields is that of the keys.
+#[derive(Serialize)]
+struct WireRejected<'a> {
+    source: &'a str,
+    partition: u32,
+    offset: u64,
+    reason: String,
+    raw: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<String>,
+}
+
+/// `invalid amount`, `missing user`, `malformed`, `unknown target`: the field where the reason alone does not say it.
 fn reason(refused: Refused) -> String {
     let words = refused.reason.code().replace('_', " ");
     match refused.field {
-        Some(field) => format!("{words} {}", field.name()),
-        None => words,
+        Some(field) if matches!(refused.reason, Refusal::Invalid | Refusal::Missing) => format!("{words} {}", field.name()),
+        _ => words,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Field, Id, IdKind, Refusal, Timestamp};
+    use crate::event::{Id, IdKind, Timestamp};
     use crate::journal::{Disk, LogOptions, OutputLog, RejectedLog};
+    use serde_json::{Value, json};
 
     fn rejected(sequence: u64, reason: Refusal, event: Option<Id>) -> Output {
         let origin = Origin { source: 2, partition: 0, offset: sequence * 10 };
@@ -136,7 +157,7 @@ mod tests {
             if sequence == 3 {
                 outputs.append(&rejected(3, Refusal::FutureDated, Some(Id::from_bits(5)))).unwrap();
             } else {
-                let (received, detail) = (Timestamp(0), "\"x\", expected an integer".to_owned());
+                let (received, detail) = (Timestamp(0), "amount: \"x\", expected an integer".to_owned());
                 raw.append(&RawInput { sequence: Sequence(sequence), received, detail, raw: b"{\"amount\":\"x\"}".to_vec() }).unwrap();
                 raw.commit().unwrap();
                 outputs.append(&rejected(sequence, Refusal::Invalid, None)).unwrap();
@@ -163,8 +184,11 @@ mod tests {
         let out = String::from_utf8(out).unwrap();
         let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let reason = "invalid amount: \"x\", expected an integer";
-        assert_eq!(lines[0], json!({"source": "source2", "offset": 20, "reason": reason, "raw": "{\"amount\":\"x\"}"}));
-        assert_eq!(lines[1], json!({"source": "source2", "offset": 30, "reason": "future dated", "raw": null, "event_id": "late"}));
+        assert_eq!(lines[0], json!({"source": "source2", "partition": 0, "offset": 20, "reason": reason, "raw": "{\"amount\":\"x\"}"}));
+        assert_eq!(
+            lines[1],
+            json!({"source": "source2", "partition": 0, "offset": 30, "reason": "future dated", "raw": null, "event_id": "late"})
+        );
         let offsets: Vec<u64> = lines.iter().map(|line| line["offset"].as_u64().unwrap()).collect();
         assert_eq!(offsets, (2..12).map(|n| n * 10).collect::<Vec<_>>());
     }
