@@ -6,7 +6,7 @@ use crate::engine::Output;
 use crate::event::{Id, IdKind, Record, Sequence, Timestamp};
 use crate::identity::Identity;
 use crate::ingress::{Rejections, Texts};
-use crate::journal::{Blobs, DataDir, Disk, Durability, Files, Journal, LogOptions, OutputLog, RawInput, RejectedLog};
+use crate::journal::{Blobs, DataDir, Disk, Durability, Files, Journal, OutputLog, RawInput, RejectedLog};
 use crate::store::{Store, StoreError};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::fs;
@@ -43,7 +43,7 @@ impl Keeper {
     pub(super) fn begin(root: &Path, source: &Source) -> Result<Keeper, ReplayError> {
         let dir = DataDir::write(root)?;
         let files: Arc<dyn Files> = Arc::new(Disk);
-        let options = LogOptions { durability: Durability::Written, ..LogOptions::default() };
+        let options = source.log_options();
         let (journal, _) = Journal::open(files.clone(), &dir.journal(), source.key(), options)?;
         if journal.next() != Sequence(0) {
             let what = "found a journal, expected an empty or new directory: a replay begins its own";

@@ -7,10 +7,10 @@ use super::summary::{Summary, Tally};
 use crate::engine::{BuildError, Engine, Options, Output, Phase};
 use crate::event::{Body, Content, Control, ControlKind, Duration, Effort, Id, IdKey, Origin, Record, Sequence, Target, Timestamp};
 use crate::ingress::{Format, InputError, Merge, Rejections, Sinks};
-use crate::journal::{Blobs, DataDir, Digest, Disk, Files, JournalError, Records};
+use crate::journal::{Blobs, DataDir, Digest, Disk, Durability, Files, JournalError, LogOptions, Records};
 use crate::store::{Store, StoreError};
 use crate::targets::Targets;
-use crate::topology::{Bill, Deciding, Errors, Sizes, Topology, content_hash};
+use crate::topology::{self, Bill, Deciding, Errors, Sizes, Topology, content_hash};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -244,6 +244,20 @@ impl Source {
                 let key = records.0.key().ok_or_else(|| ReplayError::Unfounded(root.clone(), "the journal holds no segment".to_owned()))?;
                 Ok(Source::Journal { deciding: Box::new(deciding), records: Box::new(records), key })
             }
+        }
+    }
+
+    /// How what is kept is written: as the topology says.
+    pub(super) fn log_options(&self) -> LogOptions {
+        match self {
+            Source::Files { topology, .. } => {
+                let durability = match topology.journal.durability {
+                    topology::Durability::Written => Durability::Written,
+                    topology::Durability::Synced => Durability::Synced,
+                };
+                LogOptions { durability, segment_bytes: topology.journal.segment_bytes }
+            }
+            Source::Journal { .. } => LogOptions::default(),
         }
     }
 
