@@ -53,9 +53,9 @@ impl State {
             return (factors, 0.0);
         }
         self.last = Some(time);
-        for h in 0..3 {
-            self.count[h] *= factors[h];
-            self.amount[h] *= factors[h];
+        for (h, factor) in factors.iter().enumerate() {
+            self.count[h] *= factor;
+            self.amount[h] *= factor;
         }
         for sum in [
             &mut self.square,
