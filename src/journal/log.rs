@@ -28,6 +28,16 @@ pub enum Durability {
     Synced,
 }
 
+impl Durability {
+    /// Both.
+    pub const ALL: [Durability; 2] = [Durability::Written, Durability::Synced];
+
+    /// The word in the topology.
+    pub fn name(self) -> &'static str {
+        ["written", "synced"][self as usize]
+    }
+}
+
 /// How a log is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogOptions {

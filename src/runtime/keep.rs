@@ -1,18 +1,28 @@
 //! What a replay keeps: journal, outputs, rejected input, texts of ids, summary.
 
-use super::replay::{ReplayError, Source};
+use super::error::ReplayError;
 use super::summary::Summary;
 use crate::engine::Output;
-use crate::event::{Id, IdKind, Record, Sequence, Timestamp};
+use crate::event::{ControlKind, Id, IdKey, IdKind, Record, Sequence, Timestamp};
 use crate::identity::Identity;
 use crate::ingress::{Rejections, Texts};
-use crate::journal::{Blobs, DataDir, Disk, Durability, Files, Journal, OutputLog, RawInput, RejectedLog};
+use crate::journal::{Blobs, DataDir, Disk, Durability, Files, Journal, LogOptions, OutputLog, RawInput, RejectedLog};
 use crate::store::{Store, StoreError};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+
+/// Control records ahead of the first event.
+pub(super) const FOUNDATIONS: usize = 2;
+
+/// What a journal begins with: under which key ids are hashed, how it is written, and the texts of what decides.
+pub(super) struct Foundations {
+    pub(super) key: IdKey,
+    pub(super) log: LogOptions,
+    pub(super) texts: [(ControlKind, String); FOUNDATIONS],
+}
 
 /// Everything that a replay writes, before it is given to the threads that do.
 pub(super) struct Keeper {
@@ -36,21 +46,21 @@ pub(super) struct Writing {
 }
 
 impl Keeper {
-    /// Begins a data directory in `root` for what `source` gives.
+    /// Begins a data directory in `root` on these foundations.
     ///
     /// # Errors
     /// Where the directory holds a journal already, or cannot be written.
-    pub(super) fn begin(root: &Path, source: &Source) -> Result<Keeper, ReplayError> {
+    pub(super) fn begin(root: &Path, foundations: &Foundations) -> Result<Keeper, ReplayError> {
         let dir = DataDir::write(root)?;
         let files: Arc<dyn Files> = Arc::new(Disk);
-        let options = source.log_options();
-        let (journal, _) = Journal::open(files.clone(), &dir.journal(), source.key(), options)?;
+        let options = foundations.log;
+        let (journal, _) = Journal::open(files.clone(), &dir.journal(), foundations.key, options)?;
         if journal.next() != Sequence(0) {
             let what = "found a journal, expected an empty or new directory: a replay begins its own";
             return Err(ReplayError::Output(root.to_owned(), what.to_owned()));
         }
         let blobs = Blobs::open(files.clone(), &dir.blobs())?;
-        for (_, text) in source.foundations() {
+        for (_, text) in &foundations.texts {
             blobs.put(text.as_bytes())?;
         }
         let (outputs, _) = OutputLog::open(files.clone(), &dir.outputs(), options)?;

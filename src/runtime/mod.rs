@@ -8,15 +8,19 @@
 //!
 //! The only place that reads the clock; nothing it reads reaches the engine.
 
+mod error;
 mod keep;
 mod measure;
 mod progress;
 mod replay;
+mod source;
 mod summary;
 mod tail;
 
+pub use error::ReplayError;
 pub use progress::Progress;
-pub use replay::{Input, ReplayError, ReplayOptions, replay};
+pub use replay::{ReplayOptions, replay};
+pub use source::Input;
 pub use summary::Summary;
 pub use tail::{Tail, tail};
 

@@ -1,6 +1,7 @@
 //! Reading a topic of a data directory: outputs with the texts that they need.
 
-use super::replay::{ReplayError, founded};
+use super::error::ReplayError;
+use super::source::founded;
 use crate::decision::Decision;
 use crate::event::{Origin, Sequence};
 use crate::identity::Identity;

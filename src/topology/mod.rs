@@ -29,7 +29,7 @@ pub use check::{report, svg};
 
 pub use deciding::Deciding;
 pub use document::{Error, Errors, Place};
-pub use operation::{Durability, JournalOptions, Topics};
+pub use operation::{JournalOptions, Topics};
 
 use crate::engine;
 use crate::event::IdKey;

@@ -3,22 +3,7 @@
 use super::section::Section;
 use crate::event::Duration;
 use crate::ingress::InputLimits;
-
-/// When an answer may leave: how much of it a crash can take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// After write(2): a crash of the process loses nothing, a power cut at most `sync_ms_max` of answers.
-    Written,
-    /// After fdatasync.
-    Synced,
-}
-
-impl Durability {
-    /// The word in the topology.
-    pub fn name(self) -> &'static str {
-        ["written", "synced"][self as usize]
-    }
-}
+use crate::journal::Durability;
 
 /// `[journal]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +43,7 @@ pub(super) fn read_input(section: &Section) -> InputLimits {
 pub(super) fn read_journal(section: &Section) -> JournalOptions {
     let options = JournalOptions {
         segment_bytes: section.integer("segment_bytes", 1 << 20..=1 << 40) as u64,
-        durability: section.word("durability", &[Durability::Written, Durability::Synced].map(|word| (word.name(), word))),
+        durability: section.word("durability", &Durability::ALL.map(|word| (word.name(), word))),
         sync_ms_max: section.integer("sync_ms_max", 1..=10_000) as u32,
         keep: Duration::DAY.times(section.integer("keep_days", 1..=36_500)),
         rejected_keep: Duration::DAY.times(section.integer("rejected_keep_days", 1..=36_500)),
