@@ -87,7 +87,8 @@ fn keys(line: &str) -> Vec<String> {
     keys
 }
 
-/// Same bytes whatever the batch, the threads, and the way through the journal.
+/// Same bytes whatever the batch, the threads, and the way through the journal. Planted: a digest
+/// of decisions alone (that of `journal verify` differed).
 #[test]
 fn one_stream_has_one_digest() {
     let room = Room::new();
@@ -323,6 +324,7 @@ fn wrong_usage_is_told_as_one_would_want() {
 }
 
 /// A bank's table, with and without a verdict for what was genuine: at the same delay nothing is known sooner or later, so nothing differs.
+/// Planted: nine days of maturity for every source, whatever its delay (without the rule known_shop it went unseen).
 #[test]
 fn saying_that_the_rest_is_legitimate_changes_nothing() {
     let room = Room::new();
@@ -360,6 +362,13 @@ currency = {{ constant = \"SEK\" }}
 column = \"FRAUD\"
 kind = {{ {kinds} }}
 delay = \"7d\"
+# An answer that shows to the row when a payment begins to count as genuine.
+[policy.rule.known_shop]
+of = \"payment\"
+when = \"merchant_payments.good_7d >= 10\"
+outcome = \"challenge\"
+risk_score = 450
+reason = \"amount_unusual\"
 "
         )
     };
@@ -369,7 +378,7 @@ delay = \"7d\"
     let frauds = room.summary(&["bank.csv", "-t", "frauds.toml"]);
     assert_eq!((&both["events"], &both["labels"]), (&Value::from(4000), &Value::from(4000)));
     assert!(frauds["labels"].as_u64().unwrap() > 50 && frauds["labels"].as_u64().unwrap() < 400, "{frauds}");
-    assert!(both["outcomes"]["decline"].as_u64().unwrap() > 0, "labels sway something: {both}");
+    assert!(both["outcomes"]["challenge"].as_u64().unwrap() > 100, "labels sway something: {both}");
     assert_eq!(both["topology"], frauds["topology"], "how a verdict is spelt does not decide");
     assert_eq!(both["digest"], frauds["digest"]);
 }
