@@ -143,10 +143,10 @@ pub struct Skip {
     pub window: i64,
 }
 
-/// The most entries of `skipped`; what does not fit is merged into the last one of its part.
+/// The most entries of `skipped`; what does not fit is left out, the status stays `degraded`.
 pub const SKIPS_MAX: usize = 12;
 
-/// The entries of `skipped`, in the order of [`Part`].
+/// The entries of `skipped`, in the order in which they were found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Skips {
     entries: [Skip; SKIPS_MAX],

@@ -191,9 +191,9 @@ impl Layout {
 /// Hashes of words that events carry as codes, so that rules can compare them with texts.
 struct Symbols {
     key: IdKey,
-    /// The currency met most; the others are hashed when they come.
     countries: Vec<u64>,
     actions: [u64; 6],
+    /// The currency met most; the others are hashed when they come.
     euro: (Currency, u64),
 }
 
