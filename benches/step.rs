@@ -35,16 +35,19 @@ fn main() {
     println!("machine: {}, {} processors", cpu(), std::thread::available_parallelism().map_or(1, usize::from));
     println!("{payments} payments over 60 days; µs of CPU a payment, the mean over the last tenth\n");
     println!("{:<58} {:>8} {:>8} {:>8}", "what the step does", "batch 64", "batch 1", "ratio");
-    for (name, windows, distinct, labels) in [
+    let only = argument("--only");
+    let rows = [
         ("everything, no aggregates declared", false, false, false),
         ("… and windows (5) of user and merchant: count, sum", true, false, false),
         ("… and distinct counterparts of three pair kinds", true, true, false),
         ("… and delayed-label rates (3 windows)", true, true, true),
-    ] {
+    ];
+    for (_, (name, windows, distinct, labels)) in (1..).zip(rows).filter(|(number, _)| only.is_none_or(|only| only == *number)) {
         let aggregates = aggregates(windows, distinct, labels);
         let sixty_four = measure(payments, &aggregates, 64);
         let one = measure(payments, &aggregates, 1);
-        println!("{name:<58} {sixty_four:>8.2} {one:>8.2} {:>8.2}", one / sixty_four);
+        let (a, b) = (&sixty_four, &one);
+        println!("{name:<58} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>8.2}", a.gather, a.rest, b.gather, b.rest, b.gather / a.gather);
     }
     println!(
         "\nadmission (duplicates, future, lateness), gathering of 16 recent neighbours of user, merchant and device with their states,"
@@ -110,13 +113,20 @@ fn options(payments: u64, aggregates: &[Aggregate]) -> Options {
 }
 
 /// µs of CPU a payment over the last tenth.
-fn measure(payments: u64, aggregates: &[Aggregate], batch: usize) -> f64 {
+struct Cost {
+    /// Admission, windows, gather, append, states.
+    gather: f64,
+    /// Policy and decision.
+    rest: f64,
+}
+
+fn measure(payments: u64, aggregates: &[Aggregate], batch: usize) -> Cost {
     let options = options(payments, aggregates);
     let mut engine = Engine::new(options, &mut |_| {}).expect("the options are sound");
     let mut traffic = Traffic { state: 1, sequence: 0, payments };
     let (mut records, mut out) = (Vec::new(), Vec::new());
     let timed_from = payments - payments / 10;
-    let mut spent = Wall::ZERO;
+    let mut spent = [Wall::ZERO; 3];
     while traffic.sequence < payments {
         let timed = traffic.sequence >= timed_from;
         // Made in large pieces, so that making them does not disturb what is measured more than reading would.
@@ -124,17 +134,27 @@ fn measure(payments: u64, aggregates: &[Aggregate], batch: usize) -> f64 {
         records.extend((0..4096).map(|_| traffic.next_payment()));
         for piece in records.chunks(if timed { batch } else { 256 }) {
             out.clear();
-            let began = if timed { cpu_time() } else { Wall::ZERO };
-            engine.step(piece, &mut |_: Phase| {}, &mut out);
-            if timed {
-                spent += cpu_time() - began;
+            if !timed {
+                engine.step(piece, &mut |_: Phase| {}, &mut out);
+                continue;
             }
+            let (mut began, mut current) = (Wall::ZERO, Phase::Gather);
+            let mut note = |next: Option<Phase>| {
+                let now = cpu_time();
+                if next != Some(Phase::Gather) {
+                    spent[current as usize] += now - began;
+                }
+                (began, current) = (now, next.unwrap_or(Phase::Gather));
+            };
+            engine.step(piece, &mut |phase: Phase| note(Some(phase)), &mut out);
+            note(None);
         }
     }
     assert!(engine.graph().rings[Family::Money as usize].len() > payments / 3);
     let clock = clock_cost();
     let timed = (traffic.sequence - timed_from) as f64;
-    (spent.as_secs_f64() * 1e6 - clock * timed / batch as f64) / timed
+    let each = |spent: Wall| (spent.as_secs_f64() * 1e6 - clock * timed / batch as f64) / timed;
+    Cost { gather: each(spent[0]), rest: each(spent[1]) + each(spent[2]) }
 }
 
 /// What reading the clock costs each timed step, in µs.

@@ -194,7 +194,7 @@ fn fraud_that_is_taken_back_leaves_nothing() {
             if engine.now() > settled { later.extend(judged.zip(out.clone())) } else { early.extend(judged) }
         }
         let nodes = &engine.graph().nodes;
-        let bads: u32 = (0..nodes.len() as u32).map(|node| nodes.header(NodeId(node)).bads()).sum();
+        let bads: u32 = (0..nodes.len() as u32).map(|node| nodes.bads(NodeId(node))).sum();
         (early, later, bads, states(&engine), engine.derived_hash())
     });
     let [labelled, silent] = runs;
@@ -212,7 +212,7 @@ fn states(engine: &Engine) -> Vec<[u32; state::STATE]> {
     let mut all = Vec::new();
     for family in Family::ALL {
         for node in (0..graph.nodes.len() as u32).map(NodeId) {
-            if let Head::Warm(record) = graph.nodes.header(node).head(family) {
+            if let Head::Warm(record) = graph.nodes.head(node, family) {
                 all.push(state::sums(graph.warm[family as usize].record(record)).map(f32::to_bits));
             }
         }

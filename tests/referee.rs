@@ -10,7 +10,7 @@ mod house;
 
 use house::{GENEROUS, NARROW, condition, engine, options, records};
 use std::collections::BTreeSet;
-use weir::arithmetic::log2_1p_coarse;
+use weir::arithmetic::log2_1p;
 use weir::decision::{Decision, Part, PolicyOptions, SKIPS_MAX, Skip, Why};
 use weir::engine::{Engine, Options, Output};
 use weir::event::{Body, Content, Duration, Event, Id, Record, Refusal};
@@ -177,7 +177,7 @@ impl Match<'_> {
             for edge in edges {
                 let node = edge.neighbour.map_or(Some(NodeId::NONE), |id| self.engine.graph().nodes.find(id));
                 let age = edge.age.0 as f32 * (1.0 / 1e6);
-                let features = [log2_1p_coarse(age), log2_1p_coarse(edge.amount as f32), f32::from(edge.bad)];
+                let features = [log2_1p(age), log2_1p(edge.amount as f32), f32::from(edge.bad)];
                 let sums = edge.state.as_ref().map_or([0.0; state::STATE], |state| state.sums());
                 let model = (node, features, sums);
                 let engine = (Some(egos.neighbours()[place]), egos.edge_features()[place], egos.neighbour_features()[place]);
@@ -197,12 +197,13 @@ impl Match<'_> {
         for (id, events, bads) in self.model.nodes() {
             let node = graph.nodes.find(id).ok_or(format!("node {id} is unknown to the engine"))?;
             let header = graph.nodes.header(node);
-            if (u64::from(header.events()), u64::from(header.bads())) != (events, bads) {
-                return Err(format!("node {id}: model {events} events, {bads} bads; engine {} and {}", header.events(), header.bads()));
+            let engine = (u64::from(header.events()), u64::from(graph.nodes.bads(node)));
+            if engine != (events, bads) {
+                return Err(format!("node {id}: model {events} events, {bads} bads; engine {} and {}", engine.0, engine.1));
             }
             for family in Family::ALL {
                 let model = self.model.state(family, id).map(|state| state.sums().map(f32::to_bits));
-                let engine = match header.head(family) {
+                let engine = match graph.nodes.head(node, family) {
                     Head::Warm(record) => Some(state::sums(graph.warm[family as usize].record(record)).map(f32::to_bits)),
                     _ => None,
                 };

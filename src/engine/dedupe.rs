@@ -26,8 +26,9 @@ pub enum Known {
 /// table is full; then [`Judged::forgotten`] tells up to which event time an id could be unknown though it was judged.
 pub struct Judged {
     entries: Buffer<u64>,
-    /// Entry number + 1 by hash; 0 where empty.
-    slots: Buffer<u32>,
+    /// `tag << 32 | entry's number + 1`, 0 where empty. The tag is the part of the id that says where it is at home, so that neither a
+    /// search nor a deletion looks at entries of others.
+    slots: Buffer<u64>,
     head: u64,
     tail: u64,
     /// Where the entries with these numbers stand: a division an event would cost more than the look-up.
@@ -39,7 +40,7 @@ pub struct Judged {
 
 impl Judged {
     /// Bytes an id takes: its entry, and five quarters of a slot.
-    pub const BYTES_EACH: u64 = (ENTRY * 8 + 5) as u64;
+    pub const BYTES_EACH: u64 = (ENTRY * 8 + 10) as u64;
 
     fn slots_for(ids_max: u32) -> usize {
         (ids_max as usize * 5).div_ceil(4) + 1
@@ -76,8 +77,8 @@ impl Judged {
     }
 
     #[inline(always)]
-    fn home(&self, low: u64) -> usize {
-        (((low >> 32) * self.slots.len() as u64) >> 32) as usize
+    fn home(&self, tag: u64) -> usize {
+        ((tag * self.slots.len() as u64) >> 32) as usize
     }
 
     #[inline(always)]
@@ -99,17 +100,20 @@ impl Judged {
     /// Hints that `id` will be asked for.
     #[inline(always)]
     pub fn prefetch(&self, id: Id) {
-        self.slots.prefetch(self.home(id.low()));
+        self.slots.prefetch(self.home(tag(id.low())));
     }
 
     /// What is known of `id`.
     #[inline]
     pub fn find(&self, id: Id, fingerprint: u64) -> Known {
-        let mut slot = self.home(id.low());
+        let tag = tag(id.low());
+        let mut slot = self.home(tag);
         while self.slots[slot] != 0 {
-            let entry = self.entry(self.slots[slot] as usize - 1);
-            if entry[0] == id.low() && entry[1] == id.high() {
-                return if entry[2] == fingerprint { Known::Duplicate(Sequence(entry[3])) } else { Known::Conflict };
+            if self.slots[slot] >> 32 == tag {
+                let entry = self.entry(number(self.slots[slot]));
+                if entry[0] == id.low() && entry[1] == id.high() {
+                    return if entry[2] == fingerprint { Known::Duplicate(Sequence(entry[3])) } else { Known::Conflict };
+                }
             }
             slot = self.next(slot);
         }
@@ -130,11 +134,12 @@ impl Judged {
         self.entries[number * ENTRY..][..ENTRY].copy_from_slice(&entry);
         self.head += 1;
         self.head_at = self.after(number);
-        let mut slot = self.home(entry[0]);
+        let tag = tag(entry[0]);
+        let mut slot = self.home(tag);
         while self.slots[slot] != 0 {
             slot = self.next(slot);
         }
-        self.slots[slot] = number as u32 + 1;
+        self.slots[slot] = tag << 32 | (number as u64 + 1);
     }
 
     /// Forgets ids, oldest first, whose event time lies before the horizon.
@@ -149,19 +154,19 @@ impl Judged {
     }
 
     fn forget_oldest(&mut self) -> Timestamp {
-        let number = self.tail_at;
+        let oldest = self.tail_at;
         // Ids leave in the order in which they stand here, so it is known ahead which slot is next.
-        let next = number + AHEAD;
+        let next = oldest + AHEAD;
         let next = if next >= self.ids_max as usize { 0 } else { next };
-        self.slots.prefetch(self.home(self.entry(next)[0]));
-        let time = Timestamp(self.entry(number)[4] as i64);
-        let mut gap = self.home(self.entry(number)[0]);
-        while self.slots[gap] as usize != number + 1 {
+        self.slots.prefetch(self.home(tag(self.entry(next)[0])));
+        let time = Timestamp(self.entry(oldest)[4] as i64);
+        let mut gap = self.home(tag(self.entry(oldest)[0]));
+        while number(self.slots[gap]) != oldest {
             gap = self.next(gap);
         }
         let mut slot = self.next(gap);
         while self.slots[slot] != 0 {
-            let home = self.home(self.entry(self.slots[slot] as usize - 1)[0]);
+            let home = self.home(self.slots[slot] >> 32);
             let stays = if gap <= slot { gap < home && home <= slot } else { gap < home || home <= slot };
             if !stays {
                 self.slots[gap] = self.slots[slot];
@@ -171,7 +176,7 @@ impl Judged {
         }
         self.slots[gap] = 0;
         self.tail += 1;
-        self.tail_at = self.after(number);
+        self.tail_at = self.after(oldest);
         time
     }
 
@@ -195,6 +200,18 @@ impl Judged {
     pub fn tail(&self) -> u64 {
         self.tail
     }
+}
+
+/// The part of an id that stands in its slot.
+#[inline(always)]
+fn tag(low: u64) -> u64 {
+    low >> 32
+}
+
+/// The entry that a slot leads to.
+#[inline(always)]
+fn number(slot: u64) -> usize {
+    (slot as u32 - 1) as usize
 }
 
 #[cfg(test)]

@@ -1,121 +1,17 @@
 //! Read, then append: what an event may see, and what it leaves behind.
 //!
-//! Reading comes first, or an event raises its own score. Prefetching runs in stages over a group of eight events; it is a hint, and no value
-//! from it reaches a column: the ordered pass looks everything up again.
+//! Reading comes first, or an event raises its own score.
 
 use super::features::{NODE_COLUMNS, days_since};
 use super::{Engine, Pending, Seed, gathers_neighbourhoods, is_judged};
 use crate::decision::{Part, Parts, Skip, Skips, Why};
-use crate::event::{Action, Body, Content, Event, Id, Interaction, Money, Record, SLOTS, ends, slot_kinds};
+use crate::event::{Action, Body, Event, Id, Interaction, Money, Record, SLOTS, ends, slot_kinds};
 use crate::feature::{double, int};
-use crate::graph::ego::{SEED_SLOTS, other_side};
-use crate::graph::{Family, Flags, Head, Link, NodeId, RECENT, Recent, Row};
+use crate::graph::ego::SEED_SLOTS;
+use crate::graph::{Family, Flags, Link, NodeId, Recent, Row};
 use crate::velocity::{Reading, family as rows_family, row_type};
 
-/// Events whose memory is fetched ahead together: larger groups are slower, and no decision depends on it.
-pub const GROUP: usize = 8;
-
-/// Scratch of the prefetch stages: the nodes guessed for each event of the group.
-#[derive(Debug)]
-pub struct Group {
-    nodes: [[NodeId; SLOTS]; GROUP],
-    /// Of events that have rows.
-    families: [Option<Family>; GROUP],
-    neighbours: Vec<NodeId>,
-}
-
-impl Default for Group {
-    fn default() -> Group {
-        let neighbours = Vec::with_capacity(GROUP * SEED_SLOTS * RECENT);
-        Group { nodes: [[NodeId::NONE; SLOTS]; GROUP], families: [None; GROUP], neighbours }
-    }
-}
-
 impl Engine {
-    /// Fetches ahead what the events of a group will touch.
-    pub(super) fn prefetch(&mut self, group: &[Record]) {
-        let graph = &self.graph;
-        let Group { nodes, families, neighbours } = &mut self.batch.group;
-        for (record, family) in group.iter().zip(families.iter_mut()) {
-            *family = None;
-            let Content::Event(event) = &record.content else { continue };
-            self.judged.prefetch(event.id);
-            *family = rows_family(event.body.kind());
-            for id in ends(&event.body).into_iter().flatten() {
-                graph.nodes.prefetch_index(id);
-            }
-        }
-        for ((record, nodes), _) in group.iter().zip(nodes.iter_mut()).zip(families.iter()).filter(|(_, family)| family.is_some()) {
-            let Content::Event(event) = &record.content else { continue };
-            for (node, id) in nodes.iter_mut().zip(ends(&event.body)) {
-                *node = id.and_then(|id| graph.nodes.guess(id)).unwrap_or(NodeId::NONE);
-                if node.is_some() {
-                    graph.nodes.prefetch_header(*node);
-                }
-            }
-        }
-        let known = |n: usize, slots: usize| nodes[n][..slots].iter().enumerate().filter(|(_, node)| node.is_some());
-        let keys = |family: Family| self.velocity[family as usize].plan().key_slots.as_slice();
-        let with_rows = || families[..group.len()].iter().enumerate().filter_map(|(n, family)| family.map(|family| (n, family)));
-        for (n, family) in with_rows() {
-            for (slot, node) in known(n, SLOTS) {
-                match graph.nodes.header(*node).head(family) {
-                    Head::Warm(record) => {
-                        let warm = &graph.warm[family as usize];
-                        warm.prefetch_recent(record);
-                        warm.prefetch_state(record);
-                        if keys(family).contains(&slot) {
-                            warm.prefetch_counters(record);
-                        }
-                    }
-                    Head::Cold(link) if slot < SEED_SLOTS => graph.rings[family as usize].prefetch(link.position()),
-                    _ => {}
-                }
-            }
-        }
-        for (n, family) in with_rows() {
-            let ring = &graph.rings[family as usize];
-            for (_, node) in known(n, SEED_SLOTS) {
-                match graph.nodes.header(*node).head(family) {
-                    Head::Warm(record) => {
-                        for word in graph.warm[family as usize].recent(record) {
-                            ring.prefetch(Link(*word).position());
-                        }
-                    }
-                    Head::Cold(link) => ring.prefetch(ring.row(link.position()).previous[link.slot()].position()),
-                    Head::Empty => {}
-                }
-            }
-        }
-        // The neighbours themselves: their headers, then the lines of their states.
-        neighbours.clear();
-        for (n, family) in with_rows().filter(|(_, family)| *family == Family::Money) {
-            let ring = &graph.rings[family as usize];
-            for (slot, node) in known(n, SEED_SLOTS) {
-                let mut hint = |position: u32| {
-                    let neighbour = ring.row(position).nodes[other_side(slot)];
-                    if neighbour.is_some() {
-                        graph.nodes.prefetch_header(neighbour);
-                        neighbours.push(neighbour);
-                    }
-                };
-                match graph.nodes.header(*node).head(family) {
-                    Head::Warm(record) => {
-                        let links = graph.warm[family as usize].recent(record).iter().map(|word| Link(*word));
-                        links.take_while(|link| *link != Link::NONE).for_each(|link| hint(link.position()));
-                    }
-                    Head::Cold(link) => hint(link.position()),
-                    Head::Empty => {}
-                }
-            }
-        }
-        for neighbour in neighbours.iter() {
-            if let Head::Warm(record) = graph.nodes.header(*neighbour).head(Family::Money) {
-                graph.warm[Family::Money as usize].prefetch_state(record);
-            }
-        }
-    }
-
     /// Reads what the event may see where it is judged, then appends it. `false` when an entity, one of its items among them, found no
     /// place.
     pub(super) fn gather(&mut self, record: &Record, event: &Event, late: bool) -> bool {
@@ -123,7 +19,12 @@ impl Engine {
         self.make_room(family);
         let ids = ends(&event.body);
         let nodes = ids.map(|id| id.and_then(|id| self.graph.nodes.find(id)).unwrap_or(NodeId::NONE));
-        let recent = std::array::from_fn(|slot| self.graph.recent(family, nodes[slot]));
+        let keys = &self.velocity[family as usize].plan().key_slots;
+        let recent = std::array::from_fn(|slot| match slot < SEED_SLOTS || keys.contains(&slot) {
+            true => self.graph.recent(family, nodes[slot]),
+            // Nobody looks at its rows: what counts is whether it turns warm.
+            false => self.graph.recent_of_cold(family, nodes[slot]),
+        });
         let (amount, no_rate) = match money(&event.body) {
             Some(money) => match self.options.rates.reporting_minor(money, event.time) {
                 Some(amount) => (amount, false),
@@ -255,7 +156,7 @@ impl Engine {
                 let header = self.graph.nodes.header(nodes[slot]);
                 figures[0] = int(i64::from(header.events()));
                 figures[1] = int(if header.events() == 0 { 0 } else { days_since(header.first_day(), self.now) });
-                figures[2] = int(i64::from(header.bads()));
+                figures[2] = int(i64::from(self.graph.nodes.bads(nodes[slot])));
             }
             if slot < SEED_SLOTS && gathers_neighbourhoods(record.effort) {
                 let around = self.batch.egos.push(&self.graph, Family::Money, slot, &recent[slot], self.now);

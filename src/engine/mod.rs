@@ -4,6 +4,7 @@
 //! admitted, read, appended. Everything after that only reads. An event sees exactly what came before it, also inside its own batch, so
 //! cutting the same records into other batches gives the same bytes.
 
+mod ahead;
 mod dedupe;
 mod features;
 mod gather;
@@ -130,7 +131,7 @@ struct Batch {
     pending: Vec<Pending>,
     verdicts: Vec<Verdict>,
     promoted: Vec<Promotion>,
-    group: gather::Group,
+    ahead: ahead::Ahead,
     /// The own fields of an event that a filter is asked of.
     fields: Vec<u64>,
 }
@@ -176,7 +177,7 @@ impl Engine {
                 pending: Vec::with_capacity(SEEDS_AT_START),
                 verdicts: Vec::with_capacity(SEEDS_AT_START),
                 promoted: Vec::with_capacity(crate::event::SLOTS),
-                group: gather::Group::default(),
+                ahead: ahead::Ahead::default(),
                 fields: vec![0; layout.fields],
             },
             layout,
@@ -204,8 +205,8 @@ impl Engine {
     pub fn step(&mut self, batch: &[Record], phase: &mut dyn FnMut(Phase), out: &mut Vec<Output>) {
         phase(Phase::Gather);
         self.batch.clear();
-        for group in batch.chunks(gather::GROUP) {
-            self.prefetch(group);
+        for group in batch.chunks(ahead::GROUP) {
+            self.look_ahead(group);
             for record in group {
                 self.take(record);
             }

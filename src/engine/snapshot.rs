@@ -1,12 +1,12 @@
 //! Ground state to bytes and back.
 //!
-//! Ground is everything whose value depends on what is no longer visible: rings, headers, states, ids judged, late rows that found room, the
+//! Ground is everything whose value depends on what is no longer visible: rings, nodes, states, ids judged, late rows that found room, the
 //! order of returned records. What can be recomputed to the bit (recent positions, counters, pairs, tails) is not written: restoring
 //! rebuilds it. The state hash is the BLAKE3 hash of these very bytes.
 
 use super::{Counts, Engine};
 use crate::event::Timestamp;
-use crate::graph::{Cursor, Family, Head, Header, NodeId, Row, STATE_WORDS, state};
+use crate::graph::{Cursor, Family, Head, NodeId, Row, STATE_WORDS, state};
 use crate::velocity::Gaps;
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -116,12 +116,13 @@ impl Engine {
     }
 
     fn write_nodes(&self, sink: &mut Sink<'_>) -> io::Result<()> {
-        let (tags, headers, dormant) = self.graph.nodes.ground();
-        sink.u64(headers.len() as u64)?;
-        for (tag, header) in tags.iter().zip(headers) {
-            sink.u32(*tag)?;
-            sink.0.write_all(&header.to_bytes())?;
+        let nodes = &self.graph.nodes;
+        sink.u64(nodes.len() as u64)?;
+        for (node, tag) in (0..).map(NodeId).zip(nodes.tags()) {
+            sink.u32(tag)?;
+            sink.0.write_all(&nodes.to_bytes(node))?;
         }
+        let dormant = nodes.dormant();
         sink.u32(dormant.0)?;
         sink.u32(dormant.1)
     }
@@ -144,7 +145,7 @@ impl Engine {
         returned.iter().try_for_each(|record| sink.u32(*record))?;
         // States in the order of nodes: records in the pool lie in no order that means anything.
         for node in 0..self.graph.nodes.len() as u32 {
-            if let Head::Warm(record) = self.graph.nodes.header(NodeId(node)).head(family) {
+            if let Head::Warm(record) = self.graph.nodes.head(NodeId(node), family) {
                 state::ground(warm.record(record)).iter().try_for_each(|word| sink.u32(*word))?;
             }
         }
@@ -210,7 +211,7 @@ impl Engine {
         let length = source.length(self.options.limits.nodes_max as usize, "nodes")?;
         for _ in 0..length {
             let tag = source.u32()?;
-            self.graph.nodes.restore(tag, Header::from_bytes(&source.bytes()?))?;
+            self.graph.nodes.restore(tag, &source.bytes()?)?;
         }
         let dormant = (source.u32()?, source.u32()?);
         self.graph.nodes.restore_dormant(dormant);
@@ -237,7 +238,7 @@ impl Engine {
         let warm = &mut self.graph.warm[family as usize];
         warm.restore(fresh, &returned)?;
         for node in 0..self.graph.nodes.len() as u32 {
-            if let Head::Warm(record) = self.graph.nodes.header(NodeId(node)).head(family) {
+            if let Head::Warm(record) = self.graph.nodes.head(NodeId(node), family) {
                 if record >= fresh {
                     return Err(SnapshotError::Invalid(format!("node {node} has warm record {record} of {fresh}")));
                 }
@@ -266,7 +267,7 @@ impl Engine {
         let mut hasher = blake3::Hasher::new();
         for family in Family::ALL {
             for node in (0..self.graph.nodes.len() as u32).map(NodeId) {
-                let Head::Warm(record) = self.graph.nodes.header(node).head(family) else { continue };
+                let Head::Warm(record) = self.graph.nodes.head(node, family) else { continue };
                 let words = self.graph.warm[family as usize].record(record);
                 // Positions that are no longer visible may still stand in a record; only those that lead somewhere count.
                 for position in self.graph.recent(family, node).positions() {

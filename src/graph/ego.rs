@@ -4,8 +4,8 @@
 //! arrive through the neighbours' states.
 
 use super::state::{self, STATE};
-use super::{Family, Graph, Head, NodeId, Recent};
-use crate::arithmetic::log2_1p_coarse;
+use super::{Family, Graph, Head, NodeId, RECENT, Recent};
+use crate::arithmetic::log2_1p;
 use crate::event::{Duration, Timestamp};
 
 /// Entities of a seed whose neighbourhood is gathered.
@@ -92,20 +92,26 @@ impl EgoBatch {
         let ring = &graph.rings[family as usize];
         let mut summary = Neighbourhood { events: count as u32, ..Neighbourhood::default() };
         let mut activity = 0.0;
-        let entries = neighbours.iter_mut().zip(edges).zip(states);
-        for (position, ((to, edge), features)) in recent.positions().iter().zip(entries) {
+        let (mut ages, mut amounts) = ([0.0; RECENT], [0.0; RECENT]);
+        for (n, position) in recent.positions().iter().enumerate() {
             let row = ring.row(*position);
             let neighbour = row.nodes[other_side(slot)];
-            let age = (now - row.time).0 as f32 * (1.0 / Duration::SECOND.0 as f32);
             let bad = row.flags.bad();
             summary.bads += u32::from(bad);
-            *features = match neighbour.is_some().then(|| graph.nodes.header(neighbour).head(family)) {
+            states[n] = match neighbour.is_some().then(|| graph.nodes.head(neighbour, family)) {
                 Some(Head::Warm(record)) => state::sums(graph.warm[family as usize].record(record)),
                 _ => [0.0; STATE],
             };
-            activity += f64::from(features[state::COUNT + 1]);
-            *to = neighbour;
-            *edge = [log2_1p_coarse(age), log2_1p_coarse(row.amount_minor() as f32), f32::from(bad)];
+            activity += f64::from(states[n][state::COUNT + 1]);
+            neighbours[n] = neighbour;
+            edges[n][2] = f32::from(bad);
+            ages[n] = (now - row.time).0 as f32 * (1.0 / Duration::SECOND.0 as f32);
+            amounts[n] = row.amount_minor() as f32;
+        }
+        // All places at once, the empty ones too: a full row of them takes less time than a few one by one.
+        let (ages, amounts) = (ages.map(log2_1p), amounts.map(log2_1p));
+        for (edge, (age, amount)) in edges.iter_mut().zip(ages.into_iter().zip(amounts)) {
+            (edge[0], edge[1]) = (age, amount);
         }
         self.row_offsets.push((start + count) as u32);
         if summary.events > 0 {

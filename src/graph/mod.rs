@@ -71,6 +71,15 @@ impl Graph {
         }
     }
 
+    /// As [`Graph::recent`] where `node` is cold, else nothing.
+    #[inline(always)]
+    pub fn recent_of_cold(&self, family: Family, node: NodeId) -> Recent {
+        match node.is_some() && matches!(self.nodes.head(node, family), Head::Cold(_)) {
+            true => self.recent(family, node),
+            false => Recent::NONE,
+        }
+    }
+
     /// The newest visible rows of `node` in `family`: at most 16, of a cold node at most four.
     #[inline(always)]
     pub fn recent(&self, family: Family, node: NodeId) -> Recent {
@@ -80,7 +89,7 @@ impl Graph {
         }
         let ring = &self.rings[family as usize];
         let mut before = u64::MAX >> 1;
-        match self.nodes.header(node).head(family) {
+        match self.nodes.head(node, family) {
             Head::Empty => {}
             Head::Cold(head) => {
                 let mut link = head;
@@ -121,7 +130,7 @@ impl Graph {
     pub fn append(&mut self, family: Family, mut row: Row, recent: &[Recent; SLOTS], promoted: &mut Vec<Promotion>) -> Cursor {
         promoted.clear();
         let place = self.rings[family as usize].head();
-        let amount_log = log2_1p(row.amount_minor() as f64) as f32;
+        let amount_log = log2_1p(row.amount_minor() as f32);
         let peers = [self.peer(family, row.nodes[0]), self.peer(family, row.nodes[1])];
         for slot in 0..SLOTS {
             let node = row.nodes[slot];
@@ -131,7 +140,7 @@ impl Graph {
             }
             let link = Link::new(place.position, slot);
             self.nodes.count_event(node, row.time);
-            let mut head = self.nodes.header(node).head(family);
+            let mut head = self.nodes.head(node, family);
             let rows = &recent[slot];
             if let Head::Cold(newest) = head {
                 row.previous[slot] = newest;
@@ -165,9 +174,8 @@ impl Graph {
         if !node.is_some() {
             return Peer::default();
         }
-        let header = self.nodes.header(node);
-        let newcomer = header.events() == 0;
-        match header.head(family) {
+        let newcomer = self.nodes.header(node).events() == 0;
+        match self.nodes.head(node, family) {
             Head::Warm(record) => state::peer(self.warm[family as usize].record(record), newcomer),
             _ => Peer { newcomer, ..Peer::default() },
         }
@@ -180,14 +188,14 @@ impl Graph {
             let slot = row.nodes.iter().position(|other| *other == node).expect("a recent row bears its node");
             let warm = &mut self.warm[family as usize];
             warm.push_recent(record, Link::new(*position, slot));
-            state::update(warm.record_mut(record), row.time, log2_1p(row.amount_minor() as f64) as f32, Peer::default());
+            state::update(warm.record_mut(record), row.time, log2_1p(row.amount_minor() as f32), Peer::default());
         }
     }
 
     /// Folds a payment's result into the states of a row's nodes.
     pub fn fold_result(&mut self, family: Family, nodes: &[NodeId; SLOTS], time: Timestamp, kind: ResultKind) {
         for node in nodes.iter().filter(|node| node.is_some()) {
-            if let Head::Warm(record) = self.nodes.header(*node).head(family) {
+            if let Head::Warm(record) = self.nodes.head(*node, family) {
                 state::update_result(self.warm[family as usize].record_mut(record), time, kind);
             }
         }
@@ -199,7 +207,7 @@ impl Graph {
         let (position, row) = self.rings[family as usize].release();
         for (slot, node) in row.nodes.iter().enumerate().filter(|(_, node)| node.is_some()) {
             let link = Link::new(position, slot);
-            match self.nodes.header(*node).head(family) {
+            match self.nodes.head(*node, family) {
                 Head::Cold(newest) if newest == link => self.nodes.set_head(*node, family, Head::Empty),
                 Head::Warm(record) if self.warm[family as usize].recent(record)[0] == link.0 => {
                     self.warm[family as usize].give_back(record);
@@ -214,7 +222,7 @@ impl Graph {
     /// `each` is called for every such node and its record.
     pub fn relink(&mut self, family: Family, row: &Row, position: u32, mut each: impl FnMut(&mut Graph, NodeId, u32)) {
         for (slot, node) in row.nodes.iter().enumerate().filter(|(_, node)| node.is_some()) {
-            if let Head::Warm(record) = self.nodes.header(*node).head(family) {
+            if let Head::Warm(record) = self.nodes.head(*node, family) {
                 self.warm[family as usize].push_recent(record, Link::new(position, slot));
                 each(self, *node, record);
             }

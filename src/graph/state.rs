@@ -12,7 +12,13 @@ use crate::event::{Duration, Timestamp};
 /// Single-precision sums of a state.
 pub const STATE: usize = STATE_WORDS - 2;
 
-const HALF_LIVES: [Duration; 3] = [Duration::HOUR, Duration::DAY, Duration::DAY.times(14)];
+/// Half-lives that go by in a microsecond: of an hour, a day, a fortnight; the last only fills the row.
+const PER_MICROSECOND: [f32; 4] = [
+    1.0 / Duration::HOUR.0 as f32,
+    1.0 / Duration::DAY.0 as f32,
+    1.0 / Duration::DAY.times(14).0 as f32,
+    1.0 / Duration::DAY.times(14).0 as f32,
+];
 /// Events, by half-life (1 h, 1 d, 14 d).
 pub const COUNT: usize = 0;
 /// log2(1 + amount in minor units), by half-life.
@@ -69,22 +75,18 @@ pub fn ground_mut(words: &mut [u32]) -> &mut [u32] {
 pub fn peer(words: &[u32], newcomer: bool) -> Peer {
     let count = get(words, COUNT + 2);
     let over = if count > 1.0 { count } else { 1.0 };
-    Peer {
-        newcomer,
-        count: log2_1p(f64::from(get(words, COUNT + 1))) as f32,
-        amount: get(words, AMOUNT + 2) / over,
-        failed: get(words, FAILED) / over,
-    }
+    Peer { newcomer, count: log2_1p(get(words, COUNT + 1)), amount: get(words, AMOUNT + 2) / over, failed: get(words, FAILED) / over }
 }
 
 /// Brings the sums forward to `time` and returns the weights of what happened then: below 1 for what happened before the last update.
 #[inline(always)]
-fn advance(words: &mut [u32], time: Timestamp) -> ([f32; 3], f64) {
+fn advance(words: &mut [u32], time: Timestamp) -> ([f32; 3], f32) {
     let last = i64::from(words[RECENT + STATE]) | i64::from(words[RECENT + STATE + 1]) << 32;
     // A fresh record's last update is 0 with a count of 0: nothing to fade.
     let since = if get(words, COUNT + 2) == 0.0 { 0 } else { time.0 - last };
-    let age = since.unsigned_abs() as f64;
-    let factor: [f32; 3] = std::array::from_fn(|h| decay(age * (1.0 / HALF_LIVES[h].0 as f64)));
+    let age = since.unsigned_abs() as f32;
+    let [hour, day, fortnight, _] = decay(PER_MICROSECOND.map(|per| age * per));
+    let factor = [hour, day, fortnight];
     if since < 0 {
         return (factor, 0.0);
     }
@@ -114,7 +116,7 @@ pub fn update(words: &mut [u32], time: Timestamp, amount_log: f32, peer: Peer) {
         add(words, AMOUNT + h, weight * amount_log);
     }
     let weight = weight[2];
-    let gap = log2_1p(age / Duration::SECOND.0 as f64) as f32;
+    let gap = log2_1p(age * (1.0 / Duration::SECOND.0 as f32));
     add(words, SQUARE, weight * amount_log * amount_log);
     add(words, GAP, weight * gap);
     add(words, NEWCOMER, if peer.newcomer { weight } else { 0.0 });

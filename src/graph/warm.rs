@@ -83,8 +83,8 @@ impl Warm {
     #[inline(always)]
     pub fn prefetch_counters(&self, record: u32) {
         let first = record as usize * self.stride;
-        for line in (COUNTERS_AT..self.stride).step_by(LINE_WORDS) {
-            self.words.prefetch(first + line);
+        for line in COUNTERS_AT / LINE_WORDS..self.stride / LINE_WORDS {
+            self.words.prefetch(first + line * LINE_WORDS);
         }
     }
 

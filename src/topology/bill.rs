@@ -48,7 +48,7 @@ impl Sizes {
         let batch_record = size_of::<Record>() + size_of::<Output>() + columns * 8 + SEED_SLOTS * RECENT * neighbour;
         Sizes {
             row: size_of::<Row>() as u64,
-            node: Nodes::HEADER_BYTES as u64,
+            node: Nodes::NODE_BYTES as u64,
             node_index: TableSize { slots: |nodes| Index::slots_for(nodes) as u64, slot: Index::SLOT_BYTES as u64 },
             ids: TableSize { slots: u64::from, slot: Judged::BYTES_EACH },
             warm_record: Family::ALL.map(|family| warm(family) as u64),

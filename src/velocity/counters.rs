@@ -1,7 +1,7 @@
 //! Adding a row to its nodes' counters and taking it off again: the same words, the other sign.
 
 use super::plan::{DistinctAt, Plan, row_type};
-use crate::graph::{COUNTERS_AT, Cursor, Family, Graph, Head, NodeId, Row};
+use crate::graph::{COUNTERS_AT, Family, Graph, Head, NodeId, Row};
 
 /// Whether a row comes or goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ fn counters(graph: &mut Graph, family: Family, node: NodeId) -> Option<&mut [u32
     if !node.is_some() {
         return None;
     }
-    match graph.nodes.header(node).head(family) {
+    match graph.nodes.head(node, family) {
         Head::Warm(record) => Some(&mut graph.warm[family as usize].record_mut(record)[COUNTERS_AT..]),
         _ => None,
     }
@@ -75,6 +75,26 @@ pub fn add_row(plan: &Plan, graph: &mut Graph, family: Family, row: &Row, window
             bump_sum(words, at, row.amount_minor(), sign);
         }
         bump_distinct(words, row, &op.distinct, sign);
+    }
+}
+
+/// A row enters the windows of its nodes for which `enters` holds.
+#[inline(always)]
+pub fn add_new_row(plan: &Plan, graph: &mut Graph, family: Family, row: &Row, enters: impl Fn(usize) -> bool) {
+    let kind = row.flags.kind();
+    for planned in plan.aggregates.iter().filter(|planned| planned.of == kind && belongs(row, planned.bit)) {
+        let Some(words) = counters(graph, family, row.nodes[planned.key]) else { continue };
+        for (local, _) in planned.windows.iter().enumerate().filter(|(_, window)| enters(**window)) {
+            if let Some(at) = planned.count_at {
+                bump(words, at + local, Sign::Plus);
+            }
+            if let Some(at) = planned.sum_at {
+                bump_sum(words, at + 2 * local, row.amount_minor(), Sign::Plus);
+            }
+            for figure in planned.distinct.iter().filter(|figure| !row.flags.superseded(figure.pair_kind)) {
+                bump(words, figure.at + local, Sign::Plus);
+            }
+        }
     }
 }
 
@@ -124,36 +144,6 @@ pub fn add_labels_for(plan: &Plan, row: &Row, window: usize, node: NodeId, words
     for op in &plan.label_ops[window][row_type(row.flags.kind())] {
         if belongs(row, op.bit) && row.nodes[op.key] == node {
             bump(words, if bad { op.bad } else { op.good }, sign);
-        }
-    }
-}
-
-const AHEAD_ROW: u32 = 16;
-const AHEAD_HEADER: u32 = 8;
-const AHEAD_RECORD: u32 = 4;
-
-/// Hints at what a tail will touch in its next steps: the rows are known ahead, so are their nodes.
-#[inline(always)]
-pub fn look_ahead(plan: &Plan, graph: &Graph, family: Family, place: Cursor) {
-    let ring = &graph.rings[family as usize];
-    let behind = ring.head().ordinal - place.ordinal;
-    ring.prefetch_ahead(place, AHEAD_ROW);
-    if behind <= u64::from(AHEAD_HEADER) {
-        return;
-    }
-    let keys = &plan.key_slots;
-    let row = ring.ahead(place, AHEAD_HEADER);
-    for slot in keys {
-        if row.nodes[*slot].is_some() {
-            graph.nodes.prefetch_header(row.nodes[*slot]);
-        }
-    }
-    let row = ring.ahead(place, AHEAD_RECORD);
-    for slot in keys {
-        if row.nodes[*slot].is_some()
-            && let Head::Warm(record) = graph.nodes.header(row.nodes[*slot]).head(family)
-        {
-            graph.warm[family as usize].prefetch_counters(record);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! [`Velocity::rebuild`] would compute from the visible rows, their flags and stream time alone.
 
 mod aggregate;
+mod ahead;
 mod counters;
 mod late;
 mod pair;
@@ -19,8 +20,8 @@ pub use read::{Reading, columns};
 
 use crate::decision::{Part, Skip, Skips, Why};
 use crate::event::{Duration, LabelSource, Timestamp, Verdict};
-use crate::graph::{Cursor, Family, FamilyLimits, Graph, NodeId, Promotion};
-use counters::{Sign, add_labels, add_row};
+use crate::graph::{Cursor, Family, FamilyLimits, Graph, NodeId, Promotion, Row};
+use counters::{Sign, add_labels, add_new_row, add_row};
 use late::Late;
 use tail::{Tail, Task};
 
@@ -105,32 +106,26 @@ impl Velocity {
             return;
         }
         for number in 0..self.tails.len() {
-            let head = graph.rings[family].head().ordinal;
-            loop {
-                let tail = &self.tails[number];
-                if tail.cursor.ordinal == head {
-                    break;
-                }
-                let (place, task) = (tail.cursor, tail.task);
-                let row = graph.rings[family].row(place.position);
+            while self.tails[number].next <= now {
+                let (place, task) = (self.tails[number].cursor, self.tails[number].task);
+                let row = *graph.rings[family].row(place.position);
                 if !row.flags.late() {
-                    if !tail.passes(row.time, now) {
-                        break;
-                    }
+                    self.look_ahead(graph, task, place);
                     if task.concerns(row.flags) {
-                        counters::look_ahead(&self.plan, graph, self.family, place);
-                        self.perform(graph, task, place.position);
+                        self.perform(graph, task, &row);
                     }
                 }
-                self.tails[number].cursor = graph.rings[family].after(place);
+                let ring = &graph.rings[family];
+                self.tails[number].stand_at(ring, ring.after(place));
             }
             while let Some((time, position)) = self.late.next(number) {
                 if !self.tails[number].passes(time, now) {
                     break;
                 }
                 let task = self.tails[number].task;
-                if task.concerns(graph.rings[family].row(position).flags) {
-                    self.perform(graph, task, position);
+                let row = *graph.rings[family].row(position);
+                if task.concerns(row.flags) {
+                    self.perform(graph, task, &row);
                 }
                 self.late.pass(number);
             }
@@ -144,24 +139,22 @@ impl Velocity {
 
     /// A row that a tail's task concerns passes it.
     #[inline]
-    fn perform(&mut self, graph: &mut Graph, task: Task, position: u32) {
-        let row = *graph.rings[self.family as usize].row(position);
+    fn perform(&mut self, graph: &mut Graph, task: Task, row: &Row) {
         match task {
-            Task::Window(window) => self.leave_window(graph, window, position),
+            Task::Window(window) => self.leave_window(graph, window, row),
             Task::Mature { .. } => {
                 for window in 0..self.plan.label_windows.len() {
-                    add_labels(&self.plan, graph, self.family, &row, window, false, Sign::Plus);
+                    add_labels(&self.plan, graph, self.family, row, window, false, Sign::Plus);
                 }
             }
             // Its maturity is over, so it is known.
-            Task::LabelExit { window, .. } => add_labels(&self.plan, graph, self.family, &row, window, row.flags.bad(), Sign::Minus),
+            Task::LabelExit { window, .. } => add_labels(&self.plan, graph, self.family, row, window, row.flags.bad(), Sign::Minus),
         }
     }
 
     /// A row leaves a window, in its time or dropped by the ring.
-    fn leave_window(&mut self, graph: &mut Graph, window: usize, position: u32) {
-        let row = *graph.rings[self.family as usize].row(position);
-        add_row(&self.plan, graph, self.family, &row, window, Sign::Minus);
+    fn leave_window(&mut self, graph: &mut Graph, window: usize, row: &Row) {
+        add_row(&self.plan, graph, self.family, row, window, Sign::Minus);
         if window + 1 < self.plan.windows.len() {
             return;
         }
@@ -189,12 +182,12 @@ impl Velocity {
                 passed[number] = tail.cursor.ordinal > place.ordinal;
             }
             if tail.cursor.ordinal == place.ordinal {
-                tail.cursor = behind;
+                tail.stand_at(&graph.rings[self.family as usize], behind);
             }
         }
         for (number, _) in passed.into_iter().enumerate().take(self.tails.len()).filter(|(_, passed)| !passed) {
             match self.tails[number].task {
-                Task::Window(window) => self.leave_window(graph, window, place.position),
+                Task::Window(window) => self.leave_window(graph, window, &row),
                 Task::Mature { .. } => {}
                 Task::LabelExit { class, window } => {
                     if row.flags.maturity_class() == class
@@ -254,6 +247,9 @@ impl Velocity {
         let family = self.family as usize;
         let row = *graph.rings[family].row(place.position);
         let late = row.flags.late();
+        for tail in self.tails.iter_mut().filter(|tail| tail.cursor.ordinal == place.ordinal) {
+            tail.stand_at(&graph.rings[family], place);
+        }
         // A late row that would have left already is in no window and needs no place.
         if late && row.time > self.now - self.plan.horizon {
             if self.late.is_full() {
@@ -271,11 +267,7 @@ impl Velocity {
         }
         // The flags have changed: a row that is born superseded counts for no distinct figure.
         let row = *graph.rings[family].row(place.position);
-        for window in 0..self.plan.windows.len() {
-            if !late || row.time > self.now - self.plan.windows[window] {
-                add_row(&self.plan, graph, self.family, &row, window, Sign::Plus);
-            }
-        }
+        add_new_row(&self.plan, graph, self.family, &row, |window| !late || row.time > self.now - self.plan.windows[window]);
         let class = row.flags.maturity_class();
         if late && self.known(None, row.time, class) == Some(false) {
             for window in 0..self.plan.label_windows.len() {
@@ -393,7 +385,7 @@ impl Velocity {
                 }
                 cursor = graph.rings[family].after(cursor);
             }
-            self.tails[number].cursor = cursor;
+            self.tails[number].stand_at(&graph.rings[family], cursor);
         }
         let mut cursor = graph.rings[family].tail();
         while cursor.ordinal < graph.rings[family].head().ordinal {

@@ -76,7 +76,7 @@ impl Velocity {
         let planned = &self.plan.aggregates[number];
         let mut columns = Columns { out, at: 0 };
         let mut scanned;
-        let words = match if reading.node.is_some() { graph.nodes.header(reading.node).head(self.family) } else { Head::Empty } {
+        let words = match if reading.node.is_some() { graph.nodes.head(reading.node, self.family) } else { Head::Empty } {
             Head::Warm(record) => &graph.warm[self.family as usize].record(record)[COUNTERS_AT..],
             Head::Cold(_) => {
                 // Four rows at most: the counters that a warm record would hold, made on the spot.

@@ -45,10 +45,10 @@ impl State {
 
     /// Lets everything fade up to `time`. Returns the weight, by half-life, of what happened then (less than one where it happened before
     /// the last event), and the microseconds since the last event.
-    fn fade(&mut self, time: Timestamp) -> ([f32; 3], f64) {
+    fn fade(&mut self, time: Timestamp) -> ([f32; 3], f32) {
         let last = *self.last.get_or_insert(time);
-        let between = (time.0 - last.0).abs() as f64;
-        let factors = HALF_LIVES.map(|half_life| decay(between * (1.0 / half_life.0 as f64)));
+        let between = (time.0 - last.0).abs() as f32;
+        let factors = HALF_LIVES.map(|half_life| decay([between * (1.0 / half_life.0 as f32); 4])[0]);
         if time < last {
             return (factors, 0.0);
         }
@@ -73,14 +73,14 @@ impl State {
 
     fn fold(&mut self, time: Timestamp, amount: i64, counterpart: Counterpart) {
         let (weights, between) = self.fade(time);
-        let amount = log2_1p(amount as f64) as f32;
+        let amount = log2_1p(amount as f32);
         for (h, weight) in weights.into_iter().enumerate() {
             self.count[h] += weight;
             self.amount[h] += weight * amount;
         }
         let weight = weights[2];
         self.square += weight * amount * amount;
-        self.gap += weight * log2_1p(between / 1_000_000.0) as f32;
+        self.gap += weight * log2_1p(between * (1.0 / 1_000_000.0));
         if counterpart.newcomer {
             self.newcomer += weight;
         }
@@ -123,12 +123,7 @@ impl Model<'_> {
         let newcomer = self.nodes[&node].events == 0;
         let Some(state) = self.state(family, node) else { return Counterpart { newcomer, ..Counterpart::default() } };
         let events = state.count[2].max(1.0);
-        Counterpart {
-            newcomer,
-            count: log2_1p(f64::from(state.count[1])) as f32,
-            amount: state.amount[2] / events,
-            failed: state.failed / events,
-        }
+        Counterpart { newcomer, count: log2_1p(state.count[1]), amount: state.amount[2] / events, failed: state.failed / events }
     }
 
     /// Folds a payment's result into the states of those who took part in it.
