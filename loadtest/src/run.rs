@@ -1,6 +1,7 @@
 //! A run from its arguments to its report.
 
 use crate::answers::{self, Known, Writing};
+use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::inbox::Inbox;
 use crate::machine::Machine;
@@ -13,7 +14,7 @@ use crate::record::Record;
 use crate::report::{self, Report};
 use crate::request::{Authorization, Target};
 use crate::schedule::{Arrivals, Schedule, Step};
-use crate::source::{Kind, PREFIX_BYTES_MAX, Plan, Population, Source};
+use crate::source::{PREFIX_BYTES_MAX, Plan, Population, Source};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -76,7 +77,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode, String> {
     let figures = measure(&sent.schedule, &sent.records, scale);
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
-        date: sent.started.to_string(),
+        date: sent.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
         command: command_line(std::env::args()),
         note: arguments.note.clone(),
         machine,
@@ -323,18 +324,20 @@ pub fn question_bar(length: u64) -> ProgressBar {
     ProgressBar::new(length).with_style(style)
 }
 
+/// Keeps the draws for the sample apart from all others.
+const SAMPLE: u64 = 0x7361_6d70;
+
 fn reconcile_run(arguments: &RunArguments, target: &Target, limits: Limits, sent: &Sent) -> Result<Reconciliation, String> {
     // As in the answers file: the first answer to arrive is the one that must stay.
     let mut order: Vec<&Record> = sent.records.iter().filter(|record| !record.kind.is_conflict()).collect();
     order.sort_by_key(|record| record.done_ns);
     let mut places: HashMap<u64, usize> = HashMap::with_capacity(order.len());
     let mut known: Vec<Known> = Vec::with_capacity(order.len());
-    let sample = Plan { seed: arguments.seed ^ 0x5a, retry_share: 1.0 - arguments.reconcile_share, conflict_share: 0.0, reach: 1 };
+    let is_asked = |slot: u64| Chance::of(arguments.seed ^ SAMPLE, slot).share() < arguments.reconcile_share;
     for record in order {
         let target = record.kind.target();
-        let is_asked = arguments.reconcile_share >= 1.0 || matches!(sample.kind(target), Kind::First { .. });
         let is_decision = record.outcome.is_decision();
-        if !is_asked || !(is_decision || record.outcome.is_lost()) {
+        if !is_asked(target) || !(is_decision || record.outcome.is_lost()) {
             continue;
         }
         let place = *places.entry(target).or_insert_with(|| {

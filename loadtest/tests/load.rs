@@ -148,12 +148,14 @@ fn a_full_queue_is_counted_and_nothing_vanishes() {
 #[test]
 fn answers_are_counted_by_status() {
     let hook = Hook::start(Faults { mixed: true, ..Faults::default() });
-    let (_, report) = run(&hook.url(), "--rate 500 --duration 1s --transfer-share 0.5");
+    let (_, report) = run(&hook.url(), "--rate 500 --duration 1s --transfer-share 0.5 --reconcile --reconcile-share 0.3");
     let counts: Vec<u64> =
         ["fallback", "degraded", "unrecorded", "failed", "refused", "evaluated"].into_iter().map(|name| count(&report, name)).collect();
     assert_eq!(counts, [50, 50, 50, 50, 50, 250]);
     assert_eq!(report["http"], serde_json::json!([[200, 350], [429, 50], [503, 100]]));
     assert_eq!(report["server"]["count"], 350, "the server's own time was read");
+    let asked = report["reconciliation"]["asked"].as_u64();
+    assert!(asked > Some(60) && asked < Some(150), "{asked:?} of 350 are no 0.3");
 }
 
 #[test]

@@ -94,7 +94,7 @@ const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 66.0;
 const RIGHT: f64 = 16.0;
-const TOP: f64 = 14.0;
+const TOP: f64 = 24.0;
 const BOTTOM: f64 = 44.0;
 
 /// A chart of `lines`; `marks` are values of x with a word, drawn as upright lines (a step begins), `bound` a value of y that is a limit.
@@ -117,14 +117,16 @@ fn draw(out: &mut String, x: &Axis, y: &Axis, lines: &[Line<'_>], marks: &[(f64,
     for (value, name) in &x.ticks {
         let at = across(*value);
         write!(out, r#"<line class="grid" x1="{at:.1}" x2="{at:.1}" y1="{floor}" y2="{:.1}"/>"#, floor + 5.0)?;
-        write!(out, r#"<text class="tick" x="{at:.1}" y="{:.1}" text-anchor="middle">{name}</text>"#, floor + 19.0)?;
+        // A name at the very end would hang over the edge.
+        let anchor = if at > right - 20.0 { "end" } else { "middle" };
+        write!(out, r#"<text class="tick" x="{at:.1}" y="{:.1}" text-anchor="{anchor}">{name}</text>"#, floor + 19.0)?;
     }
     let middle = (LEFT + right) / 2.0;
     write!(out, r#"<text class="axis" x="{middle:.1}" y="{:.1}" text-anchor="middle">{}</text>"#, HEIGHT - 6.0, x.title)?;
     for (value, word) in marks {
         let at = across(*value);
         write!(out, r#"<line class="mark" x1="{at:.1}" x2="{at:.1}" y1="{TOP}" y2="{floor}"/>"#)?;
-        write!(out, r#"<text class="tick" x="{:.1}" y="{:.1}">{}</text>"#, at + 4.0, TOP + 10.0, super::html::escaped(word))?;
+        write!(out, r#"<text class="tick" x="{:.1}" y="{:.1}">{}</text>"#, at, TOP - 8.0, super::html::escaped(word))?;
     }
     if let Some((value, word)) = bound.filter(|(value, _)| *value >= y.from && *value <= y.to) {
         let at = up(value);

@@ -119,8 +119,8 @@ fn tiles(out: &mut String, report: &Report) -> std::fmt::Result {
         ("p99", time(|latency| latency.p99_ms), ""),
         ("p99.9", time(|latency| latency.p999_ms), ""),
         ("slowest", time(|latency| latency.max_ms), ""),
-        ("offered a second", grouped(figures.rate_offered.round() as u64), ""),
-        ("decided a second", grouped(figures.rate_answered.round() as u64), ""),
+        ("offered/s", grouped(figures.rate_offered.round() as u64), ""),
+        ("decided/s", grouped(figures.rate_answered.round() as u64), ""),
         ("stand-ins", grouped(counts.fallback), if counts.fallback == 0 { "good" } else { "fair" }),
         ("lost", grouped(counts.lost), trouble(counts.lost)),
         ("not sent", grouped(counts.not_sent), trouble(counts.not_sent)),
@@ -188,7 +188,13 @@ fn rate_chart(report: &Report) -> String {
         }
     }
     let most = series.iter().map(|second| second.offered.max(second.answered)).max().unwrap_or(0);
-    chart(&Axis::until(report.figures.seconds, "seconds"), &Axis::linear(most as f64, "requests a second"), &lines, &marks(report), None)
+    chart(
+        &Axis::until(report.figures.seconds, "seconds"),
+        &Axis::linear(most as f64 * 1.05, "requests a second"),
+        &lines,
+        &marks(report),
+        None,
+    )
 }
 
 fn percentile_chart(report: &Report) -> String {
