@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn even_times_are_absolute_and_do_not_drift() {
-        // A gap of 1/3000 s is no whole number of nanoseconds. Rounding the gap and adding it up would be 20 µs off after a minute (planted
+        // A gap of 1/3000 s is no whole number of nanoseconds. Rounding the gap and adding it up would be 60 µs off after a minute (planted
         // once: seen here).
         let schedule = Schedule::new(Duration::ZERO, &steps("3000:60s"), Arrivals::Even, 1);
         assert_eq!(schedule.slots(), 180_000);

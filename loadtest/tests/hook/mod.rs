@@ -73,14 +73,19 @@ impl Hook {
     }
 
     pub fn start_with(faults: Faults, tls: Option<TlsAcceptor>) -> Hook {
-        let memory = Arc::new(Mutex::new(Memory { faults, ..Memory::default() }));
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Hook::start_from(Arc::new(Mutex::new(Memory { faults, ..Memory::default() })), anywhere, tls)
+    }
+
+    /// One that knows what an earlier one knew, at its address.
+    pub fn start_from(memory: Arc<Mutex<Memory>>, address: SocketAddr, tls: Option<TlsAcceptor>) -> Hook {
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::channel();
         let shared = Arc::clone(&memory);
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                let listener = TcpListener::bind(address).await.expect("a port");
                 tell.send(listener.local_addr().expect("an address")).expect("somebody waits");
                 tokio::select! {
                     () = accept(listener, shared, tls) => {}
