@@ -1,8 +1,10 @@
 //! Weir: a real-time graph engine in the stream of payments.
 
+pub mod api;
 pub mod arithmetic;
 pub mod cli;
 pub mod decision;
+pub mod doors;
 pub mod engine;
 pub mod event;
 pub mod feature;
@@ -28,7 +30,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     /// Who may use whom: each line the lines above it, never below, and not its neighbours. This is the table of ARCHITECTURE.md.
-    const LAYERS: [&[&str]; 10] = [
+    const LAYERS: [&[&str]; 11] = [
         &["arithmetic", "memory", "event"],
         &["feature"],
         &["graph"],
@@ -36,7 +38,8 @@ mod tests {
         &["decision"],
         &["velocity"],
         &["engine"],
-        &["journal", "store", "targets", "identity", "ingress", "render"],
+        &["journal", "store", "targets", "identity", "ingress", "render", "doors"],
+        &["api"],
         &["topology"],
         &["runtime", "sim"],
         &["cli"],

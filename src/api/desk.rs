@@ -1,0 +1,94 @@
+//! What the doors ask for, whoever does it: the service in earnest, a stand-in of a few lines in the tests of the doors.
+
+use crate::decision::Status;
+use crate::event::{Refused, Sequence};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What becomes of one event that somebody waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// The decision as it is given for this event now and whenever it is asked for again: one JSON object.
+    Decided { json: Arc<[u8]>, status: Status },
+    /// The id was used before with other content.
+    Conflict { detail: String },
+    /// Not an event that can be judged: why, and the words for the caller.
+    Refused { refused: Refused, detail: String },
+    /// The journal cannot take the record: what the stand-in says, as a decision that nobody will find again.
+    Unrecorded { json: Arc<[u8]> },
+    /// The service is ending and takes nothing more.
+    Closing,
+}
+
+/// What becomes of one line of `POST /v1/events`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Submitted {
+    /// It stands in the journal at this sequence. (Whether it is a duplicate is decided by the engine, later.)
+    Recorded { sequence: Sequence },
+    /// It is no event; what was refused stands in the journal and the topic of rejected input, at this sequence.
+    Refused { sequence: Sequence, refused: Refused, detail: String },
+    /// The journal cannot take it: send it again.
+    Unrecorded { detail: String },
+    /// The service is ending and takes nothing more.
+    Closing,
+}
+
+/// How a step-up ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChallengeResult {
+    Passed,
+    Failed,
+    Abandoned,
+}
+
+/// A topic as a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Decisions,
+    /// With what only those with own access may see.
+    DecisionsInternal,
+    Rejected,
+}
+
+/// Some entries of a stream, in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// The place behind each entry, by which the stream is resumed, and its JSON.
+    pub entries: Vec<(String, Arc<[u8]>)>,
+    /// The place to go on from.
+    pub next: String,
+}
+
+/// Whether traffic should come here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    pub ready: bool,
+    /// Why not, or how it stands: `recovering`, `draining`, `too many stand-ins (12 % in the last minute)`.
+    pub detail: String,
+}
+
+/// What stands behind the doors.
+pub trait Desk: Send + Sync + 'static {
+    /// Judges a payment or transfer that somebody waits for, at most `deadline`; then a stand-in answers.
+    fn authorize(&self, json: &[u8], deadline: Duration) -> impl Future<Output = Answer> + Send;
+
+    /// Takes the result of a step-up in: the final decision for the payment with this id. `None` where no such payment is known.
+    fn challenge(&self, event_id: &str, result: ChallengeResult, deadline: Duration) -> impl Future<Output = Option<Answer>> + Send;
+
+    /// Records one event that nobody waits for.
+    fn submit(&self, json: &[u8]) -> impl Future<Output = Submitted> + Send;
+
+    /// The answer given for an event, or `None` where there is none.
+    fn decision(&self, event_id: &str, internal: bool) -> impl Future<Output = Option<Arc<[u8]>>> + Send;
+
+    /// At most `limit` entries of a stream behind the place `after` (a place from [`Page`], `None`: from now on); waits until there is one,
+    /// or `wait` is over.
+    ///
+    /// # Errors
+    /// Where `after` is no place, in words for the caller.
+    fn page(&self, stream: Stream, after: Option<&str>, limit: usize, wait: Duration) -> impl Future<Output = Result<Page, String>> + Send;
+
+    /// Whether traffic should come here.
+    fn readiness(&self) -> Readiness;
+}

@@ -1,0 +1,1 @@
+//! Who may come in: addresses, keys and their scopes, certificates, rates.
