@@ -237,6 +237,26 @@ impl Merge {
         self.next
     }
 
+    /// The events that were read and not yet given out, of which sinks know the texts already. Labels that wait are not among them: they bring no text.
+    pub fn ahead(&self) -> Vec<Event> {
+        let mut events = Vec::new();
+        for stream in &self.streams {
+            match &stream.feed {
+                Feed::File(feed) => {
+                    let ahead = feed.ahead.iter().filter_map(|ahead| ahead.as_ref().ok()?.as_ref());
+                    let inputs = feed.head.iter().chain(ahead);
+                    events.extend(inputs.filter_map(|input| Some(input.found.as_ref().ok()?.0.clone())));
+                }
+                Feed::Catalogue(catalogue) => {
+                    let entry = catalogue.head.as_ref().and_then(|head| head.found.as_ref().ok());
+                    events.extend(entry.map(|(id, item)| Event { id: *id, time: stream.time, body: Body::Item(item.clone()) }));
+                }
+                Feed::Labels(_) | Feed::Ended => {}
+            }
+        }
+        events
+    }
+
     /// Fills `out` with the next records, at most `max`; false when nothing was left. Every text of the records was told to the sinks
     /// before they are handed out, some of later records too.
     ///
