@@ -12,43 +12,8 @@ const FRACTION_BITS: u32 = 52;
 /// What is added to a double's exponent.
 const EXPONENT_BIAS: i64 = 1023;
 
-/// 2^-x for `x` >= 0, with a relative error below 1e-9 (1e-14 where the result is a normal number): exactly 2^-n for a whole n, 0 for
-/// `x` > 1074. A negative `x` or NaN, which no age can be, gives 1.
-pub fn exp2_neg(x: f64) -> f64 {
-    // Written so that NaN, too, takes this way.
-    let ages = x > 0.0;
-    if !ages {
-        return 1.0;
-    }
-    if x > 1074.0 {
-        return 0.0;
-    }
-    // 2^-x = 2^-whole * 2^rest with rest in [-1/2, 1/2], where eleven terms of the exponential series suffice.
-    let whole = (x + 0.5) as i64;
-    let rest = (whole as f64 - x) * LN_2;
-    let mut sum = 1.0 / 39_916_800.0;
-    for inverse_factorial in [
-        1.0 / 3_628_800.0,
-        1.0 / 362_880.0,
-        1.0 / 40_320.0,
-        1.0 / 5_040.0,
-        1.0 / 720.0,
-        1.0 / 120.0,
-        1.0 / 24.0,
-        1.0 / 6.0,
-        1.0 / 2.0,
-        1.0,
-        1.0,
-    ] {
-        sum = sum * rest + inverse_factorial;
-    }
-    // In two steps: the power alone may lie below the smallest normal number.
-    let first = whole.min(1000);
-    sum * power_of_two(-first) * power_of_two(first - whole)
-}
-
-/// 2^-x for 0 <= `x`, relative error below 3e-7, for sums that are kept in single precision: a third of the work of [`exp2_neg`], and
-/// without a branch, so that a row of half-lives is computed side by side. Beyond 126 it is 0.
+/// 2^-x for 0 <= `x`, relative error below 3e-7, for sums that are kept in single precision: without a branch, so that
+/// a row of half-lives is computed side by side. Beyond 126 it is 0.
 #[inline(always)]
 pub fn decay(x: f64) -> f32 {
     let bounded = if x < 127.0 { x } else { 127.0 };
@@ -104,15 +69,50 @@ pub fn log2_1p(x: f64) -> f64 {
     exponent as f64 + 2.0 * LOG2_E * s * sum
 }
 
-/// 2^`exponent` for an exponent in -1022..=1023.
-fn power_of_two(exponent: i64) -> f64 {
-    f64::from_bits(((exponent + EXPONENT_BIAS) as u64) << FRACTION_BITS)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// The referee of [`decay`]: 2^-x for `x` >= 0, with a relative error below 1e-9 (1e-14 where the result is a normal number): exactly 2^-n for a whole n, 0 for
+    /// `x` > 1074. A negative `x` or NaN, which no age can be, gives 1.
+    fn exp2_neg(x: f64) -> f64 {
+        // Written so that NaN, too, takes this way.
+        let ages = x > 0.0;
+        if !ages {
+            return 1.0;
+        }
+        if x > 1074.0 {
+            return 0.0;
+        }
+        // 2^-x = 2^-whole * 2^rest with rest in [-1/2, 1/2], where eleven terms of the exponential series suffice.
+        let whole = (x + 0.5) as i64;
+        let rest = (whole as f64 - x) * LN_2;
+        let mut sum = 1.0 / 39_916_800.0;
+        for inverse_factorial in [
+            1.0 / 3_628_800.0,
+            1.0 / 362_880.0,
+            1.0 / 40_320.0,
+            1.0 / 5_040.0,
+            1.0 / 720.0,
+            1.0 / 120.0,
+            1.0 / 24.0,
+            1.0 / 6.0,
+            1.0 / 2.0,
+            1.0,
+            1.0,
+        ] {
+            sum = sum * rest + inverse_factorial;
+        }
+        // In two steps: the power alone may lie below the smallest normal number.
+        let first = whole.min(1000);
+        sum * power_of_two(-first) * power_of_two(first - whole)
+    }
+
+    /// 2^`exponent` for an exponent in -1022..=1023.
+    fn power_of_two(exponent: i64) -> f64 {
+        f64::from_bits(((exponent + EXPONENT_BIAS) as u64) << FRACTION_BITS)
+    }
 
     #[test]
     fn the_coarse_logarithm_is_near_and_joins_its_pieces() {
