@@ -502,7 +502,8 @@ fn edits_of_an_encyclopedia_are_read_as_they_stand() {
     assert_eq!(summary["nodes"], 9227);
 }
 
-/// Whole data sets: a minute each without optimisation. `cargo test --release --test commands -- --ignored`
+/// Whole data sets: two minutes on a shared core of the development profile, and less than one the one below.
+/// `cargo test --test commands -- --ignored`
 #[test]
 #[ignore = "reads 1.75 million rows twice"]
 fn the_handbook_with_and_without_its_legitimate_labels() {
