@@ -2,18 +2,25 @@
 //!
 //! Texts are put while records are made and must be kept before these records are acknowledged: [`Identity::flush`] comes before the
 //! journal's commit. When it returns, the texts survive a crash of the process (`written`) or a power cut too (`synced`). A crash between
-//! the two leaves texts whose records never came: harmless, they are put again when the records are.
+//! the two leaves texts whose records never came: harmless, they are put again when the records are. (A replay acknowledges nothing and
+//! writes texts behind its steps.)
 
-use crate::event::{Id, IdKind};
+use crate::event::{Id, IdKind, Timestamp};
 use crate::store::{Store, StoreError, key};
+use std::collections::HashMap;
 
 /// The open identity store.
 pub struct Identity {
     store: Store,
     texts: fjall::Keyspace,
-    /// Person ‖ id and id ‖ person, behind a byte that says which: whose text falls when a person is erased.
+    /// Person ‖ id and id ‖ person, behind a byte that says which: whose text falls when a person is erased. And who was erased, with the
+    /// time of it.
     persons: fjall::Keyspace,
+    /// People erased who have not come back: 24 bytes of memory each.
+    erased: HashMap<Id, Timestamp>,
     batch: Vec<Entry>,
+    /// Whose name is whose, for the next flush: name, person.
+    links: Vec<(Id, Id)>,
     /// The texts of the batch, back to back.
     text_bytes: Vec<u8>,
     /// Ids put lately, a few to each value of their high bits, the latest first: a busy merchant's name is written once, not once a
@@ -34,6 +41,7 @@ const RECENT: usize = 1 << 16;
 const PURGED: &[u8] = b"purged";
 const PERSON_TO_ID: u8 = 0;
 const ID_TO_PERSON: u8 = 1;
+const ERASED: u8 = 2;
 
 impl std::fmt::Debug for Identity {
     // Texts are personal: none may reach a log line.
@@ -46,13 +54,24 @@ impl Identity {
     /// The identity store in `store`.
     ///
     /// # Errors
-    /// Where the database refuses.
+    /// Where the database refuses or a mark of an erasure is damaged.
     pub fn open(store: &Store) -> Result<Identity, StoreError> {
+        let persons = store.keyspace("persons")?;
+        let mut erased = HashMap::new();
+        for entry in persons.prefix([ERASED]) {
+            let (mark, time) = entry.into_inner().map_err(store.failed("reading who was erased"))?;
+            let (Ok(person), Ok(time)) = (mark[1..].try_into(), time[..].try_into()) else {
+                return Err(store.damaged(Id::from_bits(0), "a mark of an erasure that is none"));
+            };
+            erased.insert(Id::from_bits(u128::from_be_bytes(person)), Timestamp(i64::from_le_bytes(time)));
+        }
         Ok(Identity {
             store: store.clone(),
             texts: store.keyspace("texts")?,
-            persons: store.keyspace("persons")?,
+            persons,
+            erased,
             batch: Vec::new(),
+            links: Vec::new(),
             text_bytes: Vec::new(),
             recent: vec![[0; 4]; RECENT].into(),
         })
@@ -85,7 +104,7 @@ impl Identity {
     /// # Errors
     /// Where the database refuses: it then takes no further writes, and the records that wait for these texts must not be acknowledged.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        if self.batch.is_empty() {
+        if self.batch.is_empty() && self.links.is_empty() {
             return Ok(());
         }
         // In the order of keys, so that neighbours in the tree are entered one after the other.
@@ -98,7 +117,12 @@ impl Identity {
             value.extend_from_slice(&self.text_bytes[entry.start as usize..entry.end as usize]);
             batch.insert(&self.texts, key(entry.id), value.as_slice());
         }
+        for (id, person) in &self.links {
+            batch.insert(&self.persons, link(PERSON_TO_ID, *person, *id), []);
+            batch.insert(&self.persons, link(ID_TO_PERSON, *id, *person), []);
+        }
         batch.commit().map_err(self.store.failed("writing texts"))?;
+        self.links.clear();
         self.batch.clear();
         self.text_bytes.clear();
         Ok(())
@@ -120,15 +144,10 @@ impl Identity {
         Ok(Some((kind, text.to_owned())))
     }
 
-    /// Says that the text of `id` (a name) speaks of `person`, so that it falls with them. Written at once, as a flush is.
-    ///
-    /// # Errors
-    /// Where the database refuses.
-    pub fn belongs(&mut self, id: Id, person: Id) -> Result<(), StoreError> {
-        let mut batch = self.store.database.batch().durability(Some(self.store.persist_mode()));
-        batch.insert(&self.persons, link(PERSON_TO_ID, person, id), []);
-        batch.insert(&self.persons, link(ID_TO_PERSON, id, person), []);
-        batch.commit().map_err(self.store.failed("writing a person's names"))
+    /// Says that the text of `id` (a name, a title) speaks of `person` (or of a thing), so that it falls with them and with nobody else.
+    /// Written by the next flush.
+    pub fn belongs(&mut self, id: Id, person: Id) {
+        self.links.push((id, person));
     }
 
     /// Forgets the text of `id`. Written at once, as a flush is.
@@ -139,11 +158,14 @@ impl Identity {
         self.erase_all(&[id])
     }
 
-    /// Forgets a person: the text of their id and every text that speaks of them and of nobody else. Returns how many texts fell.
+    /// Forgets a person: the text of their id and every text that speaks of them and of nobody else, but for those in `keep`. Remembers
+    /// that it was `at` this time, until [`Identity::came_back`]. Returns how many texts may have fallen. Written at once, as a flush is;
+    /// what was cut off by a crash is done by erasing again.
     ///
     /// # Errors
     /// Where the database refuses or a link is damaged.
-    pub fn erase_person(&mut self, person: Id) -> Result<usize, StoreError> {
+    pub fn erase_person(&mut self, person: Id, at: Timestamp, keep: &[Id]) -> Result<usize, StoreError> {
+        self.flush()?;
         let mut erased = vec![person];
         let mut links = Vec::new();
         for id in self.linked(PERSON_TO_ID, person)? {
@@ -154,12 +176,33 @@ impl Identity {
                 erased.push(id);
             }
         }
+        erased.retain(|id| !keep.contains(id));
         self.erase_all(&erased)?;
         // The links go last: cut off before, the erasure is repeated with all it needs to know.
         let mut batch = self.store.database.batch().durability(Some(self.store.persist_mode()));
         links.into_iter().for_each(|link| batch.remove(&self.persons, link));
+        batch.insert(&self.persons, mark(person), at.0.to_le_bytes());
         batch.commit().map_err(self.store.failed("forgetting a person's names"))?;
+        self.erased.insert(person, at);
         Ok(erased.len())
+    }
+
+    /// When `person` was erased; `None` where they never were, or have come back.
+    pub fn erased_at(&self, person: Id) -> Option<Timestamp> {
+        self.erased.get(&person).copied()
+    }
+
+    /// An erased person is a customer again: from now on their texts are kept as anybody's.
+    ///
+    /// # Errors
+    /// Where the database refuses.
+    pub fn came_back(&mut self, person: Id) -> Result<(), StoreError> {
+        if self.erased.remove(&person).is_some() {
+            let mut batch = self.store.database.batch().durability(Some(self.store.persist_mode()));
+            batch.remove(&self.persons, mark(person));
+            batch.commit().map_err(self.store.failed("taking back an erased person"))?;
+        }
+        Ok(())
     }
 
     /// Takes erased texts out of the tables too: until then they stand there, unreachable, where a merge has not come by. Rewrites the
@@ -205,6 +248,12 @@ impl Identity {
         }
         Ok(found)
     }
+}
+
+fn mark(person: Id) -> [u8; 17] {
+    let mut mark = [ERASED; 17];
+    mark[1..].copy_from_slice(&key(person));
+    mark
 }
 
 fn link(direction: u8, first: Id, second: Id) -> [u8; 33] {
@@ -307,15 +356,33 @@ mod tests {
         ] {
             identity.put(id, kind, text);
         }
-        identity.belongs(shared, anna).unwrap();
-        identity.belongs(own, anna).unwrap();
-        identity.belongs(shared, other).unwrap();
-        assert_eq!(identity.erase_person(anna).unwrap(), 2);
+        identity.belongs(shared, anna);
+        identity.belongs(own, anna);
+        identity.belongs(shared, other);
+        assert_eq!(identity.erase_person(anna, Timestamp(5), &[]).unwrap(), 2);
         assert_eq!((identity.text(anna).unwrap(), identity.text(own).unwrap()), (None, None));
         // Caught when planted: a name taken from everybody who bears it.
         assert!(identity.text(shared).unwrap().is_some());
-        assert_eq!(identity.erase_person(other).unwrap(), 2);
+        // What a later event has brought already stays, though nobody is known yet who bears it.
+        assert_eq!(identity.erase_person(other, Timestamp(6), &[shared]).unwrap(), 1);
+        assert!(identity.text(shared).unwrap().is_some());
+        identity.belongs(shared, other);
+        assert_eq!(identity.erase_person(other, Timestamp(7), &[]).unwrap(), 2);
         assert_eq!(identity.text(shared).unwrap(), None);
+    }
+
+    #[test]
+    fn who_was_erased_is_known_until_they_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let (anna, other) = (id(IdKind::User, "7"), id(IdKind::User, "8"));
+        let mut identity = open(dir.path());
+        identity.erase_person(anna, Timestamp(-5), &[]).unwrap();
+        identity.erase_person(other, Timestamp(6), &[]).unwrap();
+        identity.came_back(other).unwrap();
+        drop(identity);
+        // Caught when planted: a mark that only memory held; one that stayed when the person came back.
+        let identity = open(dir.path());
+        assert_eq!((identity.erased_at(anna), identity.erased_at(other)), (Some(Timestamp(-5)), None));
     }
 
     #[test]

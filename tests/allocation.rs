@@ -35,7 +35,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// From the very first step on, with room for everything and with tables that are full.
+/// From the very first step on, with room for everything and with tables that are full. Caught when planted: a `Vec` of one element made in
+/// `Engine::step`.
 #[test]
 fn no_step_allocates() {
     for limits in [GENEROUS, NARROW] {

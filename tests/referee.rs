@@ -4,7 +4,8 @@
 //! repeats it.
 //!
 //! Caught when planted: a superseded bit that is not set, tails that stop at a late row, a tail that stays at a dropped row, a pair that leads
-//! to a row that has left, a wrong backward shift in the table of pairs, a node that never turns warm, bads that are not taken back.
+//! to a row that has left, a wrong backward shift in the table of pairs, a node that never turns warm, bads that are not taken back, a row that
+//! stays one moment too long in the ring, a late row that does in the late ring (both by the edges of windows).
 
 mod house;
 

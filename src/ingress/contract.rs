@@ -10,6 +10,15 @@ use std::fmt;
 pub trait Texts {
     /// `text` has the hash `id` as a name of `kind`. The same pair comes as often as it is met.
     fn keep(&mut self, id: Id, kind: IdKind, text: &[u8]);
+
+    /// How many were kept so far.
+    fn told(&self) -> usize {
+        0
+    }
+
+    /// Those behind the first `told` came from input that was refused: a store may forget them, since nothing bears their ids, and nobody
+    /// could say later to whom a name among them belongs.
+    fn take_back(&mut self, _told: usize) {}
 }
 
 /// Keeps nothing.
@@ -94,8 +103,13 @@ impl Reading {
         self.key
     }
 
-    /// The event of type `kind` that `fields` describe. Every text met goes to `texts`, those of an event refused later too.
+    /// The event of type `kind` that `fields` describe. Every text met goes to `texts`; those of an event refused later are taken back.
     pub(super) fn event<F: Fields, T: Texts + ?Sized>(&mut self, kind: EventType, fields: &F, texts: &mut T) -> Result<Event, Fault> {
+        let told = texts.told();
+        self.event_of(kind, fields, texts).inspect_err(|_| texts.take_back(told))
+    }
+
+    fn event_of<F: Fields, T: Texts + ?Sized>(&mut self, kind: EventType, fields: &F, texts: &mut T) -> Result<Event, Fault> {
         let mut meant = Meant { kind, fields, reading: self, texts };
         let id = meant.needed(Field::Id, IdKind::Event)?;
         let time = fields.time()?.ok_or_else(|| Fault::missing(kind, Field::Time))?;
@@ -113,7 +127,9 @@ impl Reading {
 
     /// The body of a catalogue entry.
     pub(super) fn item<F: Fields, T: Texts + ?Sized>(&mut self, fields: &F, texts: &mut T) -> Result<Item, Fault> {
-        Meant { kind: EventType::Item, fields, reading: self, texts }.catalogue_entry()
+        let told = texts.told();
+        let entry = Meant { kind: EventType::Item, fields, reading: self, texts: &mut *texts }.catalogue_entry();
+        entry.inspect_err(|_| texts.take_back(told))
     }
 }
 

@@ -186,9 +186,22 @@ fn event_of_row<T: Texts + ?Sized>(
     scenario: &mut String,
     texts: &mut T,
 ) -> Result<(Event, Option<RowLabel>), Fault> {
+    let told = texts.told();
     let event = reading.event(plan.event, row, texts)?;
-    let Some(label) = &plan.label else { return Ok((event, None)) };
-    let Some(verdict) = table::label_of(label, row.cells, scenario)? else { return Ok((event, None)) };
+    let label = label_of_row(plan, row, &event, reading, scenario, texts);
+    Ok((event, label.inspect_err(|_| texts.take_back(told))?))
+}
+
+fn label_of_row<T: Texts + ?Sized>(
+    plan: &Plan,
+    row: &Row<'_, Table>,
+    event: &Event,
+    reading: &mut Reading,
+    scenario: &mut String,
+    texts: &mut T,
+) -> Result<Option<RowLabel>, Fault> {
+    let Some(label) = &plan.label else { return Ok(None) };
+    let Some(verdict) = table::label_of(label, row.cells, scenario)? else { return Ok(None) };
     let time = Timestamp(event.time.0.saturating_add(label.delay.0));
     if !time.is_valid() {
         let detail = format_args!("found a label {} after it, at {time}, expected 1900 to 2200", label.delay);
@@ -203,7 +216,7 @@ fn event_of_row<T: Texts + ?Sized>(
         }
     };
     let id = reading.id_of(plan.event, Field::Id, IdKind::RowLabel, row)?.expect("the event has an id");
-    Ok((event, Some(RowLabel { id, time, verdict, scenario })))
+    Ok(Some(RowLabel { id, time, verdict, scenario }))
 }
 
 /// A catalogue entry of the row at hand, unless `known` holds its item; `None` for those and for rows without an item.

@@ -6,15 +6,16 @@
 
 use super::assign::assign;
 use super::contract::{Reading, Texts};
+use super::feed::{BEFORE_ALL, Catalogue, FileFeed};
 use super::file::{InputError, Progress};
-use super::input::{Bad, Entries, Input, InputFile, RowLabel, Table};
+use super::input::{InputFile, RowLabel, Table};
 use super::options::{Format, InputLimits, SourceOptions};
 use super::pending::{Pending, PendingLabels};
 use super::table::Plan;
 use crate::event::*;
 use std::cmp::Reverse;
 use std::collections::binary_heap::PeekMut;
-use std::collections::{BinaryHeap, HashSet, VecDeque};
+use std::collections::{BinaryHeap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -100,29 +101,6 @@ enum Feed {
     Labels(PendingLabels),
     /// Read to its end, or given up after an error.
     Ended,
-}
-
-/// One file, its head, and what was read behind the head to judge it by.
-struct FileFeed {
-    file: InputFile,
-    head: Option<Input>,
-    ahead: Option<Result<Option<Input>, InputError>>,
-}
-
-/// The catalogue of one source: its files in a pass of their own.
-struct Catalogue {
-    /// The files still to be read, with their number and the rows before them.
-    files: VecDeque<(u32, PathBuf, u64)>,
-    plan: Arc<Plan>,
-    open: Option<(u32, Entries)>,
-    seen: HashSet<Id>,
-    head: Option<Announced>,
-}
-
-struct Announced {
-    partition: u32,
-    offset: u64,
-    found: Result<(Id, Item), Box<Bad>>,
 }
 
 impl Merge {
@@ -235,6 +213,26 @@ impl Merge {
     /// The sequence that the next record will get.
     pub fn next_sequence(&self) -> Sequence {
         self.next
+    }
+
+    /// The events that were read and not yet given out, of which sinks know the texts already. Labels that wait are not among them: they bring no text.
+    pub fn ahead(&self) -> Vec<Event> {
+        let mut events = Vec::new();
+        for stream in &self.streams {
+            match &stream.feed {
+                Feed::File(feed) => {
+                    let ahead = feed.ahead.iter().filter_map(|ahead| ahead.as_ref().ok()?.as_ref());
+                    let inputs = feed.head.iter().chain(ahead);
+                    events.extend(inputs.filter_map(|input| Some(input.found.as_ref().ok()?.0.clone())));
+                }
+                Feed::Catalogue(catalogue) => {
+                    let entry = catalogue.head.as_ref().and_then(|head| head.found.as_ref().ok());
+                    events.extend(entry.map(|(id, item)| Event { id: *id, time: stream.time, body: Body::Item(item.clone()) }));
+                }
+                Feed::Labels(_) | Feed::Ended => {}
+            }
+        }
+        events
     }
 
     /// Fills `out` with the next records, at most `max`; false when nothing was left. Every text of the records was told to the sinks
@@ -409,40 +407,6 @@ impl Feed {
     }
 }
 
-impl FileFeed {
-    /// Reads the next head; its place in the order, behind a head at `before`.
-    ///
-    /// A time that jumps further than `jump_max` is looked at twice: if the file falls back behind it, it is one wrong time, and the head
-    /// goes out at once. At its own place it would hold up the rest of its file until all others have ended.
-    fn advance<T: Texts + ?Sized>(
-        &mut self,
-        reading: &mut Reading,
-        limits: &InputLimits,
-        texts: &mut T,
-        before: Timestamp,
-        jump_max: Duration,
-    ) -> Result<Option<Timestamp>, InputError> {
-        let FileFeed { file, head, ahead } = self;
-        *head = match ahead.take() {
-            Some(read) => read,
-            None => file.next(reading, limits, texts),
-        }?;
-        let Some(input) = head else { return Ok(None) };
-        let Some(time) = input.time() else { return Ok(Some(before)) };
-        if before == BEFORE_ALL || time.0 <= before.0.saturating_add(jump_max.0) {
-            return Ok(Some(time));
-        }
-        let next = ahead.insert(file.next(reading, limits, texts));
-        let next_time = next.as_ref().ok().and_then(|next| next.as_ref()?.time());
-        let falls_back = next_time.is_some_and(|next| next.0 < time.0.saturating_sub(jump_max.0));
-        Ok(Some(if falls_back { before } else { time }))
-    }
-
-    fn is_label(&self) -> bool {
-        self.head.as_ref().is_some_and(|input| matches!(&input.found, Ok((event, _)) if event.body.kind() == EventType::Label))
-    }
-}
-
 impl Pending {
     /// The label that the row of `record` makes of its own `event`.
     fn new(label: RowLabel, event: &Event, record: &Record) -> Pending {
@@ -482,32 +446,3 @@ impl Pending {
         Event { id: self.id, time: self.time, body: Body::Label(label) }
     }
 }
-
-impl Catalogue {
-    /// Reads the next entry into `head`; false at the end of the last file.
-    fn advance<T: Texts + ?Sized>(&mut self, reading: &mut Reading, limits: &InputLimits, texts: &mut T) -> Result<bool, InputError> {
-        loop {
-            let Some((partition, entries)) = &mut self.open else {
-                let Some((partition, path, rows)) = self.files.pop_front() else { return Ok(false) };
-                self.open = Some((partition, Entries::open(&path, &self.plan, rows, limits)?));
-                continue;
-            };
-            let seen = &mut self.seen;
-            let Some((offset, found)) = entries.next(reading, |item| seen.contains(&item), texts)? else {
-                self.open = None;
-                continue;
-            };
-            if let Ok((_, entry)) = &found {
-                seen.insert(entry.item);
-            }
-            if seen.len() > CATALOGUE_ITEMS_MAX {
-                return Err(InputError::new(format!("found a catalogue of more than {CATALOGUE_ITEMS_MAX} items")));
-            }
-            self.head = Some(Announced { partition: *partition, offset, found });
-            return Ok(true);
-        }
-    }
-}
-
-/// The place of a head that has no time and nothing before it.
-const BEFORE_ALL: Timestamp = Timestamp(i64::MIN);

@@ -10,6 +10,7 @@ mod assign;
 mod contract;
 mod csv;
 mod decimal;
+mod feed;
 mod file;
 mod input;
 mod merge;

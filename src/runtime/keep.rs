@@ -1,18 +1,17 @@
 //! What a replay keeps: journal, outputs, rejected input, texts of ids, summary.
 
 use super::error::ReplayError;
+use super::naming::Naming;
 use super::summary::Summary;
 use crate::engine::Output;
-use crate::event::{ControlKind, Id, IdKey, IdKind, Record, Sequence, Timestamp};
+use crate::event::{ControlKind, IdKey, Record, Sequence, Timestamp};
 use crate::identity::Identity;
-use crate::ingress::{Rejections, Texts};
+use crate::ingress::Rejections;
 use crate::journal::{Blobs, DataDir, Disk, Durability, Files, Journal, LogOptions, OutputLog, RawInput, RejectedLog};
-use crate::store::{Store, StoreError};
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crate::store::Store;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 /// Control records ahead of the first event.
 pub(super) const FOUNDATIONS: usize = 2;
@@ -28,16 +27,13 @@ pub(super) struct Foundations {
 pub(super) struct Keeper {
     reading: Reading,
     writing: Writing,
+    naming: Naming,
 }
 
 /// What the reader keeps: the journal and what stands beside it.
 pub(super) struct Reading {
     journal: Journal,
     rejected: Rejected,
-    texts: TextSink,
-    identity: JoinHandle<Result<(), StoreError>>,
-    // The lock of the directory, held to the end.
-    _dir: DataDir,
 }
 
 /// What the writer keeps.
@@ -66,26 +62,21 @@ impl Keeper {
         let (outputs, _) = OutputLog::open(files.clone(), &dir.outputs(), options)?;
         let (log, _) = RejectedLog::open(files, &dir.rejected(), options)?;
         let store = Store::open(&dir.identity(), Durability::Written)?;
-        let (sender, receiver) = bounded(TEXTS_WAITING);
-        let identity = Identity::open(&store)?;
-        let identity = std::thread::Builder::new().name("identity".to_owned()).spawn(move || keep_texts(identity, &receiver));
-        let identity =
-            identity.map_err(|error| ReplayError::Output(root.to_owned(), format!("no thread for the identity store: {error}")))?;
-        let texts = TextSink { batch: TextBatch::default(), sender };
+        let naming = Naming::new(Identity::open(&store)?, dir);
         let rejected = Rejected { log, received: Timestamp::MIN, waiting: Vec::new() };
-        Ok(Keeper { reading: Reading { journal, rejected, texts, identity, _dir: dir }, writing: Writing { outputs } })
+        Ok(Keeper { reading: Reading { journal, rejected }, writing: Writing { outputs }, naming })
     }
 
-    /// One half for each thread.
-    pub(super) fn split(self) -> (Reading, Writing) {
-        (self.reading, self.writing)
+    /// One part for each thread.
+    pub(super) fn split(self) -> (Reading, Writing, Naming) {
+        (self.reading, self.writing, self.naming)
     }
 }
 
 impl Reading {
-    /// Where texts and rejected input go.
-    pub(super) fn sinks(&mut self) -> (&mut TextSink, &mut Rejected) {
-        (&mut self.texts, &mut self.rejected)
+    /// Where rejected input goes.
+    pub(super) fn rejected(&mut self) -> &mut Rejected {
+        &mut self.rejected
     }
 
     /// Writes the records to the journal, as one group; what was rejected among them before.
@@ -98,11 +89,8 @@ impl Reading {
         Ok(())
     }
 
-    /// Syncs everything and waits for the texts.
+    /// Syncs everything.
     pub(super) fn finish(mut self) -> Result<(), ReplayError> {
-        self.texts.send();
-        drop(self.texts);
-        self.identity.join().expect("the identity thread does not panic")?;
         self.rejected.log.sync()?;
         self.journal.sync()?;
         Ok(())
@@ -149,56 +137,6 @@ impl Rejected {
         self.received = records.last().map_or(self.received, |record| record.received);
         Ok(())
     }
-}
-
-/// Batches of texts that wait for the identity thread.
-const TEXTS_WAITING: usize = 8;
-/// Bytes of texts in a batch.
-const TEXT_BATCH_BYTES: usize = 256 << 10;
-
-/// Texts on their way to the identity store.
-#[derive(Default)]
-struct TextBatch {
-    /// Each with the end of its text in `bytes`.
-    entries: Vec<(Id, IdKind, u32)>,
-    bytes: Vec<u8>,
-}
-
-/// Gathers texts into batches.
-pub(super) struct TextSink {
-    batch: TextBatch,
-    sender: Sender<TextBatch>,
-}
-
-impl Texts for TextSink {
-    fn keep(&mut self, id: Id, kind: IdKind, text: &[u8]) {
-        self.batch.bytes.extend_from_slice(text);
-        self.batch.entries.push((id, kind, self.batch.bytes.len() as u32));
-        if self.batch.bytes.len() >= TEXT_BATCH_BYTES {
-            self.send();
-        }
-    }
-}
-
-impl TextSink {
-    fn send(&mut self) {
-        let full = std::mem::take(&mut self.batch);
-        // Nobody listens only where the identity thread has failed; its error is told when it is joined.
-        let _ = self.sender.send(full);
-    }
-}
-
-fn keep_texts(mut identity: Identity, batches: &Receiver<TextBatch>) -> Result<(), StoreError> {
-    for batch in batches {
-        let mut start = 0;
-        for (id, kind, end) in &batch.entries {
-            let text = &batch.bytes[start as usize..*end as usize];
-            identity.put(*id, *kind, &String::from_utf8_lossy(text));
-            start = *end;
-        }
-        identity.flush()?;
-    }
-    Ok(())
 }
 
 /// Writes the summary into the data directory.

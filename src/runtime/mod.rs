@@ -1,9 +1,9 @@
 //! Threads, queues and the clock: what turns the engine, a function, into a program.
 //!
 //! ```text
-//! files ──▶ reader thread ──────────▶ engine (the caller's thread) ──▶ writer thread ──▶ digest, output log
-//!           merge, journal            step(batch)                      counts
-//!               └──▶ identity thread: texts of ids
+//! files ──▶ reader thread ──▶ engine (the caller's thread) ──▶ writer thread ──▶ identity thread
+//!           merge, journal    step(batch)                      output log,       texts of ids,
+//!                                                              digest, counts    erasures
 //! ```
 //!
 //! The only place that reads the clock; nothing it reads reaches the engine.
@@ -11,6 +11,7 @@
 mod error;
 mod keep;
 mod measure;
+mod naming;
 mod progress;
 mod replay;
 mod source;

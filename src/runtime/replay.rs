@@ -3,6 +3,7 @@
 use super::error::ReplayError;
 use super::keep::{Keeper, Writing, write_summary};
 use super::measure::{StepTimes, peak_rss_bytes};
+use super::naming::is_erase;
 use super::progress::Progress;
 use super::source::{Chunk, Input, Source};
 use super::summary::{Summary, Tally};
@@ -45,22 +46,33 @@ pub fn replay(input: Input, options: &ReplayOptions) -> Result<Summary, ReplayEr
     let mut times = StepTimes::new();
     let mut applied = Applied::default();
     let streaming = Instant::now();
-    let (read, written) = std::thread::scope(|scope| {
+    let (read, written, named) = std::thread::scope(|scope| {
         let (to_engine, from_reader) = bounded::<Chunk>(CHUNKS_WAITING);
         let (to_writer, from_engine) = bounded::<Chunk>(CHUNKS_WAITING);
-        let (give_back, free) = bounded::<Chunk>(2 * CHUNKS_WAITING + 3);
-        let (reading, writing) = keeper.map_or((None, None), |keeper| {
-            let (reading, writing) = keeper.split();
-            (Some(reading), Some(writing))
-        });
+        let (give_back, free) = bounded::<Chunk>(3 * CHUNKS_WAITING + 4);
+        let (mut reading, mut writing, mut namer, mut behind_writer) = (None, None, None, give_back.clone());
+        if let Some(keeper) = keeper {
+            let (read, write, naming) = keeper.split();
+            let (to_namer, from_writer) = bounded::<Chunk>(CHUNKS_WAITING);
+            (reading, writing, behind_writer) = (Some(read), Some(write), to_namer);
+            namer = Some(scope.spawn(move || naming.run(&from_writer, &give_back)));
+        }
         let reader = scope.spawn(move || source.read(reading, &to_engine, &free));
-        let writer = scope.spawn(move || write(writing, &from_engine, &give_back));
+        let writer = scope.spawn(move || write(writing, &from_engine, &behind_writer));
         for mut chunk in from_reader {
             chunk.outputs.clear();
+            chunk.erased.clear();
             for batch in chunk.records.chunks(options.batch) {
-                let began = Instant::now();
-                engine.step(batch, &mut |_: Phase| {}, &mut chunk.outputs);
-                times.step(batch.len(), began.elapsed());
+                // An erasure has no output: stepped alone, it shows whether it was admitted.
+                for run in batch.chunk_by(|a, b| !(chunk.erases && (is_erase(a) || is_erase(b)))) {
+                    let before = (engine.counts().duplicates, chunk.outputs.len());
+                    let began = Instant::now();
+                    engine.step(run, &mut |_: Phase| {}, &mut chunk.outputs);
+                    times.step(run.len(), began.elapsed());
+                    if chunk.erases && is_erase(&run[0]) && before == (engine.counts().duplicates, chunk.outputs.len()) {
+                        chunk.erased.push(run[0].sequence);
+                    }
+                }
             }
             applied.count(&chunk.records);
             bar.at(chunk.bytes, || format!("{:.0} events/s", applied.events as f64 / streaming.elapsed().as_secs_f64()));
@@ -70,12 +82,15 @@ pub fn replay(input: Input, options: &ReplayOptions) -> Result<Summary, ReplayEr
             }
         }
         drop(to_writer);
-        (reader.join().expect("the reader does not panic"), writer.join().expect("the writer does not panic"))
+        let read = reader.join().expect("the reader does not panic");
+        let written = writer.join().expect("the writer does not panic");
+        (read, written, namer.map_or(Ok(()), |namer| namer.join().expect("the identity thread does not panic")))
     });
     let seconds = streaming.elapsed().as_secs_f64();
     bar.finish();
     let (tally, digest) = written?;
     let input_errors = read?;
+    named?;
 
     let rows = engine.graph().rings.iter().map(|ring| ring.len()).sum();
     let rejected = tally.rejected.values().sum();
@@ -143,8 +158,9 @@ impl Applied {
     }
 }
 
-/// Takes outputs in order: digest, counts, and where they are kept the output log.
-fn write(mut keep: Option<Writing>, from_engine: &Receiver<Chunk>, give_back: &Sender<Chunk>) -> Result<(Tally, [u8; 32]), ReplayError> {
+/// Takes outputs in order: digest, counts, and where they are kept the output log. Chunks go on to the identity thread, or else back to
+/// the reader.
+fn write(mut keep: Option<Writing>, from_engine: &Receiver<Chunk>, behind: &Sender<Chunk>) -> Result<(Tally, [u8; 32]), ReplayError> {
     let mut digest = Digest::new();
     let mut tally = Tally::default();
     for chunk in from_engine {
@@ -155,11 +171,17 @@ fn write(mut keep: Option<Writing>, from_engine: &Receiver<Chunk>, give_back: &S
             }
             digest.update(output);
         }
-        if let Some(keep) = &mut keep {
-            keep.outputs(&chunk.outputs)?;
+        match &mut keep {
+            Some(keep) => {
+                keep.outputs(&chunk.outputs)?;
+                if behind.send(chunk).is_err() {
+                    // The identity thread has failed: its error is told when it is joined.
+                    break;
+                }
+            }
+            // When the reader is done nobody takes it back.
+            None => drop(behind.try_send(chunk)),
         }
-        // When the reader is done nobody takes it back.
-        let _ = give_back.try_send(chunk);
     }
     if let Some(keep) = keep {
         keep.finish()?;

@@ -2,8 +2,9 @@
 
 use super::error::ReplayError;
 use super::keep::{FOUNDATIONS, Foundations, Reading};
+use super::naming::{Told, is_erase};
 use crate::engine::{BuildError, Options, Output};
-use crate::event::{Content, Control, ControlKind, Duration, Effort, Id, IdKey, Origin, Record, Sequence, Target, Timestamp};
+use crate::event::{Content, Control, ControlKind, Duration, Effort, Event, Id, IdKey, Origin, Record, Sequence, Target, Timestamp};
 use crate::ingress::{Format, InputError, Merge, Rejections, Sinks};
 use crate::journal::{Blobs, DataDir, Disk, Files, LogOptions, Records};
 use crate::store::{Store, StoreError};
@@ -31,6 +32,14 @@ pub(super) struct Chunk {
     pub(super) outputs: Vec<Output>,
     /// Bytes read when it was filled.
     pub(super) bytes: u64,
+    /// Texts met while it was filled, if something is kept: those of its records and of some later ones.
+    pub(super) texts: Told,
+    /// Whether one of its records is an erasure whose texts are kept.
+    pub(super) erases: bool,
+    /// Then what was read and stands behind its records.
+    pub(super) ahead: Vec<Event>,
+    /// Then the erasures that the engine admitted, in order.
+    pub(super) erased: Vec<Sequence>,
 }
 
 /// Where records come from.
@@ -131,7 +140,7 @@ impl Source {
                     } else {
                         let more = match &mut reading {
                             Some(keep) => {
-                                let (texts, rejected) = keep.sinks();
+                                let (texts, rejected) = (&mut chunk.texts, keep.rejected());
                                 fill(&mut merge, &mut chunk.records, texts, rejected, targets.as_deref_mut())
                             }
                             None => fill(&mut merge, &mut chunk.records, &mut (), &mut (), targets.as_deref_mut()),
@@ -146,6 +155,8 @@ impl Source {
                         index.keep_up(&chunk.records)?;
                     }
                     if let Some(keep) = &mut reading {
+                        chunk.erases = chunk.records.iter().any(is_erase);
+                        chunk.ahead = if chunk.erases { merge.ahead() } else { Vec::new() };
                         keep.journal(&chunk.records)?;
                     }
                     chunk.bytes = progress.bytes();

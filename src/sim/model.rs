@@ -2,22 +2,25 @@
 //!
 //! Slow and obvious on purpose. It keeps all rows it ever saw and no counter that could drift from them.
 
+mod declared;
 mod figures;
+mod labels;
 mod state;
 #[cfg(test)]
 pub(super) mod tests;
 
+use declared::{pair_in, pair_kind};
 pub use figures::{Edge, Facts, Value};
+use labels::is_bad;
 pub use state::State;
 
 use crate::decision::{Part, Skip, Why};
 use crate::engine::Options;
 use crate::event::{
-    Action, Body, Content, Duration, Event, EventType, Id, Interaction, Label, LabelSource, Payment, Record, Refusal, SLOTS, Sequence,
-    Target, Timestamp, Verdict, ends,
+    Action, Body, Content, Duration, Event, EventType, Id, Interaction, LabelSource, Payment, Record, Refusal, SLOTS, Sequence, Timestamp,
+    Verdict, ends,
 };
 use crate::graph::Family;
-use crate::velocity::{Aggregate, Role, Stat};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -393,58 +396,6 @@ impl<'f> Model<'f> {
         kept
     }
 
-    /// The pair kinds for which `row` brings a new pair that finds no place in the table.
-    fn pairs_without_place(&self, family: Family, row: &Row) -> BTreeSet<(u8, u8)> {
-        let mut held = BTreeSet::new();
-        for kind in self.pair_kinds(family) {
-            for seen in self.visible(family).iter().filter(|seen| self.holds_pair_place(family, seen)) {
-                if seen.kind == kind.0
-                    && !seen.superseded.contains(&(kind.1, kind.2))
-                    && let Some(pair) = pair_in(seen, kind)
-                {
-                    held.insert((kind, pair));
-                }
-            }
-        }
-        let mut without = BTreeSet::new();
-        for kind in self.pair_kinds(family).into_iter().filter(|kind| kind.0 == row.kind) {
-            let Some(pair) = pair_in(row, kind) else { continue };
-            if held.contains(&(kind, pair)) {
-                continue;
-            }
-            // The pair kinds of one row take their places in the order in which the aggregates name them.
-            if held.len() >= self.options.limits.families[family as usize].pairs_max as usize {
-                without.insert((kind.1, kind.2));
-            } else {
-                held.insert((kind, pair));
-            }
-        }
-        without
-    }
-
-    /// Whether the row is inside the longest window and entered it, so that its pairs hold their places.
-    fn holds_pair_place(&self, family: Family, row: &Row) -> bool {
-        let now = self.now.expect("an event was admitted");
-        !row.late_full && self.longest_window(family).is_some_and(|longest| row.time > now - longest)
-    }
-
-    /// How many places of the late ring are taken.
-    fn late_places(&self, family: Family) -> usize {
-        let now = self.now.expect("an event was admitted");
-        let horizon = self.horizon(family);
-        self.visible(family).iter().filter(|row| row.late_place && now < row.time + horizon).count()
-    }
-
-    /// Whether the row is known as one of its pair, and as such that its being the newest is known.
-    fn counts_for_pairs(&self, family: Family, row: &Row, kind: (EventType, u8, u8)) -> bool {
-        let own = (kind.1, kind.2);
-        row.kind == kind.0
-            && pair_in(row, kind).is_some()
-            && self.holds_pair_place(family, row)
-            && !row.superseded.contains(&own)
-            && !row.eclipsed.contains(&own)
-    }
-
     /// Makes `entity` a node, where it is none; false where there is no place.
     fn intern(&mut self, entity: Id) -> bool {
         if self.nodes.contains_key(&entity) {
@@ -464,44 +415,6 @@ impl<'f> Model<'f> {
 
     fn node_mut(&mut self, entity: Id) -> &mut Node {
         self.nodes.get_mut(&entity).expect("an interned entity")
-    }
-
-    /// A label's verdict comes into force, unless a stronger one stands.
-    fn judge(&mut self, label: &Label, target: &Target) {
-        let found = self.row_of(target);
-        let standing = match found {
-            Some(at) => self.rows[Family::Money as usize][at].verdict,
-            None => target.standing,
-        };
-        if standing.is_some_and(|(_, source)| label.source < source) {
-            return;
-        }
-        let entities = match found {
-            Some(at) => {
-                let row = &mut self.rows[Family::Money as usize][at];
-                row.verdict = Some((label.verdict, label.source));
-                row.nodes
-            }
-            None => target.ends,
-        };
-        let was_bad = standing.is_some_and(|(verdict, _)| is_bad(verdict));
-        for entity in entities.into_iter().flatten() {
-            let Some(node) = self.nodes.get_mut(&entity) else { continue };
-            match (was_bad, is_bad(label.verdict)) {
-                (false, true) => node.bads += 1,
-                // A node that was unknown at the first verdict has nothing that could be taken back.
-                (true, false) => node.bads = node.bads.saturating_sub(1),
-                _ => continue,
-            }
-            self.settle(entity);
-        }
-    }
-
-    /// The place of the target's row, if it is visible: payments and transfers alone bear verdicts in their rows.
-    fn row_of(&self, target: &Target) -> Option<usize> {
-        let visible = self.visible_from[Family::Money as usize];
-        let at = self.visible(Family::Money).iter().position(|row| row.sequence == target.sequence)?;
-        Some(visible + at)
     }
 
     /// The visible rows of `family`, oldest first.
@@ -528,68 +441,10 @@ impl<'f> Model<'f> {
             _ => Some(0),
         }
     }
-
-    fn aggregates(&self, family: Family) -> impl Iterator<Item = &Aggregate> {
-        self.options.aggregates.iter().filter(move |aggregate| family_of(aggregate.of) == family)
-    }
-
-    /// The longest of the windows of `family`, label windows apart.
-    fn longest_window(&self, family: Family) -> Option<Duration> {
-        self.aggregates(family).flat_map(|aggregate| aggregate.windows.iter().copied()).max()
-    }
-
-    /// How long a row of `family` stays visible. The default maturity is always in force.
-    fn horizon(&self, family: Family) -> Duration {
-        if self.aggregates(family).all(|aggregate| aggregate.windows.is_empty() && aggregate.label_windows.is_empty()) {
-            return HORIZON_WITHOUT_WINDOWS;
-        }
-        let mut longest = self.longest_window(family).unwrap_or_default();
-        for window in self.aggregates(family).flat_map(|aggregate| &aggregate.label_windows) {
-            for maturity in self.maturities() {
-                longest = longest.max(Duration(maturity.0 + window.0));
-            }
-        }
-        longest
-    }
-
-    fn maturities(&self) -> BTreeSet<Duration> {
-        let own = self.options.sources.iter().filter_map(|source| source.maturity);
-        own.chain([self.options.labels.maturity]).collect()
-    }
-
-    fn maturity(&self, source: u16) -> Duration {
-        let own = self.options.sources.get(usize::from(source)).and_then(|source| source.maturity);
-        own.unwrap_or(self.options.labels.maturity)
-    }
-
-    /// The pair kinds of `family`, in the order in which the aggregates name them: event type, lower slot, higher slot.
-    fn pair_kinds(&self, family: Family) -> Vec<(EventType, u8, u8)> {
-        let mut kinds = Vec::new();
-        for aggregate in self.aggregates(family) {
-            for stat in &aggregate.stats {
-                if let Stat::Distinct(other) | Stat::Pair(other) = stat
-                    && !kinds.contains(&pair_kind(aggregate, *other))
-                {
-                    kinds.push(pair_kind(aggregate, *other));
-                }
-            }
-        }
-        kinds
-    }
 }
 
 /// A cold node knows so many rows.
 const COLD_ROWS: usize = 4;
-
-/// The kind of the pairs of an aggregate's key and `other`.
-fn pair_kind(aggregate: &Aggregate, other: Role) -> (EventType, u8, u8) {
-    (aggregate.of, aggregate.key.0.min(other.0), aggregate.key.0.max(other.0))
-}
-
-/// The nodes of a row in the slots of a pair kind.
-fn pair_in(row: &Row, kind: (EventType, u8, u8)) -> Option<(Id, Id)> {
-    Some((row.nodes[usize::from(kind.1)]?, row.nodes[usize::from(kind.2)]?))
-}
 
 /// The ring in which rows of this type stand.
 fn family_of(kind: EventType) -> Family {
@@ -598,10 +453,6 @@ fn family_of(kind: EventType) -> Family {
         EventType::Session => Family::Access,
         _ => Family::Interest,
     }
-}
-
-fn is_bad(verdict: Verdict) -> bool {
-    matches!(verdict, Verdict::Fraud | Verdict::Laundering)
 }
 
 /// The event as its source sent it.

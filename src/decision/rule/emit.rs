@@ -5,7 +5,7 @@
 //! left one did; where only the left one can, the sides are exchanged, which CEL's semantics allow: nothing has a side effect, and an
 //! error is absorbed from either side.
 
-use super::check::{Arithmetic, Class, Condition, Relation, Value};
+use super::tree::{Arithmetic, Class, Condition, Relation, Value};
 use super::{OPS_MAX, Op, REGISTERS_MAX, RuleError};
 
 /// A place in the program that may not be known yet.

@@ -12,10 +12,12 @@ mod emit;
 #[cfg(test)]
 mod referee;
 mod run;
+mod tree;
 
-pub(super) use check::{Class, Condition, Relation, Value, check};
+pub(super) use check::check;
 pub(super) use emit::Emitter;
 pub(super) use run::{Op, run};
+pub(super) use tree::{Class, Condition, Relation, Value};
 
 use crate::event::IdKey;
 use crate::feature::Schema;

@@ -3,8 +3,9 @@
 use super::*;
 use crate::decision::{PolicyOptions, Provenance};
 use crate::engine::{LabelOptions, SourceTime};
-use crate::event::{Currency, IdKey, IdKind, Item, Money, Origin, Payment, Profile, Rates, Session, Transfer};
+use crate::event::{Currency, IdKey, IdKind, Item, Label, Money, Origin, Payment, Profile, Rates, Session, Target, Transfer};
 use crate::graph::{FamilyLimits, Limits};
+use crate::velocity::{Aggregate, Role, Stat};
 
 const HOUR: i64 = Duration::HOUR.0;
 const DAY: i64 = Duration::DAY.0;

@@ -1,0 +1,81 @@
+//! Records: how the journal orders what happened.
+
+use super::{Event, Refused, Timestamp};
+
+/// Position in the journal: the only order that decides what an event may see. The first record has sequence 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sequence(pub u64);
+
+/// Where a record came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Index of the source in the topology's list (sorted by name), or [`Origin::ENGINE`].
+    pub source: u16,
+    /// The file among a source's files, or the Kafka partition.
+    pub partition: u32,
+    /// The row or line in the file, from 0, or the Kafka offset.
+    pub offset: u64,
+}
+
+impl Origin {
+    /// The source of records that no source sent: control records and ticks.
+    pub const ENGINE: u16 = u16::MAX;
+
+    /// The origin of control records and ticks.
+    pub fn engine() -> Origin {
+        Origin { source: Origin::ENGINE, partition: 0, offset: 0 }
+    }
+}
+
+/// How much of the engine judges an event; chosen by the runtime before the record is written, obeyed by the engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Effort {
+    #[default]
+    Full = 0,
+    NoExplanation = 1,
+    NoTypologies = 2,
+    NoGnn = 3,
+    RulesOnly = 4,
+}
+
+/// One entry of the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    pub sequence: Sequence,
+    /// The runtime's clock when the record was written; for files the greatest event time read before it.
+    pub received: Timestamp,
+    pub origin: Origin,
+    pub effort: Effort,
+    pub content: Content,
+}
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all records are events, and a box would be an allocation per event")]
+pub enum Content {
+    Event(Event),
+    /// Input that a source could not turn into an event. It passes through the journal so that its place among the outputs is fixed.
+    Refused(Refused),
+    Control(Control),
+    /// Moves stream time through silence.
+    Tick(Timestamp),
+}
+
+/// A change to what decides, in the journal's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Control {
+    pub kind: ControlKind,
+    /// SHA-256 of the blob that holds the new content, kept as long as the journal.
+    pub blob: [u8; 32],
+}
+
+/// What a control record changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ControlKind {
+    /// What of the topology decides: limits, aggregates, sources' maturities, money.
+    Topology = 1,
+    /// Rules, velocity limits, thresholds.
+    Policy = 2,
+}
