@@ -194,6 +194,7 @@ fn why(skip: &Skip, texts: &PolicyTexts) -> String {
         Why::PairsFull => "pair table was full".to_owned(),
         Why::LateFull => "ring of late events was full".to_owned(),
         Why::NoRate => "no rate for this currency".to_owned(),
+        Why::Deadline => "not judged within the deadline: a stand-in answered".to_owned(),
         Why::RuleError => format!("{} overflowed, divided by zero or compared what is not a number", texts.rule(skip.value)),
     }
 }

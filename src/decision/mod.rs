@@ -10,7 +10,7 @@ pub use policy::{Policy, PolicyError, RULE_ERRORS_MAX, RuleErrors, Verdict};
 pub use reason::{Audience, Reason, ReasonCode, Reasons};
 pub use rule::{EvaluationError, OPS_MAX, Program, REGISTERS_MAX, RuleError, SOURCE_BYTES_MAX};
 
-use crate::event::{EventType, Id, Sequence, Timestamp};
+use crate::event::{Answered, EventType, Id, Sequence, StandInWhy, Timestamp};
 
 /// The answer to a payment or transfer, in order of severity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,16 +71,27 @@ pub enum Part {
     Window = 6,
     /// Distinct counterparts and pairs.
     Distinct = 7,
+    /// All of it: a stand-in answered.
+    Judgement = 8,
 }
 
 impl Part {
     /// All parts, by number.
-    pub const ALL: [Part; 8] =
-        [Part::Rules, Part::Velocity, Part::Gnn, Part::Typology, Part::Graph, Part::Money, Part::Window, Part::Distinct];
+    pub const ALL: [Part; 9] = [
+        Part::Rules,
+        Part::Velocity,
+        Part::Gnn,
+        Part::Typology,
+        Part::Graph,
+        Part::Money,
+        Part::Window,
+        Part::Distinct,
+        Part::Judgement,
+    ];
 
     /// The word in `used` and `skipped`; a window's carries its length behind it (`window_30d`).
     pub fn name(self) -> &'static str {
-        ["rules", "velocity", "gnn", "typology", "graph", "money", "window", "distinct"][self as usize]
+        ["rules", "velocity", "gnn", "typology", "graph", "money", "window", "distinct", "judgement"][self as usize]
     }
 }
 
@@ -108,11 +119,13 @@ pub enum Why {
     NoRate = 8,
     /// A rule's arithmetic overflowed or divided by zero; [`Skip::value`] holds the rule's index in the policy.
     RuleError = 9,
+    /// The caller's deadline was over before the event was judged.
+    Deadline = 10,
 }
 
 impl Why {
     /// All causes, by number.
-    pub const ALL: [Why; 10] = [
+    pub const ALL: [Why; 11] = [
         Why::NoModel,
         Why::NoTypologies,
         Why::Effort,
@@ -123,6 +136,7 @@ impl Why {
         Why::LateFull,
         Why::NoRate,
         Why::RuleError,
+        Why::Deadline,
     ];
 
     /// Whether it makes a decision `degraded`: what is not configured does not.
@@ -176,7 +190,7 @@ impl Skips {
     }
 }
 
-/// A set of [`Part`]s that were used.
+/// A set of [`Part`]s that were used; the judgement as a whole is never among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parts(pub u8);
 
@@ -188,7 +202,7 @@ impl Parts {
 
     /// Whether `part` is in it.
     pub fn contains(self, part: Part) -> bool {
-        self.0 & (1 << part as u8) != 0
+        (part as u32) < u8::BITS && self.0 & (1 << part as u8) != 0
     }
 }
 
@@ -224,4 +238,31 @@ pub struct Decision {
     pub used: Parts,
     pub skipped: Skips,
     pub provenance: Provenance,
+}
+
+impl Decision {
+    /// What a stand-in answered, as the record at `sequence` says.
+    pub fn stand_in(sequence: Sequence, answered: &Answered, provenance: Provenance) -> Decision {
+        let why = match answered.why {
+            StandInWhy::Deadline => Why::Deadline,
+        };
+        let mut skipped = Skips::default();
+        skipped.push(Skip { part: Part::Judgement, why, value: 0, window: 0 });
+        Decision {
+            event: answered.event,
+            kind: answered.kind,
+            key: answered.key,
+            revision: answered.revision,
+            sequence,
+            time: answered.time,
+            outcome: Outcome::ALL[usize::from(answered.outcome & 3)],
+            risk_score: 0,
+            fraud_probability: None,
+            reasons: Reasons::default(),
+            status: Status::Fallback,
+            used: Parts::default(),
+            skipped,
+            provenance,
+        }
+    }
 }

@@ -16,9 +16,15 @@ pub enum Known {
     New,
     /// It was judged with equal content, as this record.
     Duplicate(Sequence),
+    /// A stand-in answered for it, with equal content; it was not judged yet.
+    Awaited,
     /// It was judged with other content.
     Conflict,
 }
+
+/// Marks beside an entry's sequence, which stays below 2^48: a stand-in answered; the event itself is yet to be judged.
+const ANSWERED: u64 = 1 << 63;
+const AWAITED: u64 = 1 << 62;
 
 /// The ids judged, in order of arrival, and a table from id to entry.
 ///
@@ -112,7 +118,11 @@ impl Judged {
             if self.slots[slot] >> 32 == tag {
                 let entry = self.entry(number(self.slots[slot]));
                 if entry[0] == id.low() && entry[1] == id.high() {
-                    return if entry[2] == fingerprint { Known::Duplicate(Sequence(entry[3])) } else { Known::Conflict };
+                    return match entry[3] & AWAITED != 0 {
+                        _ if entry[2] != fingerprint => Known::Conflict,
+                        true => Known::Awaited,
+                        false => Known::Duplicate(Sequence(entry[3] & !ANSWERED)),
+                    };
                 }
             }
             slot = self.next(slot);
@@ -127,6 +137,39 @@ impl Judged {
             self.forgotten = self.forgotten.max(time);
         }
         self.put([id.low(), id.high(), fingerprint, sequence.0, time.0 as u64]);
+    }
+
+    /// Remembers that a stand-in answered for an id that is new, in the record with this sequence.
+    pub fn insert_answered(&mut self, id: Id, fingerprint: u64, sequence: Sequence, time: Timestamp) {
+        self.insert(id, fingerprint, Sequence(sequence.0 | ANSWERED | AWAITED), time);
+    }
+
+    /// The awaited event has come: its record.
+    pub fn judge_awaited(&mut self, id: Id, sequence: Sequence) {
+        let place = self.place(id).expect("an awaited id is there");
+        self.entries[place * ENTRY + 3] = sequence.0 | ANSWERED;
+    }
+
+    /// Notes that a stand-in answered for a judged id; `false` where one did before.
+    pub fn mark_answered(&mut self, id: Id) -> bool {
+        let place = self.place(id).expect("a judged id is there");
+        let word = self.entries[place * ENTRY + 3];
+        self.entries[place * ENTRY + 3] = word | ANSWERED;
+        word & ANSWERED == 0
+    }
+
+    /// The number of the entry of `id`.
+    fn place(&self, id: Id) -> Option<usize> {
+        let tag = tag(id.low());
+        let mut slot = self.home(tag);
+        while self.slots[slot] != 0 {
+            let place = number(self.slots[slot]);
+            if self.slots[slot] >> 32 == tag && self.entry(place)[..2] == [id.low(), id.high()] {
+                return Some(place);
+            }
+            slot = self.next(slot);
+        }
+        None
     }
 
     fn put(&mut self, entry: [u64; ENTRY]) {

@@ -200,6 +200,7 @@ impl Engine {
             time: event.time,
             skips,
             used: Parts::default().with(Part::Rules).with(Part::Velocity),
+            revision: self.batch.revision,
         });
     }
 }

@@ -21,7 +21,7 @@ pub use snapshot::SnapshotError;
 
 use crate::decision::{Decision, Policy, PolicyError, Program, Provenance, RuleError, Skip, Skips, Status, Verdict};
 use crate::decision::{Part, Parts, Why};
-use crate::event::{Body, Content, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp};
+use crate::event::{Answered, Body, Content, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp};
 use crate::graph::ego::EgoBatch;
 use crate::graph::{Family, Graph, Promotion};
 use crate::velocity::{BEGINNING, MATURITIES_MAX, Plan, Velocity};
@@ -81,12 +81,15 @@ struct Seed {
     time: Timestamp,
     skips: Skips,
     used: Parts,
+    /// 2 where a stand-in answered before.
+    revision: u8,
 }
 
 /// What a record leads to, in order.
 #[derive(Clone, Copy, Debug)]
 enum Pending {
     Judgement(u32),
+    StandIn(Sequence, Answered),
     Rejected(Rejected),
 }
 
@@ -132,6 +135,8 @@ struct Batch {
     verdicts: Vec<Verdict>,
     promoted: Vec<Promotion>,
     ahead: ahead::Ahead,
+    /// Of the event being taken in.
+    revision: u8,
     /// The own fields of an event that a filter is asked of.
     fields: Vec<u64>,
 }
@@ -178,6 +183,7 @@ impl Engine {
                 verdicts: Vec::with_capacity(SEEDS_AT_START),
                 promoted: Vec::with_capacity(crate::event::SLOTS),
                 ahead: ahead::Ahead::default(),
+                revision: 1,
                 fields: vec![0; layout.fields],
             },
             layout,
@@ -223,6 +229,7 @@ impl Engine {
             Content::Event(event) => self.take_event(record, event),
             Content::Refused(refused) => self.reject(record, *refused, None),
             Content::Tick(time) => self.advance(*time),
+            Content::Answered(answered) => self.take_answered(record, answered),
             Content::Control(control) => {
                 let named: [u8; 16] = control.blob[..16].try_into().expect("a hash has 32 bytes");
                 let in_force = match control.kind {
@@ -235,7 +242,9 @@ impl Engine {
     }
 
     fn take_event(&mut self, record: &Record, event: &Event) {
-        if let Err(reason) = self.admit(record, event) {
+        let admitted = self.admit(record, event);
+        self.batch.revision = admitted.unwrap_or(1);
+        if let Err(reason) = admitted {
             if let Some(reason) = reason {
                 let field = match reason {
                     Refusal::UnknownTarget => Some(crate::event::Field::Target),
@@ -261,22 +270,31 @@ impl Engine {
         }
     }
 
-    /// Whether the event is judged; else why not, or nothing for a duplicate.
-    fn admit(&mut self, record: &Record, event: &Event) -> Result<(), Option<Refusal>> {
-        if !event.time.is_valid() {
-            return Err(Some(Refusal::TimeOutOfRange));
+    /// Why an event with this time is refused, whatever it says.
+    fn untimely(&self, record: &Record, time: Timestamp) -> Option<Refusal> {
+        if !time.is_valid() {
+            return Some(Refusal::TimeOutOfRange);
         }
         let source = self.options.sources.get(usize::from(record.origin.source));
         let ahead = source.and_then(|source| source.jump_max).unwrap_or(self.options.future_skew_max);
-        if event.time - record.received > ahead {
-            return Err(Some(Refusal::FutureDated));
+        if time - record.received > ahead {
+            return Some(Refusal::FutureDated);
         }
-        if event.time < self.now - self.options.dedupe || event.time <= self.judged.forgotten() {
-            return Err(Some(Refusal::TooOldToDeduplicate));
+        (time < self.now - self.options.dedupe || time <= self.judged.forgotten()).then_some(Refusal::TooOldToDeduplicate)
+    }
+
+    /// The revision of the event's judgement, if it is judged; else why not, or nothing for a duplicate.
+    fn admit(&mut self, record: &Record, event: &Event) -> Result<u8, Option<Refusal>> {
+        if let Some(reason) = self.untimely(record, event.time) {
+            return Err(Some(reason));
         }
         let fingerprint = event.fingerprint();
         match self.judged.find(event.id, fingerprint) {
             Known::New => {}
+            Known::Awaited => {
+                self.judged.judge_awaited(event.id, record.sequence);
+                return Ok(2);
+            }
             Known::Duplicate(_) => {
                 self.counts.duplicates += 1;
                 return Err(None);
@@ -293,7 +311,27 @@ impl Engine {
         }
         self.judged.advance(self.now.max(event.time), self.options.dedupe);
         self.judged.insert(event.id, fingerprint, record.sequence, event.time);
-        Ok(())
+        Ok(1)
+    }
+
+    /// A stand-in has answered: its decision is an output of this record, and the event's own judgement, if it is yet to come, the second.
+    fn take_answered(&mut self, record: &Record, answered: &Answered) {
+        let news = match self.judged.find(answered.event, answered.fingerprint) {
+            Known::Duplicate(_) => self.judged.mark_answered(answered.event),
+            Known::Awaited => false,
+            // The event will be refused for it, as another of its id was judged; its caller has this answer nonetheless.
+            Known::Conflict => true,
+            Known::New => {
+                // An event that will be refused for its time must not stand among the ids judged.
+                if self.untimely(record, answered.time).is_none() {
+                    self.judged.insert_answered(answered.event, answered.fingerprint, record.sequence, answered.time);
+                }
+                true
+            }
+        };
+        if news {
+            self.batch.pending.push(Pending::StandIn(record.sequence, *answered));
+        }
     }
 
     /// Moves stream time and every tail.
@@ -338,6 +376,7 @@ impl Engine {
         for pending in &self.batch.pending {
             out.push(match pending {
                 Pending::Rejected(rejected) => Output::Rejected(*rejected),
+                Pending::StandIn(sequence, answered) => Output::Decision(Decision::stand_in(*sequence, answered, self.provenance)),
                 Pending::Judgement(seed) => {
                     let seed = *seed as usize;
                     Output::Decision(decision(&self.batch.seeds[seed], &self.batch.verdicts[seed], &self.provenance))
@@ -401,7 +440,7 @@ fn decision(seed: &Seed, verdict: &Verdict, provenance: &Provenance) -> Decision
         event: seed.event,
         kind: seed.kind,
         key: seed.key,
-        revision: 1,
+        revision: seed.revision,
         sequence: seed.sequence,
         time: seed.time,
         outcome: verdict.outcome,

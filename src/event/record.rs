@@ -1,6 +1,6 @@
 //! Records: how the journal orders what happened.
 
-use super::{Event, Refused, Timestamp};
+use super::{Event, EventType, Id, Refused, Timestamp};
 
 /// Position in the journal: the only order that decides what an event may see. The first record has sequence 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +58,8 @@ pub enum Content {
     /// Input that a source could not turn into an event. It passes through the journal so that its place among the outputs is fixed.
     Refused(Refused),
     Control(Control),
+    /// A stand-in answered for an event that was not judged in time.
+    Answered(Answered),
     /// Moves stream time through silence.
     Tick(Timestamp),
 }
@@ -78,4 +80,30 @@ pub enum ControlKind {
     Topology = 1,
     /// Rules, velocity limits, thresholds.
     Policy = 2,
+}
+
+/// What a stand-in answered, journalled before its bytes leave, so that retry, topic and replay give the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answered {
+    pub event: Id,
+    /// [`Event::fingerprint`] of the event that was answered.
+    pub fingerprint: u64,
+    pub kind: EventType,
+    /// The topic's key.
+    pub key: Id,
+    /// Event time.
+    pub time: Timestamp,
+    /// 2 where the event's own record stands before this one, else 1.
+    pub revision: u8,
+    /// The number of the outcome, by severity, 0 to 3.
+    pub outcome: u8,
+    pub why: StandInWhy,
+}
+
+/// Why a stand-in answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StandInWhy {
+    /// The caller's deadline was over.
+    Deadline = 1,
 }

@@ -106,6 +106,15 @@ fn refused() -> impl Strategy<Value = Refused> {
     (select(Refusal::ALL.to_vec()), of(select(Field::ALL.to_vec()))).prop_map(|(reason, field)| Refused { reason, field })
 }
 
+fn answered() -> impl Strategy<Value = Answered> {
+    (id(), any::<u64>(), select(EventType::ALL.to_vec()), id(), time(), 1u8..=2, 0u8..4).prop_map(
+        |(event, fingerprint, kind, key, time, revision, outcome)| {
+            let why = StandInWhy::Deadline;
+            Answered { event, fingerprint, kind, key, time, revision, outcome, why }
+        },
+    )
+}
+
 pub(crate) fn record() -> impl Strategy<Value = Record> {
     let efforts = vec![Effort::Full, Effort::NoExplanation, Effort::NoTypologies, Effort::NoGnn, Effort::RulesOnly];
     let content = prop_oneof![
@@ -114,6 +123,7 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
         1 => (select(vec![ControlKind::Topology, ControlKind::Policy]), any::<[u8; 32]>())
             .prop_map(|(kind, blob)| Content::Control(Control { kind, blob })),
         1 => time().prop_map(Content::Tick),
+        1 => answered().prop_map(Content::Answered),
     ];
     (any::<u64>(), time(), origin(), select(efforts), content.boxed()).prop_map(|(sequence, received, origin, effort, content)| Record {
         sequence: Sequence(sequence),

@@ -6,6 +6,7 @@
 use super::blobs::hex;
 use super::error::JournalError;
 use super::reader::Records;
+use crate::decision::Outcome;
 use crate::event::{
     Body, Content, ControlKind, Country, Effort, Event, Field, Id, IdKind, Interaction, Label, Money, Origin, Payment, PaymentResult,
     Record, Transfer,
@@ -63,6 +64,13 @@ pub fn record_json(record: &Record, text_of: &TextOf) -> Value {
             };
             line.fields.insert("kind".to_owned(), json!(kind));
             line.fields.insert("blob".to_owned(), json!(hex(&control.blob)));
+        }
+        Content::Answered(answered) => {
+            line.word(Field::Type, "answered");
+            line.id(Field::Target, answered.event);
+            line.word(Field::Time, &answered.time.to_string());
+            line.fields.insert("outcome".to_owned(), json!(Outcome::ALL[usize::from(answered.outcome & 3)].name()));
+            line.fields.insert("revision".to_owned(), json!(answered.revision));
         }
         Content::Tick(time) => {
             line.word(Field::Type, "tick");

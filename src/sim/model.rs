@@ -169,7 +169,8 @@ impl<'f> Model<'f> {
     pub fn apply(&mut self, record: &Record) -> Seen {
         match &record.content {
             Content::Refused(refused) => Seen::Rejected(refused.reason),
-            Content::Control(_) => Seen::Applied,
+            // Worlds have nobody who waits; what an answer does to the ids judged is tested in tests/engine.rs.
+            Content::Control(_) | Content::Answered(_) => Seen::Applied,
             Content::Tick(time) => {
                 self.advance(*time);
                 Seen::Applied

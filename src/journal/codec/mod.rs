@@ -12,7 +12,7 @@ pub(crate) use event::{decode_target, encode_target};
 pub use output::{Digest, decode_output, encode_output};
 
 use crate::event::{
-    Content, Control, ControlKind, Effort, Event, EventType, Field, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp,
+    Answered, Content, Control, ControlKind, Effort, Event, EventType, Field, Id, Origin, Record, Refusal, Refused, Sequence, StandInWhy, Timestamp,
 };
 use std::fmt;
 
@@ -36,6 +36,7 @@ impl std::error::Error for Malformed {}
 const REFUSED: u8 = 1;
 const CONTROL: u8 = 2;
 const TICK: u8 = 3;
+const ANSWERED: u8 = 4;
 /// An event's first byte is this plus the number of its type.
 const EVENT: u8 = 16;
 
@@ -51,6 +52,7 @@ pub fn encode_record(record: &Record, out: &mut Vec<u8>) {
         Content::Refused(_) => REFUSED,
         Content::Control(_) => CONTROL,
         Content::Tick(_) => TICK,
+        Content::Answered(_) => ANSWERED,
     };
     let mut head = [0; 24];
     head[0] = tag;
@@ -72,6 +74,7 @@ pub fn encode_record(record: &Record, out: &mut Vec<u8>) {
             out.extend_from_slice(&control.blob);
         }
         Content::Tick(time) => put_time(out, *time),
+        Content::Answered(answered) => put_answered(out, answered),
     }
 }
 
@@ -96,6 +99,7 @@ pub fn decode_record(sequence: Sequence, body: &[u8]) -> Result<Record, Malforme
             Content::Control(Control { kind, blob: from.take()? })
         }
         TICK => Content::Tick(from.time()?),
+        ANSWERED => Content::Answered(from.answered()?),
         _ => {
             let kind = tag.checked_sub(EVENT).and_then(EventType::from_number);
             let kind = kind.ok_or(Malformed { at: 0, what: "no record has this number" })?;
@@ -114,6 +118,15 @@ fn put_time(out: &mut Vec<u8>, time: Timestamp) {
 
 fn put_id(out: &mut Vec<u8>, id: Id) {
     out.extend_from_slice(&id.bits().to_le_bytes());
+}
+
+fn put_answered(out: &mut Vec<u8>, answered: &Answered) {
+    put_id(out, answered.event);
+    out.extend_from_slice(&answered.fingerprint.to_le_bytes());
+    out.push(answered.kind as u8);
+    put_id(out, answered.key);
+    put_time(out, answered.time);
+    out.extend_from_slice(&[answered.revision, answered.outcome, answered.why as u8]);
 }
 
 /// The ids that are there; which they are stands in presence bits before them.
@@ -217,6 +230,17 @@ impl<'a> Cursor<'a> {
     fn one_of<T: Copy>(&mut self, all: &[T], first: u8, what: &'static str) -> Result<T, Malformed> {
         let number = self.u8()?;
         number.checked_sub(first).and_then(|place| all.get(usize::from(place))).copied().ok_or_else(|| self.malformed(what))
+    }
+
+    fn answered(&mut self) -> Result<Answered, Malformed> {
+        let event = self.id()?;
+        let fingerprint = u64::from_le_bytes(self.take()?);
+        let kind = self.one_of(&EventType::ALL, 0, "no event type has this number")?;
+        let (key, time) = (self.id()?, self.time()?);
+        let revision = self.one_of(&[1, 2], 1, "no answer has this revision")?;
+        let outcome = self.one_of(&[0, 1, 2, 3], 0, "no outcome has this number")?;
+        let why = self.one_of(&[StandInWhy::Deadline], 1, "no stand-in has this cause")?;
+        Ok(Answered { event, fingerprint, kind, key, time, revision, outcome, why })
     }
 
     fn origin(&mut self) -> Result<Origin, Malformed> {
