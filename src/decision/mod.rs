@@ -4,11 +4,13 @@ mod options;
 mod policy;
 mod reason;
 mod rule;
+mod stand_in;
 
 pub use options::{PolicyOptions, RuleOptions, Thresholds, VelocityLimit};
 pub use policy::{Policy, PolicyError, RULE_ERRORS_MAX, RuleErrors, Verdict};
 pub use reason::{Audience, Reason, ReasonCode, Reasons};
 pub use rule::{EvaluationError, OPS_MAX, Program, REGISTERS_MAX, RuleError, SOURCE_BYTES_MAX};
+pub use stand_in::StandIn;
 
 use crate::event::{Answered, EventType, Id, Sequence, StandInWhy, Timestamp};
 
@@ -77,17 +79,8 @@ pub enum Part {
 
 impl Part {
     /// All parts, by number.
-    pub const ALL: [Part; 9] = [
-        Part::Rules,
-        Part::Velocity,
-        Part::Gnn,
-        Part::Typology,
-        Part::Graph,
-        Part::Money,
-        Part::Window,
-        Part::Distinct,
-        Part::Judgement,
-    ];
+    pub const ALL: [Part; 9] =
+        [Part::Rules, Part::Velocity, Part::Gnn, Part::Typology, Part::Graph, Part::Money, Part::Window, Part::Distinct, Part::Judgement];
 
     /// The word in `used` and `skipped`; a window's carries its length behind it (`window_30d`).
     pub fn name(self) -> &'static str {

@@ -21,7 +21,9 @@ pub use snapshot::SnapshotError;
 
 use crate::decision::{Decision, Policy, PolicyError, Program, Provenance, RuleError, Skip, Skips, Status, Verdict};
 use crate::decision::{Part, Parts, Why};
-use crate::event::{Answered, Body, Content, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp};
+use crate::event::{
+    Answered, Body, Content, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp,
+};
 use crate::graph::ego::EgoBatch;
 use crate::graph::{Family, Graph, Promotion};
 use crate::velocity::{BEGINNING, MATURITIES_MAX, Plan, Velocity};

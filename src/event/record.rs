@@ -20,6 +20,10 @@ pub struct Origin {
 impl Origin {
     /// The source of records that no source sent: control records and ticks.
     pub const ENGINE: u16 = u16::MAX;
+    /// The door of the authorization hook.
+    pub const HOOK: u16 = u16::MAX - 1;
+    /// The door through which events come that nobody waits for.
+    pub const DOOR: u16 = u16::MAX - 2;
 
     /// The origin of control records and ticks.
     pub fn engine() -> Origin {

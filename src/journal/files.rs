@@ -20,7 +20,7 @@ pub trait WriteFile: Send {
 }
 
 /// A file being read, perhaps while it grows.
-pub trait ReadFile: Send {
+pub trait ReadFile: Send + Sync {
     /// Reads at `offset` what is there, at most `into.len()` bytes; 0 at the end.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
 }

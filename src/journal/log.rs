@@ -64,6 +64,14 @@ pub struct Recovered {
     pub at: Option<(PathBuf, u64)>,
 }
 
+/// Where a frame stands in a log, or will once it is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// First sequence of its segment.
+    pub(super) segment: u64,
+    pub(super) offset: u64,
+}
+
 /// A log open for appending.
 pub struct Log {
     files: Arc<dyn Files>,
@@ -199,11 +207,12 @@ impl Log {
         self.unsynced
     }
 
-    /// Takes a record into the group that the next [`Log::commit`] writes. Sequences rise: by one in a journal, else never back.
+    /// Takes a record into the group that the next [`Log::commit`] writes; returns where it will stand. Sequences rise: by one in a
+    /// journal, else never back.
     ///
     /// # Errors
     /// When the segment is full and closing it or beginning the next one fails; the log has then stopped.
-    pub fn append(&mut self, sequence: Sequence, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), JournalError> {
+    pub fn append(&mut self, sequence: Sequence, encode: impl FnOnce(&mut Vec<u8>)) -> Result<Place, JournalError> {
         self.check_running()?;
         match self.kind {
             LogKind::Journal => assert!(sequence.0 == self.next, "record {} appended, expected {}", sequence.0, self.next),
@@ -211,7 +220,7 @@ impl Log {
                 assert!(sequence.0 + 1 >= self.next, "an entry of {} appended behind one of {}", sequence.0, self.next.saturating_sub(1));
             }
         }
-        let start = self.pending.len();
+        let mut start = self.pending.len();
         put_frame(&mut self.pending, sequence, encode);
         // Outputs of one record stay in one segment, so that a segment's name finds them all.
         if self.has_frames && sequence.0 >= self.next && self.segment_bytes + self.pending.len() as u64 > self.options.segment_bytes {
@@ -219,10 +228,11 @@ impl Log {
             let rotated = self.rotate(sequence.0);
             self.stopping(rotated)?;
             self.pending = frame;
+            start = 0;
         }
         self.next = sequence.0 + 1;
         self.has_frames = true;
-        Ok(())
+        Ok(Place { segment: *self.firsts.last().expect("a log has a segment"), offset: self.segment_bytes + start as u64 })
     }
 
     /// Writes the group with one write(2); under `synced` returns after fdatasync.

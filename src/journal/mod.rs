@@ -26,8 +26,8 @@ pub use error::JournalError;
 pub use export::{Exported, TextOf, export, record_json};
 pub use files::{Disk, Files, ReadFile, WriteFile};
 pub use frame::{ENGINE_VERSION, LogKind};
-pub use log::{Durability, Log, LogOptions, Recovered};
-pub use reader::{Frame, Outputs, Reader, Records};
+pub use log::{Durability, Log, LogOptions, Place, Recovered};
+pub use reader::{Frame, Outputs, Reader, Records, output_at};
 pub use rejected::{RawInput, RawInputs, RejectedLog};
 pub use tail::{Shown, Topic, rejected_json, tail};
 pub use verify::{LogReport, Report, verify};
@@ -60,7 +60,7 @@ impl Journal {
     /// # Errors
     /// As [`Log::append`].
     pub fn append(&mut self, record: &Record) -> Result<(), JournalError> {
-        self.log.append(record.sequence, |out| encode_record(record, out))
+        self.log.append(record.sequence, |out| encode_record(record, out)).map(drop)
     }
 
     /// Writes the group: [`Log::commit`].
@@ -129,11 +129,11 @@ impl OutputLog {
         Ok((OutputLog { log }, recovered))
     }
 
-    /// Takes `output` into the group that the next commit writes.
+    /// Takes `output` into the group that the next commit writes; returns where it will stand.
     ///
     /// # Errors
     /// As [`Log::append`].
-    pub fn append(&mut self, output: &Output) -> Result<(), JournalError> {
+    pub fn append(&mut self, output: &Output) -> Result<Place, JournalError> {
         self.log.append(output.sequence(), |out| encode_output(output, out))
     }
 

@@ -4,7 +4,7 @@ use super::codec::{decode_output, decode_record};
 use super::error::JournalError;
 use super::files::{Files, ReadFile, read_all, read_rest};
 use super::frame::{FRAME_BYTES, FrameFound, HEADER_BYTES, Header, HeaderFound, LogKind, frame, frame_within, segment_path, segments};
-use super::log::follows;
+use super::log::{Place, follows};
 use crate::engine::Output;
 use crate::event::{IdKey, Record, Sequence};
 use std::path::{Path, PathBuf};
@@ -328,6 +328,21 @@ impl Outputs {
         Ok(Outputs(Reader::open(files, dir, LogKind::Outputs, from)?))
     }
 
+    /// Where the next frame stands, to be read again by [`output_at`]; `None` before the first segment.
+    pub fn place(&self) -> Option<Place> {
+        self.0.segment.as_ref().map(|segment| Place { segment: segment.header.first, offset: segment.at })
+    }
+
+    /// Whether the segment of `place` is the one being read.
+    pub fn is_in(&self, place: Place) -> bool {
+        self.0.segment.as_ref().is_some_and(|segment| segment.header.first == place.segment)
+    }
+
+    /// Where the first frame of the segment being read stands.
+    pub fn first_place(&self) -> Option<Place> {
+        self.0.segment.as_ref().map(|segment| Place { segment: segment.header.first, offset: HEADER_BYTES as u64 })
+    }
+
     /// The next output; `None` at the end of what has been written.
     ///
     /// # Errors
@@ -338,5 +353,36 @@ impl Outputs {
             None => return Ok(None),
         };
         decoded.map(Some).map_err(|source| self.0.unreadable(sequence, source))
+    }
+}
+
+/// Bytes that hold nearly every output with its frame: one read finds it.
+const OUTPUT_BYTES: usize = 1024;
+
+/// The output at a place in the log in `dir`.
+///
+/// # Errors
+/// Where the system refuses or no whole output stands there: its segment may have been deleted since.
+pub fn output_at(files: &dyn Files, dir: &Path, place: Place) -> Result<Output, JournalError> {
+    let path = segment_path(dir, place.segment);
+    let reading = |source| JournalError::Io { doing: "reading an output", path: path.clone(), source };
+    let file = files.open(&path).map_err(reading)?;
+    let mut bytes = vec![0; OUTPUT_BYTES];
+    let mut held = file.read_at(&mut bytes, place.offset).map_err(reading)?;
+    loop {
+        let what = match frame(&bytes[..held]) {
+            FrameFound::Whole { sequence, length } => {
+                let decoded = decode_output(Sequence(sequence), &bytes[FRAME_BYTES..FRAME_BYTES + length]);
+                return decoded.map_err(|source| JournalError::Damaged { segment: path, offset: place.offset, what: source.to_string() });
+            }
+            FrameFound::Short(needed) if needed > bytes.len() => {
+                bytes.resize(needed, 0);
+                held = file.read_at(&mut bytes, place.offset).map_err(reading)?;
+                continue;
+            }
+            FrameFound::Short(needed) => format!("an output of {needed} bytes, {held} are left"),
+            FrameFound::Bad(what) => what.to_owned(),
+        };
+        return Err(JournalError::Damaged { segment: path, offset: place.offset, what });
     }
 }

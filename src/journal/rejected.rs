@@ -65,7 +65,8 @@ impl RejectedLog {
             out.extend_from_slice(detail.as_bytes());
             let room = BODY_BYTES_MAX - HEAD_BYTES - detail.len();
             out.extend_from_slice(&input.raw[..input.raw.len().min(room)]);
-        })
+        })?;
+        Ok(())
     }
 
     /// Writes the group: [`Log::commit`]. To be done before the journal's.

@@ -37,7 +37,14 @@ impl Texts for Told {
 }
 
 impl Told {
-    fn put(&mut self, identity: &mut Identity) {
+    /// The text told of `id`.
+    pub(super) fn text(&self, id: Id) -> Option<String> {
+        let place = self.entries.iter().position(|(other, ..)| *other == id)?;
+        let start = place.checked_sub(1).map_or(0, |before| self.entries[before].2);
+        Some(String::from_utf8_lossy(&self.bytes[start..self.entries[place].2]).into_owned())
+    }
+
+    pub(super) fn put(&mut self, identity: &mut Identity) {
         let mut start = 0;
         for (id, kind, end) in self.entries.drain(..) {
             identity.put(id, kind, &String::from_utf8_lossy(&self.bytes[start..end]));
@@ -120,7 +127,7 @@ fn event_of(record: &Record) -> Option<&Event> {
 }
 
 /// A name or title, and whom or what it names.
-fn named(body: &Body) -> Option<(Id, Id)> {
+pub(super) fn named(body: &Body) -> Option<(Id, Id)> {
     match body {
         Body::Profile(profile) => Some((profile.name?, profile.user)),
         Body::Item(item) => Some((item.title?, item.item)),
@@ -129,7 +136,7 @@ fn named(body: &Body) -> Option<(Id, Id)> {
 }
 
 /// The user in an event.
-fn speaks_of(body: &Body) -> Option<Id> {
+pub(super) fn speaks_of(body: &Body) -> Option<Id> {
     match body {
         Body::Payment(payment) => Some(payment.user),
         Body::Transfer(transfer) => transfer.user,
@@ -144,7 +151,7 @@ fn speaks_of(body: &Body) -> Option<Id> {
 }
 
 /// Whether the event says that its user is a customer when it happens. A label or a result speaks of an earlier event.
-fn acts(body: &Body) -> bool {
+pub(super) fn acts(body: &Body) -> bool {
     match body {
         Body::Payment(_) | Body::Transfer(_) | Body::Session(_) | Body::Interaction(_) | Body::Profile(_) => true,
         Body::PaymentResult(_) | Body::Item(_) | Body::Label(_) | Body::Erase(_) => false,

@@ -100,9 +100,7 @@ impl Source {
             }
             Source::Journal { key, .. } => (*key, LogOptions::default()),
         };
-        let deciding = self.deciding();
-        let texts = [(ControlKind::Topology, deciding.canonical_topology()), (ControlKind::Policy, deciding.canonical_policy())];
-        Foundations { key, log, texts }
+        Foundations { key, log, texts: foundation_texts(self.deciding()) }
     }
 
     /// A mistake in a rule with the line of the topology where it stands.
@@ -197,7 +195,12 @@ impl Source {
     }
 }
 
-fn controls(foundations: &[(ControlKind, String)]) -> impl Iterator<Item = Record> {
+/// The texts that a journal's first records name.
+pub(super) fn foundation_texts(deciding: &Deciding) -> [(ControlKind, String); FOUNDATIONS] {
+    [(ControlKind::Topology, deciding.canonical_topology()), (ControlKind::Policy, deciding.canonical_policy())]
+}
+
+pub(super) fn controls(foundations: &[(ControlKind, String)]) -> impl Iterator<Item = Record> {
     foundations.iter().enumerate().map(|(sequence, (kind, text))| Record {
         sequence: Sequence(sequence as u64),
         received: Timestamp::MIN,

@@ -29,8 +29,9 @@ pub use check::{report, svg};
 
 pub use deciding::Deciding;
 pub use document::{Error, Errors, Place};
-pub use operation::{JournalOptions, Topics};
+pub use operation::{AuthorizeOptions, JournalOptions, Topics};
 
+use crate::decision::StandIn;
 use crate::engine;
 use crate::event::IdKey;
 use crate::ingress::{InputLimits, SourceOptions};
@@ -62,6 +63,8 @@ pub struct Topology {
     pub events_per_day: [u64; 3],
     pub journal: JournalOptions,
     pub topics: Topics,
+    pub authorize: AuthorizeOptions,
+    pub stand_in: StandIn,
     places: BTreeMap<String, Place>,
 }
 
@@ -172,6 +175,8 @@ fn read(document: &Document, folders: &[&Path], log: &Log) -> Topology {
         events_per_day: limits.events_per_day,
         journal: operation::read_journal(&root.section("journal")),
         topics: operation::read_topics(&root.section("topics")),
+        authorize: operation::read_authorize(&root.section("authorize")),
+        stand_in: operation::read_stand_in(&root.section("stand_in")),
         places: BTreeMap::new(),
     };
     root.finish();

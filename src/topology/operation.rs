@@ -1,9 +1,11 @@
-//! `[input]`, `[journal]` and `[topics]`: what concerns running, not deciding.
+//! `[input]`, `[journal]`, `[topics]`, `[authorize]` and `[stand_in]`: what concerns running, not deciding.
 
 use super::section::Section;
+use crate::decision::{Outcome, StandIn};
 use crate::event::Duration;
 use crate::ingress::InputLimits;
 use crate::journal::Durability;
+use std::net::SocketAddr;
 
 /// `[journal]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,61 @@ pub struct JournalOptions {
 pub struct Topics {
     pub decisions: String,
     pub rejected: String,
+}
+
+/// `[authorize]`: the hook and what waits behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorizeOptions {
+    /// Where the service listens.
+    pub listen: SocketAddr,
+    /// How long a caller waits that does not say.
+    pub deadline: Duration,
+    pub deadline_max: Duration,
+    /// The most callers that wait at one time.
+    pub waiting_max: usize,
+    /// The most events without a caller that wait for the journal.
+    pub stream_waiting_max: usize,
+    /// From so many records that the engine is behind on, events are judged by rules alone.
+    pub rules_only_from: u64,
+    /// Above this share of stand-ins in a minute, in percent, the service says that it is not ready.
+    pub stand_in_percent_max: u64,
+}
+
+/// Reads `[authorize]`.
+pub(super) fn read_authorize(section: &Section) -> AuthorizeOptions {
+    let expected = "an address and a port, such as 127.0.0.1:8080";
+    let listen = section.text("listen", expected, 64);
+    let listen = listen.parse().unwrap_or_else(|_| {
+        if section.is_sound() {
+            section.error("listen", format!("{listen:?}"), expected);
+        }
+        SocketAddr::from(([127, 0, 0, 1], 8080))
+    });
+    let millisecond = Duration(1_000);
+    let options = AuthorizeOptions {
+        listen,
+        deadline: section.duration("deadline", millisecond..=Duration::SECOND.times(60)),
+        deadline_max: section.duration("deadline_max", millisecond..=Duration::SECOND.times(60)),
+        waiting_max: section.integer("waiting_max", 1..=10_000_000) as usize,
+        stream_waiting_max: section.integer("stream_waiting_max", 1..=10_000_000) as usize,
+        rules_only_from: section.integer("rules_only_from", 1..=1 << 40) as u64,
+        stand_in_percent_max: section.integer("stand_in_percent_max", 0..=100) as u64,
+    };
+    if section.is_sound() && options.deadline > options.deadline_max {
+        section.error("deadline", options.deadline, format_args!("at most authorize.deadline_max ({})", options.deadline_max));
+    }
+    section.finish();
+    options
+}
+
+/// Reads `[stand_in]`.
+pub(super) fn read_stand_in(section: &Section) -> StandIn {
+    let stand_in = StandIn {
+        approve_below_minor: section.integer("approve_below", 0..=1 << 47),
+        otherwise: section.word("otherwise", &Outcome::ALL.map(|outcome| (outcome.name(), outcome))),
+    };
+    section.finish();
+    stand_in
 }
 
 /// Reads `[input]`.

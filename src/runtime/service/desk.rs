@@ -1,0 +1,311 @@
+//! What the doors ask for, done.
+
+use super::recorder::answered;
+use super::ticket::{Reply, Ticket, Winner};
+use super::{Service, Submission};
+use crate::api::{Answer, ChallengeResult, Desk, Page, Readiness, Stream, Submitted};
+use crate::decision::{Decision, Outcome};
+use crate::engine::Output;
+use crate::event::{Body, Event, EventType, Field, Id, IdKind, Money, Origin, Refusal, Refused, Sequence};
+use crate::ingress::wire::{Line, parse_event};
+use crate::ingress::{Fault, Reading};
+use crate::journal::{Disk, Outputs, RawInputs, rejected_json};
+use crate::render::{View, decision};
+use crate::runtime::naming::Told;
+use crossbeam::channel::{Sender, TrySendError};
+use dashmap::Entry;
+use std::sync::Arc;
+use std::time::Duration as Wall;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long the journal may take to write a stand-in's answer before the caller hears that nothing is recorded.
+const RECORD_PATIENCE: Wall = Wall::from_secs(2);
+/// Between two attempts at a full lane.
+const LANE_PATIENCE: Wall = Wall::from_millis(1);
+
+impl Service {
+    fn parse(&self, json: &[u8], texts: &mut Told) -> Result<Event, Fault> {
+        parse_event(json, &mut Reading::new(self.shared.key, self.shared.options.id_bytes_max), texts)
+    }
+
+    fn event_id(&self, text: &str) -> Id {
+        self.shared.key.id(IdKind::Event, text.as_bytes())
+    }
+
+    fn json(&self, answer: &Decision, view: View, id_text: Option<&str>) -> Arc<[u8]> {
+        let mut out = Vec::with_capacity(640);
+        let text_of = |id| match id_text {
+            Some(text) if id == answer.event => Some(text.to_owned()),
+            _ => self.shared.identity.text(id).ok().flatten().map(|(_, text)| text),
+        };
+        decision(answer, view, &self.shared.texts, &text_of, &mut out);
+        out.into()
+    }
+
+    fn decided(&self, answer: &Decision, id_text: &str) -> Answer {
+        Answer::Decided { json: self.json(answer, View::Public, Some(id_text)), status: answer.status }
+    }
+
+    /// What was answered for `id` before, where that is known.
+    fn known(&self, id: Id, fingerprint: u64, id_text: &str) -> Option<Answer> {
+        let known = self.shared.answers.get(id)?;
+        if known.fingerprint != fingerprint {
+            return Some(conflict(id_text));
+        }
+        // Unreadable: the engine will say that it came again, and the caller waits.
+        let answer = self.shared.answers.read(known).ok()?;
+        Some(self.decided(&answer, id_text))
+    }
+
+    async fn wait(&self, event: &Event, ticket: &Arc<Ticket>, id_text: &str, patience: Wall) -> Answer {
+        let reply = match timeout(patience, ticket.settled()).await {
+            Ok(reply) => reply,
+            Err(_) if ticket.claim(Winner::Timer) => {
+                let amount = money(&event.body).and_then(|money| self.shared.options.rates.reporting_minor(money, event.time));
+                let outcome = self.shared.options.stand_in.outcome(amount);
+                let answered = answered(event, key_of(event), ticket.fingerprint, outcome);
+                let submission = Submission::Answered { answered, ticket: ticket.clone() };
+                let until = Instant::now() + RECORD_PATIENCE;
+                match send(&self.hook, submission, until).await {
+                    Ok(()) => timeout(until - Instant::now(), ticket.settled()).await.unwrap_or(Reply::Unrecorded),
+                    Err(_) => Reply::Unrecorded,
+                }
+            }
+            // The judge was faster by a hair, or another caller's timer.
+            Err(_) => timeout(RECORD_PATIENCE, ticket.settled()).await.unwrap_or(Reply::Unrecorded),
+        };
+        match reply {
+            Reply::Decision(answer) => self.decided(&answer, id_text),
+            Reply::Conflict => conflict(id_text),
+            Reply::Refused(refused) => Answer::Refused { refused, detail: refusal_words(refused) },
+            Reply::Unrecorded => {
+                self.shared.tickets.remove_if(&event.id, |_, other| Arc::ptr_eq(other, ticket));
+                let amount = money(&event.body).and_then(|money| self.shared.options.rates.reporting_minor(money, event.time));
+                let outcome = self.shared.options.stand_in.outcome(amount);
+                let answered = answered(event, key_of(event), ticket.fingerprint, outcome);
+                let stand_in = Decision::stand_in(Sequence(u64::MAX >> 1), &answered, self.shared.provenance);
+                Answer::Unrecorded { json: self.json(&stand_in, View::Public, Some(id_text)) }
+            }
+        }
+    }
+
+    /// Reads at most `limit` entries of a stream behind the record `after`.
+    fn read(&self, stream: Stream, after: u64, limit: usize) -> Result<(Vec<(u64, Vec<u8>)>, u64), String> {
+        let parked = self.shared.parked.remove(&after).map(|(_, reader)| reader);
+        let opened = match parked {
+            Some(reader) => Ok(reader),
+            None => Outputs::open(Arc::new(Disk), &self.shared.dir.join("outputs"), Sequence(after + 1)),
+        };
+        let mut reader = opened.map_err(|error| error.to_string())?;
+        let mut raw = match stream {
+            Stream::Rejected => {
+                let log = RawInputs::open(Arc::new(Disk), &self.shared.dir.join("rejected"), Sequence(after + 1));
+                Some(log.map_err(|error| error.to_string())?)
+            }
+            _ => None,
+        };
+        let (mut entries, mut at) = (Vec::new(), after);
+        while entries.len() < limit
+            && let Some(output) = reader.next_output().map_err(|error| error.to_string())?
+        {
+            at = output.sequence().0;
+            let json = match (stream, &output) {
+                (Stream::Decisions, Output::Decision(answer)) => self.json(answer, View::Public, None).to_vec(),
+                (Stream::DecisionsInternal, Output::Decision(answer)) => self.json(answer, View::Internal, None).to_vec(),
+                (Stream::Rejected, Output::Rejected(rejected)) => {
+                    let input = raw.as_mut().expect("opened for this stream").of(rejected.sequence).map_err(|error| error.to_string())?;
+                    let text_of = |id| self.shared.identity.text(id).ok().flatten();
+                    rejected_json(rejected, input.as_ref(), self.source(rejected.origin), &text_of).into_bytes()
+                }
+                _ => continue,
+            };
+            entries.push((at, json));
+        }
+        if self.shared.parked.len() < PARKED_MAX {
+            self.shared.parked.insert(at, reader);
+        }
+        Ok((entries, at))
+    }
+
+    fn source(&self, origin: Origin) -> &str {
+        match origin.source {
+            Origin::HOOK => "authorizations",
+            Origin::DOOR => "events",
+            source => self.shared.sources.get(usize::from(source)).map_or("engine", String::as_str),
+        }
+    }
+}
+
+/// Readers that wait for somebody to go on with them.
+const PARKED_MAX: usize = 256;
+
+impl Desk for Service {
+    async fn authorize(&self, json: &[u8], deadline: Wall) -> Answer {
+        if self.shared.is_closing() {
+            return Answer::Closing;
+        }
+        let began = Instant::now();
+        let mut texts = Told::default();
+        let event = match self.parse(json, &mut texts) {
+            Ok(event) => event,
+            Err(fault) => return Answer::Refused { refused: fault.refused, detail: fault.detail },
+        };
+        if !matches!(event.body.kind(), EventType::Payment | EventType::Transfer) {
+            let refused = Refused { reason: Refusal::Invalid, field: Some(Field::Type) };
+            let detail = format!("found {}, expected payment or transfer", event.body.kind().name());
+            return Answer::Refused { refused, detail };
+        }
+        let id_text = texts.text(event.id).expect("an event's id was told");
+        let fingerprint = event.fingerprint();
+        if let Some(answer) = self.known(event.id, fingerprint, &id_text) {
+            return answer;
+        }
+        if self.shared.tickets.len() >= self.shared.options.waiting_max {
+            return self.wait(&event, &Arc::new(Ticket::new(fingerprint)), &id_text, Wall::ZERO).await;
+        }
+        let (ticket, mine) = match self.shared.tickets.entry(event.id) {
+            Entry::Occupied(other) => (other.get().clone(), false),
+            Entry::Vacant(place) => {
+                let ticket = Arc::new(Ticket::new(fingerprint));
+                place.insert(ticket.clone());
+                (ticket, true)
+            }
+        };
+        if ticket.fingerprint != fingerprint {
+            return conflict(&id_text);
+        }
+        let until = began + deadline;
+        if mine {
+            let submission = Submission::Event { event: Box::new(event.clone()), texts, ticket: Some(ticket.clone()), line: None };
+            // Where there is no room until the deadline, the timer's way follows: only the journal can say that it takes nothing.
+            let _ = send(&self.hook, submission, until).await;
+        }
+        self.wait(&event, &ticket, &id_text, until.saturating_duration_since(Instant::now())).await
+    }
+
+    async fn challenge(&self, event_id: &str, result: ChallengeResult, _deadline: Wall) -> Option<Answer> {
+        let id = self.event_id(event_id);
+        let known = self.shared.answers.get(id)?;
+        let answer = self.shared.answers.read(known).ok()?;
+        let (word, outcome) = match result {
+            ChallengeResult::Passed => ("challenge_passed", Outcome::Approve),
+            ChallengeResult::Failed => ("challenge_failed", Outcome::Decline),
+            ChallengeResult::Abandoned => ("abandoned", Outcome::Decline),
+        };
+        // One result a payment: its id follows from the payment's, so a second one with another result is a conflict.
+        let line = Line::new(EventType::PaymentResult, format!("challenge-{:032x}", id.bits()), answer.time)
+            .text(Field::Target, event_id)
+            .text(Field::Status, word);
+        let mut json = Vec::new();
+        line.write(&mut json);
+        Some(match self.submit(&json).await {
+            Submitted::Recorded { .. } => {
+                let decided = Decision { outcome: if answer.outcome == Outcome::Challenge { outcome } else { answer.outcome }, ..answer };
+                self.decided(&decided, event_id)
+            }
+            Submitted::Refused { refused, detail, .. } => Answer::Refused { refused, detail },
+            Submitted::Unrecorded { .. } => Answer::Unrecorded { json: self.json(&answer, View::Public, Some(event_id)) },
+            Submitted::Closing => Answer::Closing,
+        })
+    }
+
+    async fn submit(&self, json: &[u8]) -> Submitted {
+        if self.shared.is_closing() {
+            return Submitted::Closing;
+        }
+        let mut texts = Told::default();
+        let (line, told) = tokio::sync::oneshot::channel();
+        let submission = match self.parse(json, &mut texts) {
+            Ok(event) => Submission::Event { event: Box::new(event), texts, ticket: None, line: Some(line) },
+            Err(fault) => {
+                let raw = json[..json.len().min(self.shared.options.rejected_bytes_max)].to_vec();
+                Submission::Refused { fault, raw, line }
+            }
+        };
+        let until = Instant::now() + STREAM_PATIENCE;
+        if send(&self.stream, submission, until).await.is_err() {
+            return Submitted::Unrecorded { detail: "the lane of events is full; send it again".to_owned() };
+        }
+        told.await.unwrap_or(Submitted::Closing)
+    }
+
+    async fn decision(&self, event_id: &str, internal: bool) -> Option<Arc<[u8]>> {
+        let id = self.event_id(event_id);
+        let view = if internal { View::Internal } else { View::Public };
+        // A stand-in's answer may have left before its output is there.
+        let waiting = self.shared.tickets.get(&id).map(|ticket| ticket.clone());
+        if let Some(Reply::Decision(answer)) = waiting.and_then(|ticket| ticket.reply()) {
+            return Some(self.json(&answer, view, Some(event_id)));
+        }
+        let answer = self.shared.answers.read(self.shared.answers.get(id)?).ok()?;
+        Some(self.json(&answer, view, Some(event_id)))
+    }
+
+    async fn page(&self, stream: Stream, after: Option<&str>, limit: usize, wait: Wall) -> Result<Page, String> {
+        let mut published = self.shared.published.subscribe();
+        let after = match after {
+            Some(text) => text.parse::<u64>().map_err(|_| format!("found {text:?}, expected the id of an entry, a number"))?,
+            None => published.borrow().saturating_sub(1),
+        };
+        let until = Instant::now() + wait;
+        loop {
+            published.borrow_and_update();
+            // A short read of files that are in memory; who reads far back is slowed by the page's limit.
+            let (entries, next) = tokio::task::block_in_place(|| self.read(stream, after, limit))?;
+            if !entries.is_empty() || self.shared.is_closing() || Instant::now() >= until {
+                let entries = entries.into_iter().map(|(at, json)| (at.to_string(), json.into())).collect();
+                return Ok(Page { entries, next: next.to_string() });
+            }
+            let _ = timeout(until - Instant::now(), published.changed()).await;
+        }
+    }
+
+    fn readiness(&self) -> Readiness {
+        Service::readiness(self)
+    }
+}
+
+/// How long an event without a caller waits for room.
+const STREAM_PATIENCE: Wall = Wall::from_secs(10);
+
+/// Puts a submission into a lane, waiting for room until `until`.
+async fn send(lane: &Sender<Submission>, mut submission: Submission, until: Instant) -> Result<(), Submission> {
+    loop {
+        match lane.try_send(submission) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Disconnected(back)) => return Err(back),
+            Err(TrySendError::Full(back)) if Instant::now() >= until => return Err(back),
+            Err(TrySendError::Full(back)) => submission = back,
+        }
+        sleep(LANE_PATIENCE).await;
+    }
+}
+
+fn conflict(id_text: &str) -> Answer {
+    Answer::Conflict { detail: format!("the id {id_text:?} was used before with other content; an id names one event for good") }
+}
+
+fn refusal_words(refused: Refused) -> String {
+    match refused.reason {
+        Refusal::FutureDated => "the event's time lies further ahead of the clock than time.future_skew_max allows".to_owned(),
+        Refusal::TooOldToDeduplicate => "the event is older than the horizon within which ids are known (dedupe.days)".to_owned(),
+        reason => reason.code().replace('_', " "),
+    }
+}
+
+fn money(body: &Body) -> Option<Money> {
+    match body {
+        Body::Payment(payment) => Some(payment.amount),
+        Body::Transfer(transfer) => Some(transfer.amount),
+        _ => None,
+    }
+}
+
+/// The key under which a judged event's outputs are published.
+fn key_of(event: &Event) -> Id {
+    match &event.body {
+        Body::Payment(payment) => payment.user,
+        Body::Transfer(transfer) => transfer.from.or(transfer.to).unwrap_or(event.id),
+        _ => event.id,
+    }
+}

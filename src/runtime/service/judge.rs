@@ -1,0 +1,213 @@
+//! The judge: the one thread that owns the engine. It steps what was recorded, writes the outputs to their log, and settles tickets.
+
+use super::ticket::{Reply, Winner};
+use super::{Shared, Submission};
+use crate::decision::Decision;
+use crate::engine::{Engine, Output, Phase};
+use crate::event::{Body, Content, Record, Refusal, Sequence};
+use crate::journal::{Disk, JournalError, OutputLog, Place, Records};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration as Wall;
+use tracing::error;
+
+/// How long the judge sleeps where nothing comes, before it looks whether something was spilled.
+const PATIENCE: Wall = Wall::from_millis(20);
+
+/// The judge's own things.
+pub(super) struct Judge {
+    pub(super) shared: Arc<Shared>,
+    pub(super) engine: Engine,
+    pub(super) outputs: OutputLog,
+    pub(super) batch_max: usize,
+    pub(super) erasures: Sender<Submission>,
+    pub(super) out: Vec<Output>,
+    pub(super) places: Vec<Place>,
+}
+
+impl Judge {
+    /// Steps what comes, in order, until the recorder has ended and everything recorded is judged.
+    pub(super) fn run(mut self, records: &Receiver<Record>) -> Engine {
+        let mut batch: Vec<Record> = Vec::with_capacity(self.batch_max);
+        let mut held: Option<Record> = None;
+        loop {
+            self.shared.wait_while_paused();
+            let expected = self.shared.judged.load(Ordering::Relaxed);
+            batch.clear();
+            let first = match held.take() {
+                Some(record) => Ok(record),
+                None if records.is_empty() && expected < self.shared.recorded.load(Ordering::Acquire) => Err(RecvTimeoutError::Timeout),
+                None => records.recv_timeout(PATIENCE),
+            };
+            match first {
+                // It was stepped from the journal.
+                Ok(record) if record.sequence.0 < expected => continue,
+                Ok(record) if record.sequence.0 > expected => {
+                    let until = record.sequence;
+                    held = Some(record);
+                    if !self.read_spilled(Sequence(expected), until) {
+                        break;
+                    }
+                    continue;
+                }
+                Ok(record) => batch.push(record),
+                Err(RecvTimeoutError::Timeout) => {
+                    // The channel may have been filled since it was looked at: what it holds is then passed over above.
+                    let recorded = self.shared.recorded.load(Ordering::Acquire);
+                    if records.is_empty() && expected < recorded && !self.read_spilled(Sequence(expected), Sequence(recorded)) {
+                        break;
+                    }
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    let recorded = self.shared.recorded.load(Ordering::Acquire);
+                    if expected < recorded && self.read_spilled(Sequence(expected), Sequence(recorded)) {
+                        continue;
+                    }
+                    break;
+                }
+            }
+            while batch.len() < self.batch_max
+                && let Ok(record) = records.try_recv()
+            {
+                let next = batch.last().expect("it has a first").sequence.0 + 1;
+                if record.sequence.0 == next {
+                    batch.push(record);
+                } else if record.sequence.0 > next {
+                    held = Some(record);
+                    break;
+                }
+            }
+            if !self.judge(&batch) {
+                break;
+            }
+        }
+        if let Err(cause) = self.outputs.sync() {
+            error!(%cause, "the last outputs may not survive a power cut; a restart makes them again");
+        }
+        self.engine
+    }
+
+    /// Judges what stands in the journal from `from` to before `until`; `false` where that could not be done.
+    fn read_spilled(&mut self, from: Sequence, until: Sequence) -> bool {
+        let mut batch = Vec::with_capacity(self.batch_max);
+        let opened = Records::open(Arc::new(Disk), &self.shared.dir.join("journal"), from);
+        let mut reader = match opened {
+            Ok(reader) => reader,
+            Err(cause) => return self.fail(&cause),
+        };
+        let mut next = from;
+        while next < until {
+            batch.clear();
+            while batch.len() < self.batch_max && next < until {
+                match reader.next_record() {
+                    Ok(Some(record)) => {
+                        next = Sequence(record.sequence.0 + 1);
+                        batch.push(record);
+                    }
+                    Ok(None) => break,
+                    Err(cause) => return self.fail(&cause),
+                }
+            }
+            if batch.is_empty() {
+                return true;
+            }
+            if !self.judge(&batch) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn fail(&self, cause: &JournalError) -> bool {
+        self.shared.stop(format!("judging has stopped: {cause}"));
+        error!(%cause, "judging has stopped");
+        false
+    }
+
+    /// Steps a batch, writes what comes of it and settles; `false` where the output log takes nothing.
+    fn judge(&mut self, batch: &[Record]) -> bool {
+        self.out.clear();
+        self.places.clear();
+        self.engine.step(batch, &mut |_: Phase| {}, &mut self.out);
+        for output in &self.out {
+            match self.outputs.append(output) {
+                Ok(place) => self.places.push(place),
+                Err(cause) => return self.fail(&cause),
+            }
+        }
+        if let Err(cause) = self.outputs.commit() {
+            return self.fail(&cause);
+        }
+        let mut outputs = self.out.iter().zip(&self.places).peekable();
+        for record in batch {
+            let output = outputs.next_if(|(output, _)| output.sequence() == record.sequence);
+            self.settle(record, output);
+        }
+        let last = batch.last().expect("a batch has a record");
+        self.shared.answers.forget(self.engine.now(), self.shared.options.dedupe);
+        self.shared.judged.store(last.sequence.0 + 1, Ordering::Release);
+        self.shared.published.send_replace(last.sequence.0 + 1);
+        true
+    }
+
+    fn settle(&self, record: &Record, output: Option<(&Output, &Place)>) {
+        match (&record.content, output) {
+            (Content::Answered(answered), output) => {
+                if let Some((Output::Decision(decision), place)) = output {
+                    self.shared.answers.note(decision, answered.fingerprint, *place);
+                    self.shared.count_answer(decision);
+                }
+                self.shared.tickets.remove(&answered.event);
+            }
+            (Content::Event(event), Some((Output::Decision(decision), place))) => {
+                self.shared.answers.note(decision, event.fingerprint(), *place);
+                self.reply(decision);
+            }
+            (Content::Event(event), Some((Output::Rejected(rejected), _))) => {
+                let reply = match rejected.refused.reason {
+                    Refusal::IdConflict => Reply::Conflict,
+                    _ => Reply::Refused(rejected.refused),
+                };
+                self.close(event.id, event.fingerprint(), reply);
+            }
+            (Content::Event(event), None) => match &event.body {
+                // It came again: its answer stands.
+                Body::Payment(_) | Body::Transfer(_) => {
+                    if let Some(known) = self.shared.answers.get(event.id)
+                        && self.shared.tickets.contains_key(&event.id)
+                        && let Ok(decision) = self.shared.answers.read(known)
+                    {
+                        self.close(event.id, event.fingerprint(), Reply::Decision(Box::new(decision)));
+                    }
+                }
+                // Only an admitted erasure gives no output; one that came again erases what was erased.
+                Body::Erase(erase) => drop(self.erasures.send(Submission::Erase { user: erase.user, at: event.time })),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    /// The judgement is there: it is the answer, unless the timer was faster.
+    fn reply(&self, decision: &Decision) {
+        let Some(ticket) = self.shared.tickets.get(&decision.event).map(|ticket| ticket.clone()) else { return };
+        if ticket.claim(Winner::Judge) {
+            self.shared.count_answer(decision);
+            ticket.settle(Reply::Decision(Box::new(*decision)));
+            self.shared.tickets.remove(&decision.event);
+        }
+    }
+
+    /// Settles the ticket of this very event, if there is one that nobody has claimed.
+    fn close(&self, event: crate::event::Id, fingerprint: u64, reply: Reply) {
+        let ticket = self.shared.tickets.get(&event).map(|ticket| ticket.clone());
+        if let Some(ticket) = ticket.filter(|ticket| ticket.fingerprint == fingerprint)
+            && ticket.claim(Winner::Judge)
+        {
+            ticket.settle(reply);
+            self.shared.tickets.remove(&event);
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The service: what stands behind the doors.
+//!
+//! ```text
+//! doors ──▶ tickets ──▶ recorder thread ──────▶ judge thread ──▶ output log ──▶ answers, streams
+//!           (who waits)  order, journal, texts   engine.step      settles tickets
+//! ```
+//!
+//! An event is answered once. Its ticket is raced for by the judge, who has judged it, and by the timer of the caller's deadline; where
+//! the timer wins, the stand-in's answer is journalled before its bytes leave, and it is the answer from then on.
+
+mod answers;
+mod clock;
+mod desk;
+mod judge;
+mod recorder;
+mod recover;
+mod ticket;
+
+pub use recover::ServiceError;
+
+use crate::api::{Readiness, Submitted};
+use crate::decision::{Decision, Provenance, StandIn, Status};
+use crate::engine::Engine;
+use crate::event::{Answered, Duration, Event, Id, IdKey, Rates, Timestamp};
+use crate::identity::Identity;
+use crate::ingress::Fault;
+use crate::journal::Outputs;
+use crate::render::PolicyTexts;
+use crate::runtime::naming::Told;
+use crate::topology::Topology;
+use answers::Answers;
+use crossbeam::channel::Sender;
+use dashmap::DashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Instant;
+use ticket::Ticket;
+use tokio::sync::{oneshot, watch};
+
+/// What reaches the recorder.
+enum Submission {
+    Event { event: Box<Event>, texts: Told, ticket: Option<Arc<Ticket>>, line: Option<oneshot::Sender<Submitted>> },
+    Refused { fault: Fault, raw: Vec<u8>, line: oneshot::Sender<Submitted> },
+    Answered { answered: Answered, ticket: Arc<Ticket> },
+    Erase { user: Id, at: Timestamp },
+}
+
+/// What the service takes of the topology.
+struct ServiceOptions {
+    dedupe: Duration,
+    labels_known: Duration,
+    waiting_max: usize,
+    rules_only_from: u64,
+    stand_in_percent_max: u64,
+    sync_ms_max: u32,
+    id_bytes_max: usize,
+    rejected_bytes_max: usize,
+    rates: Rates,
+    stand_in: StandIn,
+}
+
+/// What the threads share.
+struct Shared {
+    options: ServiceOptions,
+    dir: PathBuf,
+    key: IdKey,
+    provenance: Provenance,
+    tickets: DashMap<Id, Arc<Ticket>>,
+    answers: Answers,
+    /// The first sequence that is not in the journal yet, and the first that is not judged.
+    recorded: AtomicU64,
+    judged: AtomicU64,
+    /// Records that the judge had no room for: it reads them in the journal.
+    spilled: AtomicU64,
+    /// As `judged`, for those who wait for outputs.
+    published: watch::Sender<u64>,
+    closing: AtomicBool,
+    /// Why nothing can be recorded or judged any more.
+    stopped: OnceLock<String>,
+    /// The judge rests while this holds: for tests of what happens then.
+    paused: (Mutex<bool>, Condvar),
+    minute: Mutex<Minute>,
+    texts: PolicyTexts,
+    /// Reads texts that the recorder writes.
+    identity: Identity,
+    sources: Vec<String>,
+    /// Places in streams at which somebody stopped reading, to go on from.
+    parked: DashMap<u64, Outputs>,
+}
+
+/// Answers of the last minute.
+struct Minute {
+    began: Instant,
+    answers: u64,
+    stand_ins: u64,
+    /// Percent of stand-ins in the minute before, and their number.
+    before: (u64, u64),
+}
+
+/// With fewer answers a minute, a share of stand-ins says nothing.
+const ANSWERS_MIN: u64 = 20;
+
+impl Shared {
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Whether the service is ending and nothing is left to be done.
+    fn is_drained(&self) -> bool {
+        self.is_closing() && (self.is_stopped() || self.recorded.load(Ordering::Acquire) == self.judged.load(Ordering::Acquire))
+    }
+
+    fn stop(&self, why: String) {
+        // The first cause is the one to be told.
+        let _ = self.stopped.set(why);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.get().is_some()
+    }
+
+    fn wait_while_paused(&self) {
+        let (paused, wake) = &self.paused;
+        let mut resting = paused.lock().expect("nobody panics with it");
+        while *resting && !self.is_closing() {
+            resting = wake.wait(resting).expect("nobody panics with it");
+        }
+    }
+
+    fn count_answer(&self, decision: &Decision) {
+        let mut minute = self.minute.lock().expect("nobody panics with it");
+        minute.roll();
+        minute.answers += 1;
+        minute.stand_ins += u64::from(decision.status == Status::Fallback);
+    }
+
+    /// Percent of stand-ins among the answers of a minute: the last whole one, or this one where it is worse.
+    fn stand_in_percent(&self) -> u64 {
+        let mut minute = self.minute.lock().expect("nobody panics with it");
+        minute.roll();
+        minute.percent().max(minute.before.0)
+    }
+}
+
+impl Minute {
+    fn new() -> Minute {
+        Minute { began: Instant::now(), answers: 0, stand_ins: 0, before: (0, 0) }
+    }
+
+    fn percent(&self) -> u64 {
+        if self.answers < ANSWERS_MIN { 0 } else { self.stand_ins * 100 / self.answers }
+    }
+
+    fn roll(&mut self) {
+        let minutes = self.began.elapsed().as_secs() / 60;
+        if minutes > 0 {
+            let before = if minutes == 1 { (self.percent(), self.stand_ins) } else { (0, 0) };
+            *self = Minute { before, ..Minute::new() };
+        }
+    }
+}
+
+/// The running service.
+pub struct Service {
+    shared: Arc<Shared>,
+    hook: Sender<Submission>,
+    stream: Sender<Submission>,
+    threads: Mutex<Option<Threads>>,
+}
+
+struct Threads {
+    recorder: JoinHandle<()>,
+    judge: JoinHandle<Engine>,
+    // The lock of the directory, held to the end.
+    _dir: crate::journal::DataDir,
+}
+
+/// What a service was when it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Records in the journal.
+    pub records: u64,
+    pub state_hash: [u8; 32],
+}
+
+impl Service {
+    /// Opens the data directory `dir`, or begins it, brings the engine to where the journal ends, and starts.
+    ///
+    /// # Errors
+    /// Where the directory is another process's, another topology's, or damaged; where the rules do not compile.
+    pub fn start(topology: &Topology, dir: &Path, progress: bool) -> Result<Service, ServiceError> {
+        recover::start(topology, dir, progress)
+    }
+
+    /// Lets the judge rest, or go on: what a caller meets when it is stuck.
+    pub fn pause(&self, paused: bool) {
+        *self.shared.paused.0.lock().expect("nobody panics with it") = paused;
+        self.shared.paused.1.notify_all();
+    }
+
+    /// Records in the journal.
+    pub fn recorded(&self) -> u64 {
+        self.shared.recorded.load(Ordering::Acquire)
+    }
+
+    /// Records judged.
+    pub fn judged(&self) -> u64 {
+        self.shared.judged.load(Ordering::Acquire)
+    }
+
+    /// Takes nothing more, waits until everything recorded is judged and synced, and ends. The second call gives nothing.
+    pub fn end(&self) -> Option<Ended> {
+        let threads = self.threads.lock().expect("nobody panics with it").take()?;
+        self.shared.closing.store(true, Ordering::Release);
+        self.shared.paused.1.notify_all();
+        threads.recorder.join().expect("the recorder does not panic");
+        let engine = threads.judge.join().expect("the judge does not panic");
+        Some(Ended { records: self.recorded(), state_hash: engine.state_hash() })
+    }
+
+    fn readiness(&self) -> Readiness {
+        let not = |detail: String| Readiness { ready: false, detail };
+        if let Some(why) = self.shared.stopped.get() {
+            return not(why.clone());
+        }
+        if self.shared.is_closing() {
+            return not("ending".to_owned());
+        }
+        let percent = self.shared.stand_in_percent();
+        if percent > self.shared.options.stand_in_percent_max {
+            return not(format!("stand-ins gave {percent} % of the answers in a minute"));
+        }
+        Readiness { ready: true, detail: "ready".to_owned() }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,291 @@
+//! The recorder: one thread that decides the order. It gives every submission its sequence, writes groups to the journal, and only then
+//! tells those who wait that they stand there.
+//!
+//! Texts of ids go to the identity store before the group is committed. Callers' events go before the stream's, so that catching up
+//! cannot starve the hook. What the judge has no room for is not kept in memory: it stands in the journal, and the judge reads it there.
+
+use super::clock::Clock;
+use super::ticket::{Reply, Ticket, Winner};
+use super::{Shared, Submission};
+use crate::api::Submitted;
+use crate::decision::Decision;
+use crate::event::{Answered, Body, Content, Duration, Effort, Event, Id, Origin, Record, Sequence, Timestamp};
+use crate::identity::Identity;
+use crate::journal::{Journal, JournalError, RawInput, RejectedLog};
+use crate::runtime::naming::{acts, named, speaks_of};
+use crate::store::StoreError;
+use crate::targets::Targets;
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, select};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration as Wall, Instant};
+use tracing::{error, warn};
+
+/// Records of one group at most.
+const GROUP_MAX: usize = 512;
+/// Without a record for so long a tick moves stream time.
+const TICK_EVERY: Wall = Wall::from_secs(1);
+/// How far a tick stays behind the clock: events on their way are not to be late for it.
+pub(super) const TICK_BEHIND: Duration = Duration::SECOND.times(5);
+/// Entries of the index of targets that wait at most.
+const TARGETS_WAITING: usize = 4_096;
+
+/// Who must hear when the group is written.
+enum Waiting {
+    Event(Option<Arc<Ticket>>),
+    Line(tokio::sync::oneshot::Sender<Submitted>, Submitted),
+    StandIn(Arc<Ticket>, Box<Decision>),
+}
+
+/// What keeps the recorder from going on.
+#[derive(Debug)]
+pub(super) enum RecordError {
+    Journal(JournalError),
+    Store(StoreError),
+}
+
+impl From<JournalError> for RecordError {
+    fn from(error: JournalError) -> RecordError {
+        RecordError::Journal(error)
+    }
+}
+
+impl From<StoreError> for RecordError {
+    fn from(error: StoreError) -> RecordError {
+        RecordError::Store(error)
+    }
+}
+
+impl std::fmt::Display for RecordError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RecordError::Journal(error) => error.fmt(f),
+            RecordError::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+/// The recorder's own things.
+pub(super) struct Recorder {
+    pub(super) shared: Arc<Shared>,
+    pub(super) journal: Journal,
+    pub(super) rejected: RejectedLog,
+    pub(super) identity: Identity,
+    pub(super) targets: Targets,
+    pub(super) clock: Clock,
+    pub(super) to_judge: Sender<Record>,
+    pub(super) group: Vec<Record>,
+}
+
+impl Recorder {
+    /// Takes submissions until both lanes have ended; syncs what was written.
+    pub(super) fn run(mut self, hook: &Receiver<Submission>, stream: &Receiver<Submission>) {
+        let mut waiting = Vec::with_capacity(GROUP_MAX);
+        let (mut synced, mut recorded) = (Instant::now(), Instant::now());
+        let sync_every = Wall::from_millis(u64::from(self.shared.options.sync_ms_max));
+        loop {
+            let patience = if self.journal.is_unsynced() || self.shared.is_closing() { sync_every } else { TICK_EVERY };
+            let first = match next(hook, stream, patience) {
+                Ok(first) => Some(first),
+                Err(RecvTimeoutError::Timeout) if self.shared.is_drained() => break,
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let received = self.clock.read();
+            let rest = hook.try_iter().chain(stream.try_iter());
+            for submission in first.into_iter().chain(rest).take(GROUP_MAX) {
+                self.take(submission, received, &mut waiting);
+            }
+            if self.group.is_empty() && recorded.elapsed() >= TICK_EVERY {
+                self.push(Origin::engine(), received, Content::Tick(received - TICK_BEHIND));
+            }
+            if !self.group.is_empty() {
+                recorded = Instant::now();
+                match self.commit() {
+                    Ok(()) => waiting.drain(..).for_each(Waiting::recorded),
+                    Err(cause) => {
+                        self.shared.stop(format!("nothing more can be recorded: {cause}"));
+                        error!(%cause, "the journal takes no more records");
+                        waiting.drain(..).for_each(Waiting::unrecorded);
+                        self.group.clear();
+                    }
+                }
+                self.hand_on();
+            }
+            if self.journal.is_unsynced() && synced.elapsed() >= sync_every {
+                synced = Instant::now();
+                if let Err(cause) = self.journal.sync() {
+                    self.shared.stop(format!("the journal could not be synced: {cause}"));
+                    error!(%cause, "the journal could not be synced");
+                }
+            }
+        }
+        let flushed = self.targets.flush().map_err(RecordError::from);
+        let done = flushed.and_then(|()| Ok(self.rejected.sync()?)).and_then(|()| Ok(self.journal.sync()?));
+        if let Err(cause) = done {
+            error!(%cause, "what was recorded last may not survive a power cut");
+        }
+    }
+
+    fn take(&mut self, submission: Submission, received: Timestamp, waiting: &mut Vec<Waiting>) {
+        match submission {
+            Submission::Event { mut event, mut texts, ticket, line } => {
+                texts.put(&mut self.identity);
+                if let Err(cause) = self.resolve(&mut event).and_then(|()| self.know(&event)) {
+                    warn!(%cause, "an event's target or person could not be looked up");
+                }
+                let origin = if ticket.is_some() { Origin::HOOK } else { Origin::DOOR };
+                let sequence = self.push(Origin { source: origin, ..Origin::default() }, received, Content::Event(*event));
+                if let Some(ticket) = &ticket {
+                    ticket.note_recorded(sequence.0);
+                }
+                waiting.push(Waiting::Event(ticket));
+                if let Some(line) = line {
+                    waiting.push(Waiting::Line(line, Submitted::Recorded { sequence }));
+                }
+            }
+            Submission::Refused { fault, raw, line } => {
+                let origin = Origin { source: Origin::DOOR, ..Origin::default() };
+                let refused = fault.refused;
+                let sequence = self.push(origin, received, Content::Refused(refused));
+                let kept = self.rejected.append(&RawInput { sequence, received, detail: fault.detail.clone(), raw });
+                if let Err(cause) = kept {
+                    warn!(%cause, "refused input could not be kept");
+                }
+                waiting.push(Waiting::Line(line, Submitted::Refused { sequence, refused, detail: fault.detail }));
+            }
+            Submission::Answered { mut answered, ticket } => {
+                answered.revision = if ticket.is_recorded() { 2 } else { 1 };
+                let sequence = self.push(Origin::engine(), received, Content::Answered(answered));
+                let decision = Decision::stand_in(sequence, &answered, self.shared.provenance);
+                waiting.push(Waiting::StandIn(ticket, Box::new(decision)));
+            }
+            Submission::Erase { user, at } => {
+                if let Err(cause) = self.identity.erase_person(user, at, &[]) {
+                    error!(%cause, "a person's texts could not be erased");
+                }
+            }
+        }
+    }
+
+    /// Puts the target of a label or result into the event: the engine looks nothing up.
+    fn resolve(&mut self, event: &mut Event) -> Result<(), StoreError> {
+        match &mut event.body {
+            Body::Label(label) => label.resolved = self.targets.resolve(label.target)?,
+            Body::PaymentResult(result) => result.resolved = self.targets.resolve(result.target)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Links names to those who bear them, and lets an erased person come back by what they do.
+    fn know(&mut self, event: &Event) -> Result<(), StoreError> {
+        if let Some((name, bearer)) = named(&event.body) {
+            self.identity.belongs(name, bearer);
+        }
+        if let Some(person) = speaks_of(&event.body)
+            && let Some(at) = self.identity.erased_at(person)
+        {
+            match acts(&event.body) && event.time > at {
+                true => self.identity.came_back(person)?,
+                false => drop(self.identity.erase_person(person, at, &[])?),
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, origin: Origin, received: Timestamp, content: Content) -> Sequence {
+        let sequence = Sequence(self.journal.next().0 + self.group.len() as u64);
+        let behind = sequence.0.saturating_sub(self.shared.judged.load(Ordering::Relaxed));
+        let effort = if behind >= self.shared.options.rules_only_from { Effort::RulesOnly } else { Effort::Full };
+        let origin = if origin.source == Origin::ENGINE { origin } else { Origin { offset: sequence.0, ..origin } };
+        let record = Record { sequence, received, origin, effort, content };
+        self.targets.note(&record);
+        self.group.push(record);
+        sequence
+    }
+
+    /// Writes the group: texts first, raw refused input, then the records.
+    fn commit(&mut self) -> Result<(), RecordError> {
+        if self.shared.is_stopped() {
+            return Err(RecordError::Journal(JournalError::Stopped {
+                log: self.shared.dir.clone(),
+                why: "an earlier write failed".to_owned(),
+            }));
+        }
+        self.identity.flush()?;
+        self.rejected.commit()?;
+        for record in &self.group {
+            self.journal.append(record)?;
+        }
+        self.journal.commit()?;
+        if self.targets.waiting() >= TARGETS_WAITING {
+            self.targets.expire(self.clock.read() - self.shared.options.labels_known);
+            self.targets.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Hands the group to the judge; what finds no room stands in the journal.
+    fn hand_on(&mut self) {
+        self.shared.recorded.store(self.journal.next().0, Ordering::Release);
+        let mut spilled = 0;
+        for record in self.group.drain(..) {
+            if spilled > 0 {
+                spilled += 1;
+                continue;
+            }
+            match self.to_judge.try_send(record) {
+                Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+                Err(TrySendError::Full(_)) => spilled += 1,
+            }
+        }
+        self.shared.spilled.fetch_add(spilled, Ordering::Relaxed);
+    }
+}
+
+impl Waiting {
+    fn recorded(self) {
+        match self {
+            Waiting::Event(_) => {}
+            // Who asked may have gone away.
+            Waiting::Line(line, submitted) => drop(line.send(submitted)),
+            Waiting::StandIn(ticket, decision) => ticket.settle(Reply::Decision(decision)),
+        }
+    }
+
+    fn unrecorded(self) {
+        match self {
+            Waiting::Event(ticket) => {
+                if let Some(ticket) = ticket.filter(|ticket| ticket.claim(Winner::Judge)) {
+                    ticket.settle(Reply::Unrecorded);
+                }
+            }
+            Waiting::Line(line, _) => {
+                let detail = "the journal takes no records; send it again when /readyz says yes".to_owned();
+                drop(line.send(Submitted::Unrecorded { detail }));
+            }
+            Waiting::StandIn(ticket, _) => ticket.settle(Reply::Unrecorded),
+        }
+    }
+}
+
+/// The next submission: a caller's before the stream's.
+fn next(hook: &Receiver<Submission>, stream: &Receiver<Submission>, patience: Wall) -> Result<Submission, RecvTimeoutError> {
+    if let Ok(submission) = hook.try_recv() {
+        return Ok(submission);
+    }
+    // Both lanes end together, with the service that holds their senders.
+    select! {
+        recv(hook) -> found => found.map_err(|_| RecvTimeoutError::Disconnected),
+        recv(stream) -> found => found.map_err(|_| RecvTimeoutError::Disconnected),
+        default(patience) => Err(RecvTimeoutError::Timeout),
+    }
+}
+
+/// What the record of a stand-in says, but for its revision.
+pub(super) fn answered(event: &Event, key: Id, fingerprint: u64, outcome: crate::decision::Outcome) -> Answered {
+    let why = crate::event::StandInWhy::Deadline;
+    let (kind, outcome) = (event.body.kind(), outcome as u8);
+    Answered { event: event.id, fingerprint, kind, key, time: event.time, revision: 1, outcome, why }
+}

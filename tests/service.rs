@@ -1,0 +1,219 @@
+//! The service behind the doors: one answer for each id, whatever happens.
+
+use serde_json::Value;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use weir::api::{Answer, ChallengeResult, Desk, Stream, Submitted};
+use weir::decision::Status;
+use weir::event::Refusal;
+use weir::runtime::Service;
+use weir::topology::{Layer, Topology};
+
+const SMALL: &str = "
+[limits]
+nodes_max = 20_000
+ids_max = 20_000
+[limits.money]
+rows_max = 20_000
+warm_nodes_max = 2_000
+pairs_max = 20_000
+late_rows_max = 1_000
+events_per_day = 100
+[limits.access]
+rows_max = 1_000
+warm_nodes_max = 100
+late_rows_max = 100
+events_per_day = 10
+[limits.interest]
+rows_max = 1_000
+warm_nodes_max = 100
+late_rows_max = 100
+events_per_day = 10
+";
+
+fn topology() -> Topology {
+    Topology::parse(&[Layer { name: "small", text: SMALL, folder: Path::new("") }]).unwrap()
+}
+
+fn start(dir: &Path) -> Arc<Service> {
+    Arc::new(Service::start(&topology(), dir, false).unwrap())
+}
+
+fn now() -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    weir::event::Timestamp(since.as_micros() as i64).to_string()
+}
+
+fn payment(id: &str, time: &str, amount: i64) -> Vec<u8> {
+    let text = format!(
+        r#"{{"id":"{id}","type":"payment","time":"{time}","user":"u-{}","merchant":"m-1","amount":{amount},"currency":"EUR"}}"#,
+        id.len()
+    );
+    text.into_bytes()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn json(answer: &Answer) -> &[u8] {
+    match answer {
+        Answer::Decided { json, .. } => json,
+        other => panic!("expected a decision, found {other:?}"),
+    }
+}
+
+fn value(answer: &Answer) -> Value {
+    serde_json::from_slice(json(answer)).unwrap()
+}
+
+#[test]
+fn an_id_has_one_answer_also_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (runtime, time) = (runtime(), now());
+    let service = start(dir.path());
+    let first = runtime.block_on(service.authorize(&payment("p-1", &time, 700), LONG));
+    assert!(matches!(first, Answer::Decided { status: Status::Evaluated, .. }), "{first:?}");
+    let again = runtime.block_on(service.authorize(&payment("p-1", &time, 700), LONG));
+    assert_eq!(json(&first), json(&again));
+    let turned = format!(
+        r#"{{"currency":"EUR","amount":700,"merchant":"m-1","unknown":[1],"user":"u-3","time":"{time}","type":"payment","id":"p-1"}}"#
+    );
+    let turned = runtime.block_on(service.authorize(turned.as_bytes(), LONG));
+    assert_eq!(json(&first), json(&turned));
+    let other = runtime.block_on(service.authorize(&payment("p-1", &time, 701), LONG));
+    assert!(matches!(&other, Answer::Conflict { detail } if detail.contains("\"p-1\"")), "{other:?}");
+    assert_eq!(runtime.block_on(service.decision("p-1", false)).unwrap()[..], *json(&first));
+    assert_eq!(runtime.block_on(service.decision("p-2", false)), None);
+    let ended = service.end().unwrap();
+    drop(service);
+
+    let service = start(dir.path());
+    assert_eq!(json(&runtime.block_on(service.authorize(&payment("p-1", &time, 700), LONG))), json(&first));
+    assert!(matches!(runtime.block_on(service.authorize(&payment("p-1", &time, 701), LONG)), Answer::Conflict { .. }));
+    assert_eq!(service.end().unwrap(), ended, "a retry and a conflict that the answers know leave no record");
+}
+
+#[test]
+fn a_stand_in_answers_when_the_judge_rests_and_it_is_the_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let (runtime, time) = (runtime(), now());
+    let service = start(dir.path());
+    service.pause(true);
+    let deadline = Duration::from_millis(30);
+    let (small, large) = runtime.block_on(async {
+        let (small, large) = (payment("s-1", &time, 700), payment("s-22", &time, 700_000));
+        tokio::join!(service.authorize(&small, deadline), service.authorize(&large, deadline))
+    });
+    for (answer, outcome) in [(&small, "approve"), (&large, "review")] {
+        assert!(matches!(answer, Answer::Decided { status: Status::Fallback, .. }), "{answer:?}");
+        let value = value(answer);
+        assert_eq!((&value["outcome"], &value["status"], &value["revision"]), (&outcome.into(), &"fallback".into(), &2.into()));
+        assert_eq!(value["skipped"][0]["part"], "judgement");
+    }
+    // While the judge still rests: retries, other content, and who asks.
+    assert_eq!(json(&runtime.block_on(service.authorize(&payment("s-1", &time, 700), deadline))), json(&small));
+    assert!(matches!(runtime.block_on(service.authorize(&payment("s-1", &time, 2), deadline)), Answer::Conflict { .. }));
+    assert_eq!(runtime.block_on(service.decision("s-1", false)).unwrap()[..], *json(&small));
+    service.pause(false);
+    while service.judged() < service.recorded() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(json(&runtime.block_on(service.authorize(&payment("s-1", &time, 700), LONG))), json(&small));
+    // The stream has both, in the order of their records.
+    let page = runtime.block_on(async {
+        let service = service.clone();
+        tokio::spawn(async move { service.page(Stream::Decisions, Some("0"), 10, Duration::ZERO).await }).await.unwrap().unwrap()
+    });
+    let told: Vec<(String, u64, String)> = page
+        .entries
+        .iter()
+        .map(|(_, json)| serde_json::from_slice::<Value>(json).unwrap())
+        .map(|v| (v["event_id"].as_str().unwrap().to_owned(), v["revision"].as_u64().unwrap(), v["status"].as_str().unwrap().to_owned()))
+        .collect();
+    for id in ["s-1", "s-22"] {
+        let of: Vec<(u64, &str)> =
+            told.iter().filter(|(event, ..)| event == id).map(|(_, revision, status)| (*revision, &**status)).collect();
+        assert_eq!(of, [(1, "evaluated"), (2, "fallback")]);
+    }
+    drop(service);
+    let service = start(dir.path());
+    assert_eq!(json(&runtime.block_on(service.authorize(&payment("s-22", &time, 700_000), LONG))), json(&large));
+}
+
+#[test]
+fn what_the_judge_has_no_room_for_stands_in_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let (runtime, time) = (runtime(), now());
+    let service = start(dir.path());
+    service.pause(true);
+    let count = 9_500;
+    runtime.block_on(async {
+        let mut lines = tokio::task::JoinSet::new();
+        for n in 0..count {
+            let (service, line) = (service.clone(), payment(&format!("e-{n}"), &time, 100));
+            lines.spawn(async move { service.submit(&line).await });
+        }
+        while let Some(line) = lines.join_next().await {
+            assert!(matches!(line.unwrap(), Submitted::Recorded { .. }));
+        }
+    });
+    service.pause(false);
+    while service.judged() < service.recorded() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for n in [0, 4_711, 8_999, count - 1] {
+        assert!(runtime.block_on(service.decision(&format!("e-{n}"), false)).is_some(), "{n}");
+    }
+    let ended = service.end().unwrap();
+    drop(service);
+    let again = start(dir.path()).end().unwrap();
+    assert_eq!(ended, again);
+}
+
+#[test]
+fn refusals_are_words_and_lines_are_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let (runtime, time) = (runtime(), now());
+    let service = start(dir.path());
+    let refused = |json: &[u8]| match runtime.block_on(service.authorize(json, LONG)) {
+        Answer::Refused { refused, detail } => (refused.reason, detail),
+        other => panic!("expected a refusal, found {other:?}"),
+    };
+    assert_eq!(refused(b"{").0, Refusal::Malformed);
+    let session = format!(r#"{{"id":"x","type":"session","time":"{time}","user":"u"}}"#);
+    assert!(refused(session.as_bytes()).1.contains("expected payment or transfer"));
+    assert_eq!(refused(&payment("f-1", "2199-01-01T00:00:00Z", 1)).0, Refusal::FutureDated);
+    assert_eq!(refused(&payment("f-2", "2001-01-01T00:00:00Z", 1)).0, Refusal::TooOldToDeduplicate);
+    let line = runtime.block_on(service.submit(b"{\"id\":7"));
+    assert!(matches!(line, Submitted::Refused { refused, .. } if refused.reason == Refusal::Malformed), "{line:?}");
+    let line = runtime.block_on(service.submit(&payment("l-1", &time, 5)));
+    assert!(matches!(line, Submitted::Recorded { .. }), "{line:?}");
+    // The same id through the other door.
+    while service.judged() < service.recorded() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let answer = runtime.block_on(service.authorize(&payment("l-1", &time, 5), LONG));
+    assert_eq!(runtime.block_on(service.decision("l-1", false)).unwrap()[..], *json(&answer));
+}
+
+#[test]
+fn a_step_up_ends_in_a_final_decision() {
+    let dir = tempfile::tempdir().unwrap();
+    let (runtime, time) = (runtime(), now());
+    let service = start(dir.path());
+    // More than five in a minute are challenged by the default policy.
+    let answers: Vec<Answer> = (0..8).map(|n| runtime.block_on(service.authorize(&payment(&format!("c-{n}"), &time, 100), LONG))).collect();
+    assert_eq!(value(&answers[0])["outcome"], "approve");
+    assert_eq!(value(&answers[7])["outcome"], "challenge");
+    let passed = runtime.block_on(service.challenge("c-7", ChallengeResult::Passed, LONG)).unwrap();
+    assert_eq!(value(&passed)["outcome"], "approve");
+    let again = runtime.block_on(service.challenge("c-7", ChallengeResult::Passed, LONG)).unwrap();
+    assert_eq!(json(&passed), json(&again));
+    let failed = runtime.block_on(service.challenge("c-6", ChallengeResult::Failed, LONG)).unwrap();
+    assert_eq!(value(&failed)["outcome"], "decline");
+    assert_eq!(runtime.block_on(service.challenge("unknown", ChallengeResult::Passed, LONG)), None);
+}
