@@ -56,7 +56,6 @@ pub struct Record {
 
 /// What a record says.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all records are events, and a box would be an allocation per event")]
 pub enum Content {
     Event(Event),
     /// Input that a source could not turn into an event. It passes through the journal so that its place among the outputs is fixed.

@@ -90,7 +90,7 @@ impl Service {
     }
 
     /// Reads at most `limit` entries of a stream behind the record `after`.
-    fn read(&self, stream: Stream, after: u64, limit: usize) -> Result<(Vec<(u64, Vec<u8>)>, u64), String> {
+    fn read(&self, stream: Stream, after: u64, limit: usize) -> Result<Page, String> {
         let parked = self.shared.parked.remove(&after).map(|(_, reader)| reader);
         let opened = match parked {
             Some(reader) => Ok(reader),
@@ -119,12 +119,12 @@ impl Service {
                 }
                 _ => continue,
             };
-            entries.push((at, json));
+            entries.push((at.to_string(), json.into()));
         }
         if self.shared.parked.len() < PARKED_MAX {
             self.shared.parked.insert(at, reader);
         }
-        Ok((entries, at))
+        Ok(Page { entries, next: at.to_string() })
     }
 
     fn source(&self, origin: Origin) -> &str {
@@ -251,10 +251,9 @@ impl Desk for Service {
         loop {
             published.borrow_and_update();
             // A short read of files that are in memory; who reads far back is slowed by the page's limit.
-            let (entries, next) = tokio::task::block_in_place(|| self.read(stream, after, limit))?;
-            if !entries.is_empty() || self.shared.is_closing() || Instant::now() >= until {
-                let entries = entries.into_iter().map(|(at, json)| (at.to_string(), json.into())).collect();
-                return Ok(Page { entries, next: next.to_string() });
+            let page = tokio::task::block_in_place(|| self.read(stream, after, limit))?;
+            if !page.entries.is_empty() || self.shared.is_closing() || Instant::now() >= until {
+                return Ok(page);
             }
             let _ = timeout(until - Instant::now(), published.changed()).await;
         }

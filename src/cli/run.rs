@@ -1,0 +1,91 @@
+//! `weir run`.
+
+use super::{is_watched, say, topology, words};
+use crate::api;
+use crate::metrics::Metrics;
+use crate::runtime::Service;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+use tracing_subscriber::EnvFilter;
+
+/// Run the service: the authorization hook, doors for events, streams of outputs
+#[derive(clap::Args)]
+#[command(after_help = "\
+POST a payment or transfer to /v1/authorizations and wait for its decision; the header Weir-Deadline-Ms says how long. What is not judged \
+by then is answered by a stand-in, and says so. /openapi.json describes every door, /metrics is for Prometheus, /readyz for a balancer.
+
+What is kept stands in the data directory; after a crash the same command goes on where it ended. Ctrl-C or SIGTERM ends it: what was \
+begun is finished, then everything is synced.
+
+Examples:
+  weir run
+  weir run --data /var/lib/weir -t company.toml
+  curl -s localhost:8080/v1/authorizations -H 'Content-Type: application/json' -d '{\"id\":\"p-1\",\"type\":\"payment\",\
+\"time\":\"'$(date -u +%FT%TZ)'\",\"user\":\"u-1\",\"merchant\":\"m-1\",\"amount\":1250,\"currency\":\"EUR\"}'")]
+pub struct Arguments {
+    /// A topology file laid over the built-in one; may be given several times
+    #[arg(short = 't', long = "topology", value_name = "FILE")]
+    topology: Vec<PathBuf>,
+    /// Where to listen [default: authorize.listen]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where journal, outputs and texts are kept
+    #[arg(long, value_name = "DIR", default_value = "weir-data")]
+    data: PathBuf,
+    /// Write the log as JSON lines
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
+    log_to_stderr(arguments.json);
+    let topology = topology(&arguments.topology)?;
+    let listen = arguments.listen.unwrap_or(topology.authorize.listen);
+    let options = api::Options {
+        deadline_default: wall(topology.authorize.deadline),
+        deadline_max: wall(topology.authorize.deadline_max),
+        line_bytes_max: topology.input.line_bytes_max,
+        body_bytes_max: topology.input.line_bytes_max,
+        ..api::Options::default()
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("door").build().map_err(words)?;
+    let metrics = Metrics::new(crate::ENGINE_VERSION);
+    let service = Arc::new(Service::start(&topology, &arguments.data, is_watched()).map_err(words)?);
+    runtime.block_on(async {
+        let listener = TcpListener::bind(listen).await.map_err(|error| format!("listening on {listen}: {error}"))?;
+        let address = listener.local_addr().map_err(words)?;
+        say(&format!("listening on http://{address}, data in {}\n", arguments.data.display()))?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(words)?;
+        let shutdown = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            info!("ending: what was begun is finished");
+        };
+        api::serve(listener, service.clone(), Arc::new(api::Open), options, metrics, shutdown).await;
+        Ok::<(), String>(())
+    })?;
+    if let Some(ended) = service.end() {
+        info!(records = ended.records, state = %crate::journal::hex(&ended.state_hash), "ended");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn wall(duration: crate::event::Duration) -> Duration {
+    Duration::from_micros(duration.0.unsigned_abs())
+}
+
+/// The log goes to standard error; `WEIR_LOG` says how much of it, as in `weir=debug`.
+fn log_to_stderr(json: bool) {
+    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second service in one process keeps the log of the first.
+    let _ = if json { log.json().try_init() } else { log.with_ansi(is_watched()).try_init() };
+}
