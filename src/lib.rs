@@ -13,6 +13,7 @@ pub mod identity;
 pub mod ingress;
 pub mod journal;
 pub mod memory;
+pub mod metrics;
 pub mod render;
 pub mod runtime;
 pub mod sim;
@@ -38,7 +39,7 @@ mod tests {
         &["decision"],
         &["velocity"],
         &["engine"],
-        &["journal", "store", "targets", "identity", "ingress", "render", "doors"],
+        &["journal", "store", "targets", "identity", "ingress", "render", "doors", "metrics"],
         &["api"],
         &["topology"],
         &["runtime", "sim"],

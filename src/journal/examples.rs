@@ -154,7 +154,7 @@ fn skips() -> impl Strategy<Value = Skips> {
     })
 }
 
-fn decision() -> impl Strategy<Value = Decision> {
+pub(crate) fn decision() -> impl Strategy<Value = Decision> {
     let names = (id(), select(EventType::ALL.to_vec()), id(), 1u8..=2, any::<u32>(), time());
     let answer = (select(Outcome::ALL.to_vec()), 0u16..=1000, of(0f32..=1.0), reasons());
     let how = (select(vec![Status::Evaluated, Status::Degraded, Status::Fallback]), any::<u8>(), skips());

@@ -1,0 +1,276 @@
+//! The table of routes, and the one way that every request goes.
+
+use crate::api::body::parameter;
+use crate::api::desk::{Desk, Stream};
+use crate::api::gate::{Caller, Gate, Scope};
+use crate::api::options::Options;
+use crate::api::problem::{Kind, Problem};
+use crate::api::{authorize, decision, documents, events, health, streams};
+use crate::metrics::Metrics;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::http::{Request, Response};
+use axum::routing::{MethodFilter, on};
+use prometheus::IntCounter;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::{Semaphore, watch};
+
+/// Everything that is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Authorize,
+    Challenge,
+    Events,
+    Decision,
+    Decisions,
+    Rejected,
+    Live,
+    Ready,
+    Metrics,
+    OpenApi,
+    Schema,
+}
+
+impl Route {
+    pub(super) const ALL: [Route; 11] = [
+        Route::Authorize,
+        Route::Challenge,
+        Route::Events,
+        Route::Decision,
+        Route::Decisions,
+        Route::Rejected,
+        Route::Live,
+        Route::Ready,
+        Route::Metrics,
+        Route::OpenApi,
+        Route::Schema,
+    ];
+
+    /// Its path, with names for what varies; the label of its metrics.
+    pub(super) fn pattern(self) -> &'static str {
+        match self {
+            Route::Authorize => "/v1/authorizations",
+            Route::Challenge => "/v1/authorizations/{id}/challenge",
+            Route::Events => "/v1/events",
+            Route::Decision => "/v1/decisions/{event_id}",
+            Route::Decisions => "/v1/streams/decisions",
+            Route::Rejected => "/v1/streams/rejected",
+            Route::Live => "/livez",
+            Route::Ready => "/readyz",
+            Route::Metrics => "/metrics",
+            Route::OpenApi => "/openapi.json",
+            Route::Schema => "/schemas/{name}",
+        }
+    }
+
+    /// Its one method; where it is GET, HEAD is answered too.
+    pub(super) fn method(self) -> MethodFilter {
+        match self {
+            Route::Authorize | Route::Challenge | Route::Events => MethodFilter::POST,
+            _ => MethodFilter::GET,
+        }
+    }
+
+    /// Any one of these is needed; none: the route is open to everybody.
+    fn needed(self) -> &'static [Scope] {
+        match self {
+            Route::Authorize | Route::Challenge => &[Scope::Hook],
+            Route::Events => &[Scope::Ingest],
+            Route::Decision => &[Scope::Hook, Scope::Subscriber, Scope::Analyst, Scope::Supervisor],
+            Route::Decisions => &[Scope::Subscriber, Scope::Analyst, Scope::Supervisor],
+            // What was refused stands there as it came, with whatever personal data it held.
+            Route::Rejected => &[Scope::Analyst, Scope::Supervisor, Scope::Admin],
+            Route::Metrics => &[Scope::Subscriber, Scope::Analyst, Scope::Supervisor, Scope::Admin],
+            Route::Live | Route::Ready | Route::OpenApi | Route::Schema => &[],
+        }
+    }
+}
+
+/// How far the doors have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Serving,
+    /// Requests that were begun are finished, streams end, nothing new is taken.
+    Draining,
+    /// What is still open is closed as it is.
+    Ended,
+}
+
+/// Resolves when the doors no longer serve.
+pub(super) async fn draining(phase: &mut watch::Receiver<Phase>) {
+    // An error means that `serve` itself is gone.
+    let _ = phase.wait_for(|phase| *phase != Phase::Serving).await;
+}
+
+/// The address of the caller, put beside each request by its connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub SocketAddr);
+
+/// Statuses whose counters are kept at hand.
+const STATUSES: [u16; 13] = [200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 503];
+
+/// What all requests share.
+pub(super) struct Shared<D, G> {
+    pub desk: Arc<D>,
+    pub gate: Arc<G>,
+    pub options: Options,
+    pub metrics: Metrics,
+    pub answers: authorize::Answers,
+    pub streams: Arc<Semaphore>,
+    pub event_requests: Arc<Semaphore>,
+    pub phase: watch::Receiver<Phase>,
+    /// By route and status, found in the registry when first used.
+    counters: Vec<[OnceLock<IntCounter>; STATUSES.len()]>,
+}
+
+impl<D: Desk, G: Gate> Shared<D, G> {
+    pub(super) fn new(desk: Arc<D>, gate: Arc<G>, options: Options, metrics: Metrics, phase: watch::Receiver<Phase>) -> Shared<D, G> {
+        Shared {
+            answers: authorize::Answers::new(&metrics),
+            streams: Arc::new(Semaphore::new(options.streams_max)),
+            event_requests: Arc::new(Semaphore::new(options.event_requests_max)),
+            counters: Route::ALL.iter().map(|_| Default::default()).collect(),
+            desk,
+            gate,
+            options,
+            metrics,
+            phase,
+        }
+    }
+
+    fn count(&self, route: Route, status: u16) {
+        let find = || self.metrics.http_requests_total.with_label_values(&[route.pattern(), code(status)]);
+        match STATUSES.iter().position(|known| *known == status) {
+            Some(at) => self.counters[route as usize][at].get_or_init(find).inc(),
+            None => find().inc(),
+        }
+    }
+
+    /// A request that no route takes: one label for all, because paths are the caller's to invent.
+    fn count_unrouted(&self, status: u16) {
+        self.metrics.http_requests_total.with_label_values(&["none", code(status)]).inc();
+    }
+
+    fn admit(&self, route: Route, parts: &Parts) -> Result<Option<Caller>, Problem> {
+        if route.needed().is_empty() {
+            return Ok(None);
+        }
+        let Peer(peer) = *parts.extensions.get::<Peer>().expect("the connection puts the caller's address beside every request");
+        let authorization = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        self.gate.admit(authorization, peer, route.needed()).map(Some).map_err(Problem::denied)
+    }
+}
+
+/// The text of a status.
+fn code(status: u16) -> &'static str {
+    const CODES: [&str; STATUSES.len()] = ["200", "400", "401", "403", "404", "405", "408", "409", "413", "415", "422", "429", "503"];
+    STATUSES.iter().position(|known| *known == status).map_or("other", |at| CODES[at])
+}
+
+/// The router of all routes. What is not found, and a method that is not allowed, is a problem document like everything else.
+pub(super) fn router<D: Desk, G: Gate>(shared: &Arc<Shared<D, G>>) -> Router {
+    let mut router = Router::new();
+    for route in Route::ALL {
+        let shared = shared.clone();
+        router = router.route(route.pattern(), on(route.method(), move |request| answer(shared.clone(), route, request)));
+    }
+    let (missing, method) = (shared.clone(), shared.clone());
+    router
+        .fallback(async move |request: Request<Body>| {
+            missing.count_unrouted(404);
+            Problem::new(Kind::NotFound, "no route has this path; /openapi.json lists them").response(request.uri().path())
+        })
+        .method_not_allowed_fallback(async move |request: Request<Body>| {
+            method.count_unrouted(405);
+            let detail = format!("{} is not allowed here; the header Allow says what is", request.method());
+            Problem::new(Kind::MethodNotAllowed, detail).response(request.uri().path())
+        })
+}
+
+/// The one way of a request: the gate, the handler, the counters.
+async fn answer<D: Desk, G: Gate>(shared: Arc<Shared<D, G>>, route: Route, request: Request<Body>) -> Response<Body> {
+    let (mut parts, body) = request.into_parts();
+    let response = match handle(&shared, route, &mut parts, body).await {
+        Ok(response) => response,
+        Err(problem) => problem.response(parts.uri.path()),
+    };
+    shared.count(route, response.status().as_u16());
+    response
+}
+
+async fn handle<D: Desk, G: Gate>(
+    shared: &Arc<Shared<D, G>>,
+    route: Route,
+    parts: &mut Parts,
+    body: Body,
+) -> Result<Response<Body>, Problem> {
+    let caller = shared.admit(route, parts)?;
+    match route {
+        Route::Authorize => authorize::authorize(shared, parts, body).await,
+        Route::Challenge => authorize::challenge(shared, parts, body).await,
+        Route::Events => events::events(shared, parts, body).await,
+        Route::Decision => {
+            let internal = internal(parts, caller.as_ref())?;
+            decision::decision(shared, parts, internal).await
+        }
+        Route::Decisions => match internal(parts, caller.as_ref())? {
+            true => streams::stream(shared, parts, Stream::DecisionsInternal).await,
+            false => streams::stream(shared, parts, Stream::Decisions).await,
+        },
+        Route::Rejected => streams::stream(shared, parts, Stream::Rejected).await,
+        Route::Live => Ok(health::live()),
+        Route::Ready => health::ready(shared),
+        Route::Metrics => Ok(health::metrics(shared)),
+        Route::OpenApi => Ok(documents::openapi()),
+        Route::Schema => documents::schema(&segment(parts).await?),
+    }
+}
+
+/// Whether the internal view is asked for. Only who asks for it by name sees it: that way nobody who may see it shows it by accident.
+fn internal(parts: &Parts, caller: Option<&Caller>) -> Result<bool, Problem> {
+    match parameter(parts.uri.query(), "view")?.as_deref() {
+        None | Some("public") => Ok(false),
+        Some("internal") => match caller.is_some_and(|caller| caller.scopes.iter().any(|scope| INTERNAL.contains(scope))) {
+            true => Ok(true),
+            false => Err(Problem::new(Kind::Forbidden, "the internal view needs the scope analyst or supervisor")),
+        },
+        Some(other) => {
+            let detail = format!("view is {other}, expected public or internal");
+            Err(Problem::new(Kind::BadRequest, detail).reason("invalid").field("view"))
+        }
+    }
+}
+
+/// Who may see what is internal.
+const INTERNAL: [Scope; 2] = [Scope::Analyst, Scope::Supervisor];
+
+/// What stands in the path where the route's pattern has a name.
+///
+/// # Errors
+/// Not UTF-8.
+pub(super) async fn segment(parts: &mut Parts) -> Result<String, Problem> {
+    match Path::<String>::from_request_parts(parts, &()).await {
+        Ok(Path(text)) => Ok(text),
+        Err(_) => Err(Problem::new(Kind::BadRequest, "the path is not UTF-8").reason("invalid")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STATUSES, code};
+    use crate::api::problem::{Kind, Problem};
+
+    #[test]
+    fn every_status_that_is_answered_has_its_counter() {
+        for kind in Kind::ALL {
+            assert!(STATUSES.contains(&Problem::new(kind, "").status().as_u16()), "{kind:?}");
+        }
+        for status in STATUSES {
+            assert_eq!(code(status), status.to_string());
+        }
+    }
+}

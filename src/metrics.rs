@@ -1,0 +1,286 @@
+//! Every metric of the program: named, described and registered in one list, rendered for Prometheus.
+//!
+//! Names are `<area>_<thing>_<unit>`, counters end in `_total`. Whoever owns a thing sets its metric, once a batch or once a request; hot paths
+//! take the labelled handle once (`with_label_values`) and keep it. Nothing here reads a clock or decides anything.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+/// From 50 µs, in which nothing but a quick answer fits, to 1 s: seconds.
+const ANSWER_SECONDS: [f64; 15] =
+    [0.00005, 0.0001, 0.0002, 0.0003, 0.0005, 0.00075, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.25, 1.0];
+
+/// From one event, 1 µs, to a full batch of a cold graph: seconds.
+const STEP_SECONDS: [f64; 12] = [0.000002, 0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.025, 0.1];
+
+/// From a write into the page cache to a disk that stalls: seconds.
+const DISK_SECONDS: [f64; 13] = [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
+
+/// Powers of two up to the greatest batch that is usual: events.
+const BATCH_EVENTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0];
+
+/// Handles on every metric.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+
+    pub http_requests_total: IntCounterVec,
+    pub http_authorization_seconds: Histogram,
+    pub http_event_lines_total: IntCounterVec,
+    pub http_connections: IntGauge,
+    pub http_connections_refused_total: IntCounter,
+    pub http_streams: IntGauge,
+    pub http_timeouts_total: IntCounterVec,
+
+    pub hook_answers_total: IntCounterVec,
+    pub hook_outcomes_total: IntCounterVec,
+    pub hook_stand_ins_total: IntCounterVec,
+    pub hook_stand_in_ratio: Gauge,
+    pub hook_efforts_total: IntCounterVec,
+    pub hook_waiting: IntGauge,
+
+    pub inbox_events: IntGaugeVec,
+    pub inbox_spilled_total: IntCounter,
+
+    pub engine_step_seconds: HistogramVec,
+    pub engine_batch_events: Histogram,
+    pub engine_records_total: IntCounterVec,
+    pub engine_rejected_total: IntCounterVec,
+    pub engine_stream_time_seconds: Gauge,
+
+    pub graph_nodes: IntGauge,
+    pub graph_rows: IntGaugeVec,
+    pub graph_warm_nodes: IntGaugeVec,
+    pub graph_pairs: IntGaugeVec,
+    pub graph_late_rows: IntGaugeVec,
+
+    pub journal_records_total: IntCounter,
+    pub journal_bytes_total: IntCounter,
+    pub journal_write_seconds: Histogram,
+    pub journal_syncs_total: IntCounter,
+    pub journal_sync_seconds: Histogram,
+    pub journal_failed: IntGauge,
+
+    pub snapshot_seconds: Histogram,
+    pub snapshot_bytes: IntGauge,
+    pub snapshot_sequence: IntGauge,
+    pub snapshot_failures_total: IntCounter,
+
+    pub sink_lag_seconds: GaugeVec,
+    pub replay_records_total: IntCounter,
+    pub replay_mismatch_total: IntCounter,
+    pub standby_lag_records: IntGauge,
+    pub standby_mismatch_total: IntCounter,
+
+    pub service_ready: IntGauge,
+    pub service_start_time_seconds: Gauge,
+    pub build_info: IntGaugeVec,
+}
+
+impl Metrics {
+    /// All metrics at zero. `engine_version` and what else names the build stand in `build_info`.
+    pub fn new(engine_version: &str) -> Metrics {
+        let list = List(Registry::new());
+        let metrics = Metrics {
+            http_requests_total: list.counters("http_requests_total", "Requests answered, by route and status", &["route", "status"]),
+            http_authorization_seconds: list.histogram(
+                "http_authorization_seconds",
+                "From the body of an authorization read to its answer handed to the connection",
+                &ANSWER_SECONDS,
+            ),
+            http_event_lines_total: list.counters("http_event_lines_total", "Lines of /v1/events, by what became of them", &["status"]),
+            http_connections: list.gauge("http_connections", "Connections open"),
+            http_connections_refused_total: list
+                .counter("http_connections_refused_total", "Connections closed at once: too many were open"),
+            http_streams: list.gauge("http_streams", "Streams of server-sent events open"),
+            http_timeouts_total: list.counters("http_timeouts_total", "Clients given up on, by what they were too slow at", &["what"]),
+
+            hook_answers_total: list.counters("hook_answers_total", "Answers to authorizations and challenges, by kind", &["kind"]),
+            hook_outcomes_total: list.counters("hook_outcomes_total", "Decisions answered for the first time, by outcome", &["outcome"]),
+            hook_stand_ins_total: list.counters("hook_stand_ins_total", "Stand-ins answered for the first time, by cause", &["why"]),
+            hook_stand_in_ratio: list
+                .gauge_of_parts("hook_stand_in_ratio", "Share of stand-ins among the answers of the last minute, 0 to 1"),
+            hook_efforts_total: list.counters("hook_efforts_total", "Events written, by the effort asked of the engine", &["effort"]),
+            hook_waiting: list.gauge("hook_waiting", "Callers who wait for an answer"),
+
+            inbox_events: list.gauges("inbox_events", "Events that wait for the journal, by lane", &["lane"]),
+            inbox_spilled_total: list.counter("inbox_spilled_total", "Events that went to the journal past a full inbox"),
+
+            engine_step_seconds: list.histograms("engine_step_seconds", "Time of a step, by phase", &["phase"], &STEP_SECONDS),
+            engine_batch_events: list.histogram("engine_batch_events", "Records of a step", &BATCH_EVENTS),
+            engine_records_total: list.counters("engine_records_total", "Records stepped, by type", &["type"]),
+            engine_rejected_total: list.counters("engine_rejected_total", "Input and events refused, by reason", &["reason"]),
+            engine_stream_time_seconds: list.gauge_of_parts("engine_stream_time_seconds", "Stream time, in seconds since 1970"),
+
+            graph_nodes: list.gauge("graph_nodes", "Entities in the graph"),
+            graph_rows: list.gauges("graph_rows", "Rows visible, by family", &["family"]),
+            graph_warm_nodes: list.gauges("graph_warm_nodes", "Warm records in use, by family", &["family"]),
+            graph_pairs: list.gauges("graph_pairs", "Pairs kept, by family", &["family"]),
+            graph_late_rows: list.gauges("graph_late_rows", "Late rows kept, by family", &["family"]),
+
+            journal_records_total: list.counter("journal_records_total", "Records written to the journal"),
+            journal_bytes_total: list.counter("journal_bytes_total", "Bytes written to the journal"),
+            journal_write_seconds: list.histogram("journal_write_seconds", "Time of a write of the journal's group", &DISK_SECONDS),
+            journal_syncs_total: list.counter("journal_syncs_total", "Times the journal was synced to the disk"),
+            journal_sync_seconds: list.histogram("journal_sync_seconds", "Time of a sync of the journal", &DISK_SECONDS),
+            journal_failed: list.gauge("journal_failed", "1 when the journal takes nothing more because a write or sync failed"),
+
+            snapshot_seconds: list.histogram(
+                "snapshot_seconds",
+                "Time to take a snapshot",
+                &[0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0],
+            ),
+            snapshot_bytes: list.gauge("snapshot_bytes", "Bytes of the newest snapshot"),
+            snapshot_sequence: list.gauge("snapshot_sequence", "Sequence of the newest snapshot"),
+            snapshot_failures_total: list.counter("snapshot_failures_total", "Snapshots given up"),
+
+            sink_lag_seconds: list.gauges_of_parts(
+                "sink_lag_seconds",
+                "How far a follower of the output log is behind, by sink",
+                &["sink"],
+            ),
+            replay_records_total: list.counter("replay_records_total", "Records stepped again after a start"),
+            replay_mismatch_total: list
+                .counter("replay_mismatch_total", "Outputs that differ from those in the output log when stepped again"),
+            standby_lag_records: list.gauge("standby_lag_records", "Records a standby is behind its leader"),
+            standby_mismatch_total: list.counter("standby_mismatch_total", "State hashes that differ between leader and standby"),
+
+            service_ready: list.gauge("service_ready", "1 when traffic should come here"),
+            service_start_time_seconds: list
+                .gauge_of_parts("service_start_time_seconds", "When the service started, in seconds since 1970"),
+            build_info: list.gauges("build_info", "1, with what was built", &["version"]),
+            registry: list.0,
+        };
+        metrics.build_info.with_label_values(&[engine_version]).set(1);
+        metrics
+    }
+
+    /// The media type of [`Metrics::render`].
+    pub fn media_type(&self) -> &'static str {
+        prometheus::TEXT_FORMAT
+    }
+
+    /// All metrics in Prometheus' text format, sorted by name.
+    pub fn render(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(32 << 10);
+        TextEncoder::new().encode(&self.registry.gather(), &mut out).expect("a vector takes every byte, and every family has metrics");
+        out
+    }
+}
+
+/// Where metrics are registered while the list is made. Names and labels are written above, so a bad one is a mistake of this file.
+struct List(Registry);
+
+impl List {
+    fn register<C: Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {
+        let metric = made.expect("names and labels of the list are valid");
+        self.0.register(Box::new(metric.clone())).expect("every name stands in the list once");
+        metric
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.register(IntCounter::new(name, help))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.register(IntGauge::new(name, help))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.register(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    /// A gauge that is no whole number.
+    fn gauge_of_parts(&self, name: &str, help: &str) -> Gauge {
+        self.register(Gauge::new(name, help))
+    }
+
+    /// Gauges that are no whole numbers.
+    fn gauges_of_parts(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.register(GaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        self.register(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        self.register(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Metrics;
+    use prometheus::proto::MetricType;
+
+    /// Touches one child of every labelled metric, or it would not be gathered.
+    fn touched() -> Metrics {
+        let metrics = Metrics::new("1.2.3");
+        metrics.http_requests_total.with_label_values(&["/v1/events", "200"]).inc();
+        for counters in [
+            &metrics.http_event_lines_total,
+            &metrics.http_timeouts_total,
+            &metrics.hook_answers_total,
+            &metrics.hook_outcomes_total,
+            &metrics.hook_stand_ins_total,
+            &metrics.hook_efforts_total,
+            &metrics.engine_records_total,
+            &metrics.engine_rejected_total,
+        ] {
+            counters.with_label_values(&["one"]).inc_by(2);
+        }
+        for gauges in
+            [&metrics.inbox_events, &metrics.graph_rows, &metrics.graph_warm_nodes, &metrics.graph_pairs, &metrics.graph_late_rows]
+        {
+            gauges.with_label_values(&["one"]).set(3);
+        }
+        metrics.sink_lag_seconds.with_label_values(&["decisions"]).set(0.5);
+        metrics.engine_step_seconds.with_label_values(&["gather"]).observe(0.00003);
+        metrics
+    }
+
+    /// Planted: `http_connections_refused` without `_total`; told.
+    #[test]
+    fn names_keep_to_the_rule() {
+        let families = touched().registry.gather();
+        let fields = include_str!("metrics.rs").lines().filter(|line| line.starts_with("    pub ") && line.ends_with(',')).count();
+        assert_eq!(families.len(), fields, "a metric was added without a child in this test");
+        for family in &families {
+            let name = family.name();
+            let area = name.split('_').next().expect("a first word");
+            let areas =
+                ["http", "hook", "inbox", "engine", "graph", "journal", "snapshot", "sink", "replay", "standby", "service", "build"];
+            assert!(areas.contains(&area), "{name} is of no known area");
+            assert_eq!(family.get_field_type() == MetricType::COUNTER, name.ends_with("_total"), "{name}");
+            assert!(!family.help().is_empty() && !family.help().ends_with('.'), "{name}: {}", family.help());
+        }
+    }
+
+    #[test]
+    fn what_was_set_is_rendered() {
+        let metrics = touched();
+        metrics.http_authorization_seconds.observe(0.00015);
+        let text = String::from_utf8(metrics.render()).expect("text");
+        for line in [
+            "# TYPE http_authorization_seconds histogram",
+            "http_authorization_seconds_bucket{le=\"0.0001\"} 0",
+            "http_authorization_seconds_bucket{le=\"0.0002\"} 1",
+            "http_requests_total{route=\"/v1/events\",status=\"200\"} 1",
+            "hook_outcomes_total{outcome=\"one\"} 2",
+            "sink_lag_seconds{sink=\"decisions\"} 0.5",
+            "engine_step_seconds_count{phase=\"gather\"} 1",
+            "build_info{version=\"1.2.3\"} 1",
+            "replay_mismatch_total 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+}
