@@ -6,6 +6,7 @@
 mod check;
 mod journal;
 mod replay;
+mod run;
 mod simulate;
 mod tail;
 
@@ -32,6 +33,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(run::Arguments),
     Replay(replay::Arguments),
     Simulate(simulate::Arguments),
     Check(check::Arguments),
@@ -43,6 +45,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
