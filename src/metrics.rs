@@ -220,6 +220,8 @@ impl List {
 mod tests {
     use super::Metrics;
     use prometheus::proto::MetricType;
+    use serde_json::Value;
+    use std::collections::BTreeSet;
 
     /// Touches one child of every labelled metric, or it would not be gathered.
     fn touched() -> Metrics {
@@ -282,5 +284,35 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
+    }
+
+    /// Names of metrics in an expression: each stands before its labels.
+    fn named(expression: &str) -> impl Iterator<Item = &str> {
+        expression.match_indices("{instance").map(|(end, _)| {
+            let start = expression[..end].rfind(|c: char| !c.is_ascii_lowercase() && c != '_').map_or(0, |at| at + 1);
+            ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|part| expression[start..end].strip_suffix(part))
+                .unwrap_or(&expression[start..end])
+        })
+    }
+
+    /// Planted: `hook_stand_in_share` on the dashboard; told.
+    #[test]
+    fn the_dashboard_shows_what_there_is() {
+        let dashboard: Value = serde_json::from_str(include_str!("../ops/grafana.json")).expect("JSON");
+        let panels = dashboard["panels"].as_array().expect("panels");
+        let expressions: Vec<&str> = panels
+            .iter()
+            .filter_map(|panel| panel["targets"].as_array())
+            .flatten()
+            .map(|target| target["expr"].as_str().expect("an expression"))
+            .collect();
+        let shown: BTreeSet<&str> = expressions.iter().flat_map(|expression| named(expression)).collect();
+        let families = touched().registry.gather();
+        // What has no course: numbers of the last snapshot and of the build.
+        let unseen = ["build_info", "service_start_time_seconds", "snapshot_bytes", "snapshot_sequence"];
+        let listed: BTreeSet<&str> = families.iter().map(|family| family.name()).filter(|name| !unseen.contains(name)).collect();
+        assert_eq!(shown, listed);
     }
 }

@@ -11,10 +11,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+/// What was asked, and what was answered.
+type Given = (Value, Arc<[u8]>);
+
 #[derive(Default)]
 pub struct Small {
-    /// By id: what was asked, what was answered.
-    given: Mutex<HashMap<String, (Value, Arc<[u8]>)>>,
+    /// By id.
+    given: Mutex<HashMap<String, Given>>,
     entries: Mutex<Vec<String>>,
     more: Notify,
     /// Lines taken.

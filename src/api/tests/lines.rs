@@ -2,6 +2,7 @@
 
 use super::{Client, House, Options};
 use serde_json::{Value, json};
+use std::io::{ErrorKind, Write};
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::Duration;
@@ -69,7 +70,7 @@ fn results_come_while_lines_are_sent() {
     assert_eq!(client.get("/livez").status, 200, "the connection goes on");
 }
 
-/// Most clients send everything before they read anything. Planted: room for 4 KiB of results; it stood still.
+/// Most clients send everything before they read anything: there is room for their results. Past the room they are made to read.
 #[test]
 fn a_client_may_send_everything_first() {
     let house = House::open(Options::default());
@@ -82,6 +83,14 @@ fn a_client_may_send_everything_first() {
     for (at, result) in found.iter().enumerate() {
         assert_eq!((&result["line"], &result["status"]), (&json!(at + 1), &json!("recorded")));
     }
+    let house = House::open(Options { result_bytes_max: 4096, ..Options::default() });
+    let mut client = house.narrow_client();
+    client.stream.set_write_timeout(Some(Duration::from_secs(1))).expect("a timeout");
+    // Far more than sockets hold in both directions.
+    const TIMES: usize = 40;
+    client.send(CHUNKED.replace("transfer-encoding: chunked", &format!("content-length: {}", TIMES * body.len())));
+    let stopped = (0..TIMES).find_map(|_| client.stream.write_all(body.as_bytes()).err()).expect("it was let send everything");
+    assert_eq!(stopped.kind(), ErrorKind::WouldBlock);
 }
 
 #[test]
@@ -93,7 +102,7 @@ fn results_are_bounded_and_none_is_lost() {
     let sending = thread::spawn(move || {
         let body: String = (0..LINES).map(|line| format!("{{\"id\":\"{line}\"}}\n")).collect();
         let head = CHUNKED.replace("transfer-encoding: chunked", &format!("content-length: {}", body.len()));
-        std::io::Write::write_all(&mut writer, format!("{head}{body}").as_bytes()).expect("the doors read");
+        writer.write_all(format!("{head}{body}").as_bytes()).expect("the doors read");
     });
     let found = results(client.reply().text());
     sending.join().expect("sent");

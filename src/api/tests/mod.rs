@@ -61,6 +61,7 @@ impl House {
         let stream = self.runtime.block_on(async {
             let socket = TcpSocket::new_v4().expect("a socket");
             socket.set_recv_buffer_size(4096).expect("a size");
+            socket.set_send_buffer_size(4096).expect("a size");
             socket.connect(self.address).await.expect("the doors are open").into_std().expect("a socket")
         });
         stream.set_nonblocking(false).expect("blocking");
