@@ -21,6 +21,7 @@ mod policy;
 mod quantity;
 mod relation;
 mod section;
+mod security;
 mod source;
 
 pub use bill::{Bill, Line, Sizes, TableSize};
@@ -30,7 +31,9 @@ pub use check::{report, svg};
 pub use deciding::Deciding;
 pub use document::{Error, Errors, Place};
 pub use operation::{JournalOptions, Topics};
+pub use quantity::parse_duration;
 
+use crate::doors::Security;
 use crate::engine;
 use crate::event::IdKey;
 use crate::ingress::{InputLimits, SourceOptions};
@@ -62,6 +65,7 @@ pub struct Topology {
     pub events_per_day: [u64; 3],
     pub journal: JournalOptions,
     pub topics: Topics,
+    pub security: Security,
     places: BTreeMap<String, Place>,
 }
 
@@ -172,6 +176,7 @@ fn read(document: &Document, folders: &[&Path], log: &Log) -> Topology {
         events_per_day: limits.events_per_day,
         journal: operation::read_journal(&root.section("journal")),
         topics: operation::read_topics(&root.section("topics")),
+        security: security::read(&root.section("security"), folders),
         places: BTreeMap::new(),
     };
     root.finish();
