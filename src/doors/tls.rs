@@ -315,7 +315,6 @@ mod tests {
         assert_eq!(acceptor.refresh(true), Reread::Same);
     }
 
-    /// Planted mistake it caught: closing without reading what was sent, so that the client saw a reset in place of the answer.
     #[tokio::test]
     async fn plain_http_is_answered_and_closed_cleanly() {
         let acceptor = Place::of(&Certificate::new()).acceptor();
@@ -330,6 +329,7 @@ mod tests {
         let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
         assert!(head.starts_with("HTTP/1.1 400 ") && head.contains(&format!("content-length: {}\r\n", body.len())), "{answer}");
         serde_json::from_str::<serde_json::Value>(body).expect("a problem document");
+        client.write_all(b"what was still on its way").await.expect("no reset");
         drop(client);
         let error = accepted.await.expect("ended").expect_err("no handshake");
         assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
