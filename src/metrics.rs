@@ -36,9 +36,7 @@ pub struct Metrics {
     pub http_timeouts_total: IntCounterVec,
 
     pub hook_answers_total: IntCounterVec,
-    pub hook_outcomes_total: IntCounterVec,
     pub hook_stand_ins_total: IntCounterVec,
-    pub hook_stand_in_ratio: Gauge,
     pub hook_efforts_total: IntCounterVec,
     pub hook_waiting: IntGauge,
 
@@ -53,27 +51,14 @@ pub struct Metrics {
 
     pub graph_nodes: IntGauge,
     pub graph_rows: IntGaugeVec,
-    pub graph_warm_nodes: IntGaugeVec,
-    pub graph_pairs: IntGaugeVec,
-    pub graph_late_rows: IntGaugeVec,
 
     pub journal_records_total: IntCounter,
-    pub journal_bytes_total: IntCounter,
     pub journal_write_seconds: Histogram,
     pub journal_syncs_total: IntCounter,
     pub journal_sync_seconds: Histogram,
     pub journal_failed: IntGauge,
 
-    pub snapshot_seconds: Histogram,
-    pub snapshot_bytes: IntGauge,
-    pub snapshot_sequence: IntGauge,
-    pub snapshot_failures_total: IntCounter,
-
-    pub sink_lag_seconds: GaugeVec,
     pub replay_records_total: IntCounter,
-    pub replay_mismatch_total: IntCounter,
-    pub standby_lag_records: IntGauge,
-    pub standby_mismatch_total: IntCounter,
 
     pub service_ready: IntGauge,
     pub service_start_time_seconds: Gauge,
@@ -99,10 +84,7 @@ impl Metrics {
             http_timeouts_total: list.counters("http_timeouts_total", "Clients given up on, by what they were too slow at", &["what"]),
 
             hook_answers_total: list.counters("hook_answers_total", "Answers to authorizations and challenges, by kind", &["kind"]),
-            hook_outcomes_total: list.counters("hook_outcomes_total", "Decisions answered for the first time, by outcome", &["outcome"]),
             hook_stand_ins_total: list.counters("hook_stand_ins_total", "Stand-ins answered for the first time, by cause", &["why"]),
-            hook_stand_in_ratio: list
-                .gauge_of_parts("hook_stand_in_ratio", "Share of stand-ins among the answers of the last minute, 0 to 1"),
             hook_efforts_total: list.counters("hook_efforts_total", "Events written, by the effort asked of the engine", &["effort"]),
             hook_waiting: list.gauge("hook_waiting", "Callers who wait for an answer"),
 
@@ -117,36 +99,14 @@ impl Metrics {
 
             graph_nodes: list.gauge("graph_nodes", "Entities in the graph"),
             graph_rows: list.gauges("graph_rows", "Rows visible, by family", &["family"]),
-            graph_warm_nodes: list.gauges("graph_warm_nodes", "Warm records in use, by family", &["family"]),
-            graph_pairs: list.gauges("graph_pairs", "Pairs kept, by family", &["family"]),
-            graph_late_rows: list.gauges("graph_late_rows", "Late rows kept, by family", &["family"]),
 
             journal_records_total: list.counter("journal_records_total", "Records written to the journal"),
-            journal_bytes_total: list.counter("journal_bytes_total", "Bytes written to the journal"),
             journal_write_seconds: list.histogram("journal_write_seconds", "Time of a write of the journal's group", &DISK_SECONDS),
             journal_syncs_total: list.counter("journal_syncs_total", "Times the journal was synced to the disk"),
             journal_sync_seconds: list.histogram("journal_sync_seconds", "Time of a sync of the journal", &DISK_SECONDS),
             journal_failed: list.gauge("journal_failed", "1 when the journal takes nothing more because a write or sync failed"),
 
-            snapshot_seconds: list.histogram(
-                "snapshot_seconds",
-                "Time to take a snapshot",
-                &[0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0],
-            ),
-            snapshot_bytes: list.gauge("snapshot_bytes", "Bytes of the newest snapshot"),
-            snapshot_sequence: list.gauge("snapshot_sequence", "Sequence of the newest snapshot"),
-            snapshot_failures_total: list.counter("snapshot_failures_total", "Snapshots given up"),
-
-            sink_lag_seconds: list.gauges_of_parts(
-                "sink_lag_seconds",
-                "How far a follower of the output log is behind, by sink",
-                &["sink"],
-            ),
             replay_records_total: list.counter("replay_records_total", "Records stepped again after a start"),
-            replay_mismatch_total: list
-                .counter("replay_mismatch_total", "Outputs that differ from those in the output log when stepped again"),
-            standby_lag_records: list.gauge("standby_lag_records", "Records a standby is behind its leader"),
-            standby_mismatch_total: list.counter("standby_mismatch_total", "State hashes that differ between leader and standby"),
 
             service_ready: list.gauge("service_ready", "1 when traffic should come here"),
             service_start_time_seconds: list

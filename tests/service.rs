@@ -7,6 +7,7 @@ use std::time::Duration;
 use weir::api::{Answer, ChallengeResult, Desk, Stream, Submitted};
 use weir::decision::Status;
 use weir::event::Refusal;
+use weir::metrics::Metrics;
 use weir::runtime::Service;
 use weir::topology::{Layer, Topology};
 
@@ -37,7 +38,7 @@ fn topology() -> Topology {
 }
 
 fn start(dir: &Path) -> Arc<Service> {
-    Arc::new(Service::start(&topology(), dir, false).unwrap())
+    Arc::new(Service::start(&topology(), dir, &Metrics::new("test"), false).unwrap())
 }
 
 fn now() -> String {

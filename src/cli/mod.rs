@@ -5,6 +5,7 @@
 
 mod check;
 mod journal;
+mod keys;
 mod replay;
 mod run;
 mod simulate;
@@ -39,6 +40,7 @@ enum Command {
     Check(check::Arguments),
     Tail(tail::Arguments),
     Journal(journal::Arguments),
+    Keys(keys::Arguments),
 }
 
 /// Runs the command that the process was called with.
@@ -51,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
+        Command::Keys(arguments) => keys::run(&arguments),
     };
     match done {
         Ok(code) => code,

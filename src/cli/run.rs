@@ -2,6 +2,7 @@
 
 use super::{is_watched, say, topology, words};
 use crate::api;
+use crate::doors::Doors;
 use crate::metrics::Metrics;
 use crate::runtime::Service;
 use std::net::SocketAddr;
@@ -56,11 +57,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("door").build().map_err(words)?;
     let metrics = Metrics::new(crate::ENGINE_VERSION);
-    let service = Arc::new(Service::start(&topology, &arguments.data, is_watched()).map_err(words)?);
+    let doors = Arc::new(Doors::open(listen, &topology.security, &arguments.data)?);
+    let service = Arc::new(Service::start(&topology, &arguments.data, &metrics, is_watched()).map_err(words)?);
     runtime.block_on(async {
         let listener = TcpListener::bind(listen).await.map_err(|error| format!("listening on {listen}: {error}"))?;
         let address = listener.local_addr().map_err(words)?;
-        say(&format!("listening on http://{address}, data in {}\n", arguments.data.display()))?;
+        let scheme = if doors.has_tls() { "https" } else { "http" };
+        say(&format!("listening on {scheme}://{address}, data in {}\n", arguments.data.display()))?;
+        let tending = tokio::spawn(doors.clone().tend());
         let mut terminate = signal(SignalKind::terminate()).map_err(words)?;
         let shutdown = async {
             tokio::select! {
@@ -69,7 +73,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
             }
             info!("ending: what was begun is finished");
         };
-        api::serve(listener, service.clone(), Arc::new(api::Open), options, metrics, shutdown).await;
+        api::serve_over(listener, doors.clone(), service.clone(), doors.gate(), options, metrics, shutdown).await;
+        tending.abort();
         Ok::<(), String>(())
     })?;
     if let Some(ended) = service.end() {

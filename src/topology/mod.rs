@@ -21,6 +21,7 @@ mod policy;
 mod quantity;
 mod relation;
 mod section;
+mod security;
 mod source;
 
 pub use bill::{Bill, Line, Sizes, TableSize};
@@ -30,8 +31,10 @@ pub use check::{report, svg};
 pub use deciding::Deciding;
 pub use document::{Error, Errors, Place};
 pub use operation::{AuthorizeOptions, JournalOptions, Topics};
+pub use quantity::parse_duration;
 
 use crate::decision::StandIn;
+use crate::doors::Security;
 use crate::engine;
 use crate::event::IdKey;
 use crate::ingress::{InputLimits, SourceOptions};
@@ -65,6 +68,7 @@ pub struct Topology {
     pub topics: Topics,
     pub authorize: AuthorizeOptions,
     pub stand_in: StandIn,
+    pub security: Security,
     places: BTreeMap<String, Place>,
 }
 
@@ -177,6 +181,7 @@ fn read(document: &Document, folders: &[&Path], log: &Log) -> Topology {
         topics: operation::read_topics(&root.section("topics")),
         authorize: operation::read_authorize(&root.section("authorize")),
         stand_in: operation::read_stand_in(&root.section("stand_in")),
+        security: security::read(&root.section("security"), folders),
         places: BTreeMap::new(),
     };
     root.finish();

@@ -6,8 +6,8 @@ use crate::event::{Duration, RATE_ONE, Timestamp};
 pub(super) const DURATION_MAX: Duration = Duration::DAY.times(36_500);
 
 /// `7d`, `12h`, `5m`, `90s`, `500ms`, `20us`: a whole number and its unit. `None` where it is anything else or longer than
-/// [`DURATION_MAX`].
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+/// 36,500 days.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let unit = parse_unit(&text[digits..])?;
     let count: i64 = text[..digits].parse().ok()?;

@@ -1,6 +1,8 @@
 //! Layers over the default, mistakes with their places, and the canonical form.
 
 use super::*;
+use crate::api::Scope;
+use crate::doors::{Rate, TlsFiles};
 use crate::event::{Duration, EventType, Field, Verdict};
 use crate::ingress::{CellValue, Format, TimeFormat};
 use proptest::prelude::*;
@@ -110,6 +112,42 @@ fn switching_off_what_is_not_there_is_a_mistake() {
     let errors = mistakes("[aggregate.device_payments]\noff = true\n");
     assert_eq!(errors.len(), 1, "{errors:?}");
     assert!(errors[0].contains("policy.velocity.device_users.aggregate: found \"device_payments\""), "{errors:?}");
+}
+
+#[test]
+fn the_default_lets_in_who_is_on_this_machine() {
+    let security = parse(&[]).unwrap_or_else(|errors| panic!("{errors}")).security;
+    assert!(security.loopback_open && !security.insecure && security.tls.is_none());
+    assert_eq!(security.keys_file(Path::new("/kept")), Path::new("/kept/keys.json"));
+    assert_eq!(security.rates.of(Scope::Hook), Rate { per_second: 20_000, burst: 20_000 });
+    assert_eq!(security.rates.failures, Rate { per_second: 1, burst: 20 });
+}
+
+#[test]
+fn security_is_named_relative_to_its_layer() {
+    let text = "[security]\nkeys = \"k.json\"\ntls_certificate = \"tls/chain.pem\"\ntls_key = \"/etc/key.pem\"\nhandshake_max = \"900ms\"\n\
+        rates.analyst.burst = 7\n";
+    let security = parse(&[text]).unwrap_or_else(|errors| panic!("{errors}")).security;
+    assert_eq!(security.keys_file(Path::new("/kept")), Path::new("/data/k.json"));
+    assert_eq!(security.tls, Some(TlsFiles { certificate: "/data/tls/chain.pem".into(), key: "/etc/key.pem".into() }));
+    assert_eq!(security.handshake_max, std::time::Duration::from_millis(900));
+    assert_eq!(security.rates.of(Scope::Analyst), Rate { per_second: 500, burst: 7 });
+}
+
+#[test]
+fn mistakes_of_security_come_together() {
+    let text = "[security]\ntls_certificate = \"chain.pem\"\ninsecure = \"yes\"\nhandshake_max = \"2h\"\n\
+        [security.rates]\nhook = { per_second = 0 }\nhok = { burst = 1 }\nfailures = { bursts = 3 }\n";
+    let expected = [
+        "0.toml:2: security.tls_certificate: found tls_certificate without tls_key, expected both or neither",
+        "0.toml:3: security.insecure: found \"yes\", expected true or false",
+        "0.toml:4: security.handshake_max: found \"2h\", expected a length of time such as \"90s\" or \"7d\", from \"1ms\" to \"1m\"",
+        "0.toml:6: security.rates.hook.per_second: found 0, expected a whole number from 1 to 1000000",
+        "0.toml:7: security.rates.hok: found an unknown key (did you mean hook?), expected admin, analyst, failures, hook, ingest, \
+             subscriber or supervisor",
+        "0.toml:8: security.rates.failures.bursts: found an unknown key (did you mean burst?), expected burst or per_second",
+    ];
+    assert_eq!(mistakes(text), expected);
 }
 
 #[test]
@@ -353,6 +391,7 @@ proptest! {
         "aggregate.user_payments.stats", "aggregate.user_payments.windows", "aggregate.user_payments.off", "policy.rule",
         "policy.rule.merchant_bad.when", "policy.velocity.user_burst", "policy.velocity.user_burst.window", "source", "source.events",
         "source.events.files", "source.events.event", "source.events.maturity", "journal.durability", "topics.decisions", "input",
+        "security", "security.tls_key", "security.insecure", "security.rates", "security.rates.hook", "security.rates.hook.burst",
     ]), value in prop::sample::select(vec![
         "1", "-1", "9223372036854775808", "1.5", "nan", "true", "\"\"", "\"é\"", "\"7d\"", "\"payment\"", "[]", "[1]", "[[\"a\"]]", "{}", "{a = 1}",
         "2020-01-01", "12:00:00", "[\"1d\", \"1d\"]", "\"99999999999999999999d\"",

@@ -5,11 +5,12 @@ use super::{Shared, Submission};
 use crate::decision::Decision;
 use crate::engine::{Engine, Output, Phase};
 use crate::event::{Body, Content, Record, Refusal, Sequence};
+use crate::graph::Family;
 use crate::journal::{Disk, JournalError, OutputLog, Place, Records};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration as Wall;
+use std::time::{Duration as Wall, Instant};
 use tracing::error;
 
 /// How long the judge sleeps where nothing comes, before it looks whether something was spilled.
@@ -130,7 +131,18 @@ impl Judge {
     fn judge(&mut self, batch: &[Record]) -> bool {
         self.out.clear();
         self.places.clear();
-        self.engine.step(batch, &mut |_: Phase| {}, &mut self.out);
+        let metrics = &self.shared.metrics;
+        let (mut began, mut current) = (Instant::now(), None);
+        let mut note = |next: Option<Phase>| {
+            let now = Instant::now();
+            if let Some(phase) = std::mem::replace(&mut current, next) {
+                metrics.engine_step_seconds.with_label_values(&[Phase::name(phase)]).observe((now - began).as_secs_f64());
+            }
+            began = now;
+        };
+        self.engine.step(batch, &mut |phase: Phase| note(Some(phase)), &mut self.out);
+        note(None);
+        self.measure(batch);
         for output in &self.out {
             match self.outputs.append(output) {
                 Ok(place) => self.places.push(place),
@@ -150,6 +162,31 @@ impl Judge {
         self.shared.judged.store(last.sequence.0 + 1, Ordering::Release);
         self.shared.published.send_replace(last.sequence.0 + 1);
         true
+    }
+
+    fn measure(&self, batch: &[Record]) {
+        let (metrics, graph) = (&self.shared.metrics, self.engine.graph());
+        metrics.engine_batch_events.observe(batch.len() as f64);
+        for record in batch {
+            let word = match &record.content {
+                Content::Event(event) => event.body.kind().name(),
+                Content::Refused(_) => "refused",
+                Content::Control(_) => "control",
+                Content::Tick(_) => "tick",
+                Content::Answered(_) => "answered",
+            };
+            metrics.engine_records_total.with_label_values(&[word]).inc();
+        }
+        for output in &self.out {
+            if let Output::Rejected(rejected) = output {
+                metrics.engine_rejected_total.with_label_values(&[rejected.refused.reason.code()]).inc();
+            }
+        }
+        metrics.engine_stream_time_seconds.set(self.engine.now().0 as f64 / 1e6);
+        metrics.graph_nodes.set(graph.nodes.len() as i64);
+        for family in Family::ALL {
+            metrics.graph_rows.with_label_values(&[family.name()]).set(graph.rings[family as usize].len() as i64);
+        }
     }
 
     fn settle(&self, record: &Record, output: Option<(&Output, &Place)>) {

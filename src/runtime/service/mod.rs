@@ -25,6 +25,7 @@ use crate::event::{Answered, Duration, Event, Id, IdKey, Rates, Timestamp};
 use crate::identity::Identity;
 use crate::ingress::Fault;
 use crate::journal::Outputs;
+use crate::metrics::Metrics;
 use crate::render::PolicyTexts;
 use crate::runtime::naming::Told;
 use crate::topology::Topology;
@@ -72,8 +73,6 @@ struct Shared {
     /// The first sequence that is not in the journal yet, and the first that is not judged.
     recorded: AtomicU64,
     judged: AtomicU64,
-    /// Records that the judge had no room for: it reads them in the journal.
-    spilled: AtomicU64,
     /// As `judged`, for those who wait for outputs.
     published: watch::Sender<u64>,
     closing: AtomicBool,
@@ -86,6 +85,7 @@ struct Shared {
     /// Reads texts that the recorder writes.
     identity: Identity,
     sources: Vec<String>,
+    metrics: Metrics,
     /// Places in streams at which somebody stopped reading, to go on from.
     parked: DashMap<u64, Outputs>,
 }
@@ -115,6 +115,7 @@ impl Shared {
     fn stop(&self, why: String) {
         // The first cause is the one to be told.
         let _ = self.stopped.set(why);
+        self.metrics.journal_failed.set(1);
     }
 
     fn is_stopped(&self) -> bool {
@@ -132,6 +133,9 @@ impl Shared {
     fn count_answer(&self, decision: &Decision) {
         let mut minute = self.minute.lock().expect("nobody panics with it");
         minute.roll();
+        if decision.status == Status::Fallback {
+            self.metrics.hook_stand_ins_total.with_label_values(&["deadline"]).inc();
+        }
         minute.answers += 1;
         minute.stand_ins += u64::from(decision.status == Status::Fallback);
     }
@@ -190,8 +194,8 @@ impl Service {
     ///
     /// # Errors
     /// Where the directory is another process's, another topology's, or damaged; where the rules do not compile.
-    pub fn start(topology: &Topology, dir: &Path, progress: bool) -> Result<Service, ServiceError> {
-        recover::start(topology, dir, progress)
+    pub fn start(topology: &Topology, dir: &Path, metrics: &Metrics, progress: bool) -> Result<Service, ServiceError> {
+        recover::start(topology, dir, metrics, progress)
     }
 
     /// Lets the judge rest, or go on: what a caller meets when it is stuck.

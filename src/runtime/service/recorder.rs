@@ -92,6 +92,10 @@ impl Recorder {
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             let received = self.clock.read();
+            let metrics = &self.shared.metrics;
+            metrics.inbox_events.with_label_values(&["hook"]).set(hook.len() as i64);
+            metrics.inbox_events.with_label_values(&["stream"]).set(stream.len() as i64);
+            metrics.hook_waiting.set(self.shared.tickets.len() as i64);
             let rest = hook.try_iter().chain(stream.try_iter());
             for submission in first.into_iter().chain(rest).take(GROUP_MAX) {
                 self.take(submission, received, &mut waiting);
@@ -114,7 +118,11 @@ impl Recorder {
             }
             if self.journal.is_unsynced() && synced.elapsed() >= sync_every {
                 synced = Instant::now();
-                if let Err(cause) = self.journal.sync() {
+                let done = self.journal.sync();
+                let metrics = &self.shared.metrics;
+                metrics.journal_syncs_total.inc();
+                metrics.journal_sync_seconds.observe(synced.elapsed().as_secs_f64());
+                if let Err(cause) = done {
                     self.shared.stop(format!("the journal could not be synced: {cause}"));
                     error!(%cause, "the journal could not be synced");
                 }
@@ -198,6 +206,10 @@ impl Recorder {
         let sequence = Sequence(self.journal.next().0 + self.group.len() as u64);
         let behind = sequence.0.saturating_sub(self.shared.judged.load(Ordering::Relaxed));
         let effort = if behind >= self.shared.options.rules_only_from { Effort::RulesOnly } else { Effort::Full };
+        if let Content::Event(_) = &content {
+            let word = if effort == Effort::Full { "full" } else { "rules_only" };
+            self.shared.metrics.hook_efforts_total.with_label_values(&[word]).inc();
+        }
         let origin = if origin.source == Origin::ENGINE { origin } else { Origin { offset: sequence.0, ..origin } };
         let record = Record { sequence, received, origin, effort, content };
         self.targets.note(&record);
@@ -218,7 +230,11 @@ impl Recorder {
         for record in &self.group {
             self.journal.append(record)?;
         }
+        let began = Instant::now();
         self.journal.commit()?;
+        let metrics = &self.shared.metrics;
+        metrics.journal_write_seconds.observe(began.elapsed().as_secs_f64());
+        metrics.journal_records_total.inc_by(self.group.len() as u64);
         if self.targets.waiting() >= TARGETS_WAITING {
             self.targets.expire(self.clock.read() - self.shared.options.labels_known);
             self.targets.flush()?;
@@ -240,7 +256,7 @@ impl Recorder {
                 Err(TrySendError::Full(_)) => spilled += 1,
             }
         }
-        self.shared.spilled.fetch_add(spilled, Ordering::Relaxed);
+        self.shared.metrics.inbox_spilled_total.inc_by(spilled);
     }
 }
 

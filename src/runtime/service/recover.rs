@@ -12,6 +12,7 @@ use crate::engine::{BuildError, Engine, Output, Phase};
 use crate::event::{Content, Effort, IdKey, Origin, Record, Sequence, Timestamp};
 use crate::identity::Identity;
 use crate::journal::{Blobs, DataDir, Disk, Files, Journal, JournalError, LogOptions, OutputLog, Outputs, Records, RejectedLog};
+use crate::metrics::Metrics;
 use crate::render::PolicyTexts;
 use crate::runtime::error::ReplayError;
 use crate::runtime::progress::Progress;
@@ -93,7 +94,7 @@ impl From<ReplayError> for ServiceError {
 /// Records that wait for the judge; what comes beyond stands in the journal.
 const JUDGE_WAITING: usize = 8_192;
 
-pub(super) fn start(topology: &Topology, root: &Path, progress: bool) -> Result<Service, ServiceError> {
+pub(super) fn start(topology: &Topology, root: &Path, metrics: &Metrics, progress: bool) -> Result<Service, ServiceError> {
     let dir = DataDir::write(root)?;
     let disk: Arc<dyn Files> = Arc::new(Disk);
     let log = LogOptions { durability: topology.journal.durability, segment_bytes: topology.journal.segment_bytes };
@@ -113,6 +114,9 @@ pub(super) fn start(topology: &Topology, root: &Path, progress: bool) -> Result<
     let answers = Answers::new(dir.outputs(), topology.deciding.limits.ids_max as usize);
     let latest = step_again(topology, &dir, &disk, &mut engine, &mut outputs, &answers, &mut targets, progress)?;
     let next = journal.next().0;
+    metrics.replay_records_total.inc_by(next);
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    metrics.service_start_time_seconds.set(since.as_secs_f64());
     info!(records = next, "the engine stands where the journal ends");
 
     let (hook_sender, hook) = bounded(topology.authorize.waiting_max);
@@ -127,7 +131,6 @@ pub(super) fn start(topology: &Topology, root: &Path, progress: bool) -> Result<
         answers,
         recorded: AtomicU64::new(next),
         judged: AtomicU64::new(next),
-        spilled: AtomicU64::new(0),
         published: tokio::sync::watch::Sender::new(next),
         closing: AtomicBool::new(false),
         stopped: OnceLock::new(),
@@ -136,6 +139,7 @@ pub(super) fn start(topology: &Topology, root: &Path, progress: bool) -> Result<
         texts: PolicyTexts::new(&topology.deciding.policy, &topology.deciding.aggregates, topology.deciding.rates.reporting),
         identity: Identity::open(&store)?,
         sources: topology.deciding.sources.iter().map(|(name, _)| name.clone()).collect(),
+        metrics: metrics.clone(),
         parked: DashMap::new(),
     });
     let recorder = Recorder {
