@@ -112,7 +112,7 @@ fn connections_are_bounded_and_given_back() {
     assert_eq!(two.get("/livez").status, 200);
 }
 
-/// Planted: `graceful_shutdown` left out; the resting connection then held the end up for the whole drain.
+/// Planted: `graceful_shutdown` left out; told.
 #[test]
 fn requests_that_were_begun_are_finished() {
     let mut house = House::open(Options::default());

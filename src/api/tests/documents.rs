@@ -91,7 +91,7 @@ fn references_lead_somewhere() {
     );
 }
 
-/// Planted: `flagged` in place of `review`, `model` not required; both were told.
+/// Planted: `flagged` in place of `review`; told.
 #[test]
 fn the_schemas_say_what_the_code_says() {
     let decision = schema("decision.json");
@@ -118,7 +118,7 @@ fn the_schemas_say_what_the_code_says() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// What is rendered has the members of the schema, all of them, and those of its objects.
+    /// What is rendered has the members of the schema, all of them, and those of its objects. Planted: `model` not required; told.
     #[test]
     fn decisions_keep_to_their_schema(one in crate::journal::examples::decision()) {
         let schema: Value = serde_json::from_str(include_str!("../schemas/decision.json")).expect("JSON");

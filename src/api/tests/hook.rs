@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 const AUTHORIZE: &str = "POST /v1/authorizations\ncontent-type: application/json";
 
-/// Planted: the JSON parsed and written again (the blanks went), the default deadline in place of the header's; both were told.
+/// Planted: the JSON parsed and written again; the blanks went.
 #[test]
 fn a_decision_is_answered_byte_for_byte() {
     let house = House::open(Options { deadline_default: Duration::from_millis(77), ..Options::default() });

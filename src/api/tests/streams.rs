@@ -115,7 +115,7 @@ fn streams_are_bounded_and_given_back() {
     follow(&house, "/v1/streams/rejected", "");
 }
 
-/// Planted: the stream not told of the end; the drain then took its whole time, and the connection broke off.
+/// Planted: the stream not told of the end; told.
 #[test]
 fn streams_end_with_the_service() {
     let mut house = House::open(Options::default());
