@@ -176,7 +176,9 @@ fn logs(dir: &std::path::Path, records: &[Record], outputs: &[Output]) {
     let (mut log, _) = OutputLog::open(Arc::new(Disk), &dir.join("outputs"), LogOptions::default()).expect("a log");
     let started = start();
     for group in outputs.chunks(256) {
-        group.iter().for_each(|output| log.append(output).expect("appended"));
+        for output in group {
+            log.append(output).expect("appended");
+        }
         log.commit().expect("committed");
     }
     report("output log: append and commit in groups of 256, Written", outputs.len(), started);

@@ -5,8 +5,7 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// From 50 µs, in which nothing but a quick answer fits, to 1 s: seconds.
@@ -36,7 +35,9 @@ pub struct Metrics {
     pub http_timeouts_total: IntCounterVec,
 
     pub hook_answers_total: IntCounterVec,
+    pub hook_outcomes_total: IntCounterVec,
     pub hook_stand_ins_total: IntCounterVec,
+    pub hook_stand_in_ratio: Gauge,
     pub hook_efforts_total: IntCounterVec,
     pub hook_waiting: IntGauge,
 
@@ -84,6 +85,9 @@ impl Metrics {
             http_timeouts_total: list.counters("http_timeouts_total", "Clients given up on, by what they were too slow at", &["what"]),
 
             hook_answers_total: list.counters("hook_answers_total", "Answers to authorizations and challenges, by kind", &["kind"]),
+            hook_outcomes_total: list.counters("hook_outcomes_total", "Decisions answered for the first time, by outcome", &["outcome"]),
+            hook_stand_in_ratio: list
+                .gauge_of_parts("hook_stand_in_ratio", "Share of stand-ins among the answers of the last minute, 0 to 1"),
             hook_stand_ins_total: list.counters("hook_stand_ins_total", "Stand-ins answered for the first time, by cause", &["why"]),
             hook_efforts_total: list.counters("hook_efforts_total", "Events written, by the effort asked of the engine", &["effort"]),
             hook_waiting: list.gauge("hook_waiting", "Callers who wait for an answer"),
@@ -163,10 +167,6 @@ impl List {
     }
 
     /// Gauges that are no whole numbers.
-    fn gauges_of_parts(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
-        self.register(GaugeVec::new(Opts::new(name, help), labels))
-    }
-
     fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
         self.register(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
     }
@@ -199,12 +199,9 @@ mod tests {
         ] {
             counters.with_label_values(&["one"]).inc_by(2);
         }
-        for gauges in
-            [&metrics.inbox_events, &metrics.graph_rows, &metrics.graph_warm_nodes, &metrics.graph_pairs, &metrics.graph_late_rows]
-        {
+        for gauges in [&metrics.inbox_events, &metrics.graph_rows] {
             gauges.with_label_values(&["one"]).set(3);
         }
-        metrics.sink_lag_seconds.with_label_values(&["decisions"]).set(0.5);
         metrics.engine_step_seconds.with_label_values(&["gather"]).observe(0.00003);
         metrics
     }

@@ -114,7 +114,7 @@ fn answers_survive_kill_9() {
         let mut running = start(dir.path());
         // What was answered before is answered so again: a sample by the hook, in another order of keys, and by look-up.
         let mut caller = Caller::new(&running.address).unwrap();
-        for (n, (id, (body, bytes))) in all.iter().enumerate().filter(|(n, _)| (*n as u64 + round) % 37 == 0) {
+        for (n, (id, (body, bytes))) in all.iter().enumerate().filter(|(n, _)| (*n as u64 + round).is_multiple_of(37)) {
             let (status, again) = match n % 2 {
                 0 => caller.ask("POST", "/v1/authorizations", body).unwrap(),
                 _ => caller.ask("GET", &format!("/v1/decisions/{id}"), "").unwrap(),

@@ -243,7 +243,7 @@ impl Desk for Service {
 
     async fn page(&self, stream: Stream, after: Option<&str>, limit: usize, wait: Wall) -> Result<Page, String> {
         let mut published = self.shared.published.subscribe();
-        let after = match after {
+        let mut after = match after {
             Some(text) => text.parse::<u64>().map_err(|_| format!("found {text:?}, expected the id of an entry, a number"))?,
             None => published.borrow().saturating_sub(1),
         };
@@ -255,6 +255,8 @@ impl Desk for Service {
             if !page.entries.is_empty() || self.shared.is_closing() || Instant::now() >= until {
                 return Ok(page);
             }
+            // What was read was of other streams.
+            after = page.next.parse().expect("a place is a number");
             let _ = timeout(until - Instant::now(), published.changed()).await;
         }
     }

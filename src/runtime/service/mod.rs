@@ -138,6 +138,8 @@ impl Shared {
         }
         minute.answers += 1;
         minute.stand_ins += u64::from(decision.status == Status::Fallback);
+        self.metrics.hook_outcomes_total.with_label_values(&[decision.outcome.name()]).inc();
+        self.metrics.hook_stand_in_ratio.set(minute.stand_ins as f64 / minute.answers as f64);
     }
 
     /// Percent of stand-ins among the answers of a minute: the last whole one, or this one where it is worse.
