@@ -4,9 +4,9 @@
 mod house;
 
 use house::{GENEROUS, NARROW, digest, engine, happenings, options, recording, records, run};
-use weir::decision::Why;
+use weir::decision::{Status, Why};
 use weir::engine::{Engine, Options, Output};
-use weir::event::{Body, Content, Duration, Effort, Event, IdKind, LabelSource, Record, Sequence, Verdict};
+use weir::event::{Answered, Body, Content, Duration, Effort, Event, IdKind, LabelSource, Origin, Record, Sequence, StandInWhy, Verdict};
 use weir::graph::{Family, Head, Limits, NodeId, state};
 use weir::sim::happening::{Happening, Oddity, Text};
 use weir::sim::stream::{Recording, cut, record, shuffle_after};
@@ -254,4 +254,86 @@ fn effort_changes_what_is_read_and_nothing_that_is_kept() {
     };
     assert_eq!(said(&outputs[0]), 0);
     assert!(said(&outputs[1]) > 100);
+}
+
+/// The record with all sequences doubled, so that there is room between them.
+fn spaced(record: &Record) -> Record {
+    let mut record = record.clone();
+    record.sequence.0 *= 2;
+    if let Content::Event(event) = &mut record.content {
+        let resolved = match &mut event.body {
+            Body::Label(label) => label.resolved.as_mut(),
+            Body::PaymentResult(result) => result.resolved.as_mut(),
+            _ => None,
+        };
+        if let Some(target) = resolved {
+            target.sequence.0 *= 2;
+        }
+    }
+    record
+}
+
+/// Caught when planted: an awaited event that is taken for a duplicate; a second `answered` record that answers again.
+#[test]
+fn a_stand_in_changes_no_judgement_but_its_revision() {
+    let options = options(GENEROUS);
+    let plain: Vec<Record> = records("tiny", 17, 2000).iter().map(spaced).collect();
+    let judged = run(&mut engine(&options), &plain, 64);
+    let is_judged = |sequence| judged.iter().any(|output| matches!(output, Output::Decision(d) if d.sequence == sequence));
+    let (mut answered, mut stand_ins) = (Vec::new(), 0);
+    for record in &plain {
+        let Content::Event(event) = &record.content else {
+            answered.push(record.clone());
+            continue;
+        };
+        // Every third judged event, by turns before its own record and behind it; behind it twice.
+        let turn = (record.sequence.0 / 2) % 6;
+        let concerned = turn.is_multiple_of(3) && is_judged(record.sequence) && record.sequence.0 > 0;
+        let mut answer = |sequence: u64, revision| {
+            let said = Answered {
+                event: event.id,
+                fingerprint: event.fingerprint(),
+                kind: event.body.kind(),
+                key: event.id,
+                time: event.time,
+                revision,
+                outcome: 2,
+                why: StandInWhy::Deadline,
+            };
+            let content = Content::Answered(said);
+            Record { sequence: Sequence(sequence), origin: Origin::engine(), content, ..record.clone() }
+        };
+        if concerned && turn == 0 {
+            answered.push(answer(record.sequence.0 - 1, 1));
+            stand_ins += 1;
+        }
+        answered.push(record.clone());
+        if concerned && turn == 3 {
+            answered.extend([answer(record.sequence.0 + 1, 2), answer(record.sequence.0 + 1, 2)]);
+            stand_ins += 1;
+        }
+    }
+    assert!(stand_ins > 100, "{stand_ins}");
+    let mut once = engine(&options);
+    let all = run(&mut once, &answered, 1);
+    let (said, own): (Vec<&Output>, Vec<&Output>) =
+        all.iter().partition(|output| matches!(output, Output::Decision(d) if d.status == Status::Fallback));
+    assert_eq!(said.len(), stand_ins);
+    assert_eq!(own.len(), judged.len());
+    let mut second = 0;
+    for (own, judged) in own.into_iter().zip(&judged) {
+        let own = match own {
+            Output::Decision(decision) => {
+                second += usize::from(decision.revision == 2);
+                Output::Decision(weir::decision::Decision { revision: 1, ..*decision })
+            }
+            refused => *refused,
+        };
+        assert_eq!(own, *judged);
+    }
+    let early = said.iter().filter(|output| matches!(output, Output::Decision(d) if d.revision == 1)).count();
+    assert_eq!(second, early, "an event is judged as revision 2 where its stand-in came first");
+    let mut again = engine(&options);
+    assert_eq!(digest(&run(&mut again, &answered, 64)), digest(&all));
+    assert_eq!(again.state_hash(), once.state_hash());
 }
