@@ -289,7 +289,7 @@ fn a_stand_in_changes_no_judgement_but_its_revision() {
         // Every third judged event, by turns before its own record and behind it; behind it twice.
         let turn = (record.sequence.0 / 2) % 6;
         let concerned = turn.is_multiple_of(3) && is_judged(record.sequence) && record.sequence.0 > 0;
-        let mut answer = |sequence: u64, revision| {
+        let answer = |sequence: u64, revision| {
             let said = Answered {
                 event: event.id,
                 fingerprint: event.fingerprint(),
