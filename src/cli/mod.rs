@@ -7,6 +7,7 @@ mod check;
 mod journal;
 mod replay;
 mod simulate;
+mod snapshot;
 mod tail;
 
 use crate::topology::Topology;
@@ -37,6 +38,7 @@ enum Command {
     Check(check::Arguments),
     Tail(tail::Arguments),
     Journal(journal::Arguments),
+    Snapshot(snapshot::Arguments),
 }
 
 /// Runs the command that the process was called with.
@@ -48,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
+        Command::Snapshot(arguments) => snapshot::run(&arguments),
     };
     match done {
         Ok(code) => code,
