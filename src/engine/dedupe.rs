@@ -237,7 +237,8 @@ impl Judged {
             }
             let entry = u64::from((*word as u32).wrapping_sub(1));
             // How far behind the oldest entry it stands, round and round.
-            let behind = if entry >= self.tail_at as u64 { entry - self.tail_at as u64 } else { entry + self.ids_max - self.tail_at as u64 };
+            let behind =
+                if entry >= self.tail_at as u64 { entry - self.tail_at as u64 } else { entry + self.ids_max - self.tail_at as u64 };
             if entry >= self.ids_max || behind >= self.len() || seen[entry as usize / 64] >> (entry % 64) & 1 != 0 {
                 return Err(format!("its index of ids leads to entry {entry}, which is none or has been led to"));
             }

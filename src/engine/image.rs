@@ -73,17 +73,27 @@ pub(super) struct Taken {
     next: u32,
 }
 
+/// A table of the engine.
+struct Entry<'e> {
+    number: u32,
+    /// Whose it is.
+    of: &'static str,
+    name: &'static str,
+    used: Used,
+    table: &'e mut dyn Table,
+}
+
 fn fingerprint(key: &IdKey) -> [u8; 16] {
     let hash = blake3::hash(&key.0);
     *hash.as_bytes().first_chunk().expect("a hash has 32 bytes")
 }
 
 impl Engine {
-    /// Calls `visit` for every table: its number, whose it is, what of it is in use.
-    fn each_table(&mut self, visit: &mut dyn FnMut(u32, (&'static str, &'static str), &Used, &mut dyn Table)) {
+    /// Calls `visit` for every table, always in the same order.
+    fn each_table(&mut self, visit: &mut dyn FnMut(Entry<'_>)) {
         let mut number = 0;
         let mut visit = |of: &'static str, (name, used, table): (&'static str, Used, &mut dyn Table)| {
-            visit(number, (of, name), &used, table);
+            visit(Entry { number, of, name, used, table });
             number += 1;
         };
         self.judged.tables().into_iter().for_each(|table| visit("judged", table));
@@ -99,7 +109,7 @@ impl Engine {
     /// What an image of this engine fits, and how much of each table is in use.
     pub fn shape(&mut self) -> Shape {
         let mut tables = Vec::new();
-        self.each_table(&mut |_, (of, name), used, table| {
+        self.each_table(&mut |Entry { of, name, used, table, .. }| {
             let size = table.element_bytes();
             let used = used.iter().map(|part| part.len() * size).sum::<usize>() as u64;
             tables.push(TableShape { name: format!("{of}: {name}"), bytes: table.bytes().len() as u64, used });
@@ -132,7 +142,7 @@ impl Engine {
             return Err(SnapshotError::Invalid("no block is free to begin with".to_owned()));
         }
         let tray = Arc::new(Mutex::new(tray));
-        self.each_table(&mut |number, _, used, table| table.begin(number, used, &tray));
+        self.each_table(&mut |entry| entry.table.begin(entry.number, &entry.used, &tray));
         self.tray = Some(Taken { tray, reserve: imaging.reserve, next: 0 });
         Ok(())
     }
@@ -142,7 +152,7 @@ impl Engine {
         let Some(Taken { tray, reserve, mut next }) = self.tray.take() else { return Progress::Idle };
         let (mut budget, mut left, mut waiting) = (budget_bytes, 0, false);
         let mut held = lock(&tray);
-        self.each_table(&mut |number, _, _, table| {
+        self.each_table(&mut |Entry { number, table, .. }| {
             if number < next || held.failure().is_some() {
                 return;
             }
@@ -178,7 +188,7 @@ impl Engine {
     }
 
     fn end_image(&mut self) {
-        self.each_table(&mut |_, _, _, table| table.end());
+        self.each_table(&mut |entry| entry.table.end());
     }
 
     /// All that is no table, as numbers.
@@ -293,7 +303,7 @@ impl Imaged<'_> {
 
     fn piece(&mut self, table: u32, at: u64, bytes: &[u8]) -> Result<(), String> {
         let mut put = Err(format!("found a piece of table {table}, there is no such table"));
-        self.engine.each_table(&mut |number, (of, name), used, into| {
+        self.engine.each_table(&mut |Entry { number, of, name, used, table: into }| {
             if number != table {
                 return;
             }
@@ -356,7 +366,8 @@ fn limits(limits: &Limits) -> Vec<(String, u32)> {
     let mut all = vec![("nodes_max".to_owned(), limits.nodes_max), ("ids_max".to_owned(), limits.ids_max)];
     for (family, of) in Family::ALL.into_iter().zip(&limits.families) {
         let FamilyLimits { rows_max, warm_nodes_max, pairs_max, late_rows_max } = *of;
-        let named = [("rows_max", rows_max), ("warm_nodes_max", warm_nodes_max), ("pairs_max", pairs_max), ("late_rows_max", late_rows_max)];
+        let named =
+            [("rows_max", rows_max), ("warm_nodes_max", warm_nodes_max), ("pairs_max", pairs_max), ("late_rows_max", late_rows_max)];
         all.extend(named.map(|(name, value)| (format!("{}.{name}", family.name()), value)));
     }
     all

@@ -226,7 +226,8 @@ impl Ring {
         while place.ordinal < self.head.ordinal {
             let row = self.row(place.position);
             let known = row.nodes.iter().all(|node| !node.is_some() || (node.0 as usize) < nodes);
-            if !known || !row.previous.iter().all(|link| self.holds(*link)) || row.flags.maturity_class() >= classes || !row.time.is_valid() {
+            if !known || !row.previous.iter().all(|link| self.holds(*link)) || row.flags.maturity_class() >= classes || !row.time.is_valid()
+            {
                 return Err(format!("the row at position {} leads to what is not there: {row:?}", place.position));
             }
             place = self.after(place);

@@ -92,7 +92,8 @@ impl Tray {
         if self.failure.is_some() {
             return false;
         }
-        if !self.fits(bytes.len()) && !(self.send() && self.begin_block(bytes.len())) {
+        let placed = self.fits(bytes.len()) || (self.send() && self.begin_block(bytes.len()));
+        if !placed {
             return false;
         }
         self.block.extend_from_slice(&table.to_le_bytes());

@@ -3,8 +3,8 @@
 use crate::engine::BuildError;
 use crate::ingress::InputError;
 use crate::journal::JournalError;
-use crate::store::StoreError;
 use crate::snapshot::SnapshotFileError;
+use crate::store::StoreError;
 use crate::topology::Errors;
 use std::fmt;
 use std::path::PathBuf;

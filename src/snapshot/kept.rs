@@ -83,7 +83,8 @@ impl Snapshots {
         let mut skipped = Vec::new();
         for kept in self.list()? {
             if kept.sequence > at_most {
-                let why = format!("{}: it knows records up to {}, the journal ends before {}", kept.path.display(), kept.sequence.0, at_most.0);
+                let why =
+                    format!("{}: it knows records up to {}, the journal ends before {}", kept.path.display(), kept.sequence.0, at_most.0);
                 skipped.push(Skipped { kept, why });
                 continue;
             }

@@ -157,9 +157,7 @@ pub fn restore(files: &dyn Files, engine: &mut Engine, path: &Path) -> Result<Se
     let content = reading.blocks(head, Bodies::Read(&mut |block| image.block(block)))?;
     match image.finish(content.totals) {
         Ok(sequence) if sequence == expected => Ok(sequence),
-        Ok(sequence) => {
-            Err(SnapshotFileError::damaged(path, format!("found sequence {} inside, expected {}", sequence.0, expected.0)))
-        }
+        Ok(sequence) => Err(SnapshotFileError::damaged(path, format!("found sequence {} inside, expected {}", sequence.0, expected.0))),
         Err(error) => Err(SnapshotFileError::damaged(path, words(error))),
     }
 }
