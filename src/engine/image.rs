@@ -7,7 +7,7 @@
 use super::{Counts, Engine, SnapshotError};
 use crate::event::{IdKey, Sequence, Timestamp};
 use crate::graph::{Family, FamilyLimits, Limits};
-use crate::memory::image::{Blocks, Failure, PAGE, Pumped, Table, Totals, Tray, Used, Words, lock, pieces};
+use crate::memory::image::{Blocks, Failure, PIECE_BYTES_MAX, Pumped, Table, Totals, Tray, Used, Words, lock, pieces};
 use crate::velocity::BEGINNING;
 use std::sync::{Arc, Mutex};
 
@@ -96,13 +96,17 @@ impl Engine {
             visit(Entry { number, of, name, used, table });
             number += 1;
         };
-        self.judged.tables().into_iter().for_each(|table| visit("judged", table));
+        // First those that are written to all over, last those that are hardly written to but at one end: what is pumped early need not
+        // be copied.
         self.graph.nodes.tables().into_iter().for_each(|table| visit("nodes", table));
+        for family in Family::ALL {
+            self.graph.warm[family as usize].tables().into_iter().for_each(|table| visit(family.name(), table));
+            self.velocity[family as usize].tables().into_iter().for_each(|table| visit(family.name(), table));
+        }
+        self.judged.tables().into_iter().for_each(|table| visit("judged", table));
         for family in Family::ALL {
             let (used, rows) = self.graph.rings[family as usize].table();
             visit(family.name(), ("rows", used, rows));
-            self.graph.warm[family as usize].tables().into_iter().for_each(|table| visit(family.name(), table));
-            self.velocity[family as usize].tables().into_iter().for_each(|table| visit(family.name(), table));
         }
     }
 
@@ -310,7 +314,7 @@ impl Imaged<'_> {
             let size = into.element_bytes() as u64;
             let end = at.saturating_add(bytes.len() as u64);
             let inside = used.iter().any(|part| part.start as u64 * size <= at && end <= part.end as u64 * size);
-            put = match inside && bytes.len() <= PAGE {
+            put = match inside && bytes.len() <= PIECE_BYTES_MAX {
                 true => {
                     into.bytes_mut()[at as usize..end as usize].copy_from_slice(bytes);
                     Ok(())

@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 /// `[snapshot]`, as far as taking one goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TakerOptions {
-    /// Memory for what is on its way to the disk; half of it is kept for what must be copied before a write.
+    /// Memory for what is on its way to the disk; an eighth of it is for the pump, the rest is kept for what must be copied before a write.
     pub copy_bytes_max: usize,
     /// Snapshots kept, at least one.
     pub keep: usize,
@@ -25,7 +25,7 @@ pub struct TakerOptions {
 
 impl Default for TakerOptions {
     fn default() -> TakerOptions {
-        TakerOptions { copy_bytes_max: 128 << 20, keep: 3 }
+        TakerOptions { copy_bytes_max: 256 << 20, keep: 3 }
     }
 }
 
@@ -77,7 +77,7 @@ struct Lane {
 
 /// Large enough for the disk.
 const BLOCK_BYTES: usize = 1 << 20;
-/// Small enough to have several of them, large enough for a page and the engine's numbers.
+/// Small enough to have several of them, large enough for a piece and the engine's numbers.
 const BLOCK_BYTES_MIN: usize = 16 << 10;
 const BLOCKS_MIN: usize = 4;
 
@@ -129,7 +129,7 @@ impl Taker {
         let writer = Writer { files, dir: dir.to_owned(), keep: options.keep, messages: received, free: back, closed, outcomes: outcome };
         let thread = std::thread::Builder::new().name("snapshot".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(SnapshotFileError::io("starting a thread that writes", dir))?;
-        Ok(Taker { lane, outcomes, thread: Some(thread), reserve: blocks / 2, phase: Phase::Idle })
+        Ok(Taker { lane, outcomes, thread: Some(thread), reserve: blocks - (blocks / 8).max(2), phase: Phase::Idle })
     }
 
     /// Whether a snapshot is being taken.
