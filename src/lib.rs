@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod render;
 pub mod runtime;
 pub mod sim;
+pub mod snapshot;
 pub mod store;
 pub mod targets;
 pub mod topology;
@@ -39,7 +40,7 @@ mod tests {
         &["decision"],
         &["velocity"],
         &["engine"],
-        &["journal", "store", "targets", "identity", "ingress", "render", "metrics"],
+        &["journal", "store", "targets", "identity", "ingress", "render", "metrics", "snapshot"],
         &["api"],
         // Above api: the doors are whom its routes ask, through api's own seam.
         &["doors"],
@@ -49,14 +50,15 @@ mod tests {
     ];
 
     /// Arrows between neighbours: the stores keep records in the journal's form and with its durability; the database forgets judged events by
-    /// the rule of the targets.
-    const NEIGHBOURS: [(&str, &str); 6] = [
+    /// the rule of the targets; snapshots go to the disk through the journal's door.
+    const NEIGHBOURS: [(&str, &str); 7] = [
         ("store", "journal"),
         ("store", "targets"),
         ("targets", "journal"),
         ("targets", "store"),
         ("identity", "journal"),
         ("identity", "store"),
+        ("snapshot", "journal"),
     ];
 
     fn sources(dir: &Path, out: &mut Vec<PathBuf>) {

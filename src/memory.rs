@@ -1,13 +1,19 @@
 //! Touched huge-page buffers and prefetch: the only unsafe code below the devices.
+//!
+//! A buffer may be watched while a snapshot is taken ([`image`]): then whoever writes has what stood there copied aside first. That is why
+//! there is no way to write but by naming what is written.
 
+pub mod image;
+
+use image::Watch;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 
-/// Types for which all-zero bytes are a value.
+/// Types for which all-zero bytes are a value, as is every other pattern.
 ///
 /// # Safety
-/// The type is `Copy`, has no padding that is ever read, and zero is a valid bit pattern.
+/// The type is `Copy`, has no padding, and every bit pattern of its size is a valid value.
 pub unsafe trait Zeroed: Copy {}
 
 // SAFETY: integers have no padding, and zero is one of their values.
@@ -22,6 +28,9 @@ const PAGE: usize = 4096;
 pub struct Buffer<T: Zeroed> {
     start: NonNull<T>,
     len: usize,
+    /// Whether an image is being taken: asked before every write, so it stands here and not behind the pointer.
+    watched: bool,
+    watch: Box<Watch>,
     layout: Layout,
 }
 
@@ -55,7 +64,54 @@ impl<T: Zeroed> Buffer<T> {
             touched += piece;
             progress(piece);
         }
-        Buffer { start: start.cast(), len, layout }
+        Buffer { start: start.cast(), len, watched: false, watch: Box::new(Watch::new(len * size_of::<T>())), layout }
+    }
+
+    /// Element `index`, to be changed.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[inline(always)]
+    pub fn get_mut(&mut self, index: usize) -> &mut T {
+        &mut self.range_mut(index..index + 1)[0]
+    }
+
+    /// Writes element `index`.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[inline(always)]
+    pub fn set(&mut self, index: usize, value: T) {
+        *self.get_mut(index) = value;
+    }
+
+    /// The elements of `range`, to be changed.
+    ///
+    /// # Panics
+    /// Where they are not all there.
+    #[inline(always)]
+    pub fn range_mut(&mut self, range: Range<usize>) -> &mut [T] {
+        if self.watched {
+            self.keep(range.clone());
+        }
+        &mut self.elements_mut()[range]
+    }
+
+    /// Copies what stands in `range` aside, where an image still needs it.
+    #[cold]
+    #[inline(never)]
+    fn keep(&mut self, range: Range<usize>) {
+        let size = size_of::<T>();
+        let Buffer { start, len, watch, watched, .. } = self;
+        // SAFETY: the whole table, which nobody writes while this borrow of `self` lives; see `bytes`.
+        let bytes = unsafe { std::slice::from_raw_parts(start.as_ptr().cast::<u8>(), *len * size) };
+        *watched = watch.keep(bytes, range.start * size..range.end * size);
+    }
+
+    #[inline(always)]
+    fn elements_mut(&mut self) -> &mut [T] {
+        // SAFETY: `len` initialised elements stand at `start` as long as `self` lives, and `self` is borrowed for writing.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 
     /// Hints that element `index` will be read soon; out of range is no matter.
@@ -81,11 +137,30 @@ impl<T: Zeroed> Deref for Buffer<T> {
     }
 }
 
-impl<T: Zeroed> DerefMut for Buffer<T> {
-    #[inline(always)]
-    fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: as above, and `self` is borrowed for writing.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+impl<T: Zeroed> image::Table for Buffer<T> {
+    fn element_bytes(&self) -> usize {
+        size_of::<T>()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: `len` elements without padding stand at `start` as long as `self` lives.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.len * size_of::<T>()) }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        assert!(!self.watched, "a table is filled before an image is taken of it");
+        // SAFETY: as above, every pattern of bytes is a value of `T`, and `self` is borrowed for writing.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.len * size_of::<T>()) }
+    }
+
+    fn watch_and_bytes(&mut self) -> (&mut Watch, &[u8]) {
+        // SAFETY: as in `bytes`; the watch stands elsewhere.
+        let bytes = unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.len * size_of::<T>()) };
+        (&mut self.watch, bytes)
+    }
+
+    fn set_watched(&mut self, watched: bool) {
+        self.watched = watched;
     }
 }
 
@@ -117,7 +192,7 @@ mod tests {
         let mut buffer: Buffer<u64> = Buffer::new(1 << 19, &mut |piece| bytes += piece);
         assert_eq!(bytes, 4 << 20);
         assert!(buffer.iter().all(|word| *word == 0));
-        buffer[7] = 1;
+        buffer.set(7, 1);
         assert_eq!(buffer[7], 1);
         buffer.prefetch(usize::MAX);
     }

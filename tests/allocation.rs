@@ -7,6 +7,9 @@ mod house;
 use house::{GENEROUS, NARROW, engine, options, records};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
+use weir::engine::{Imaging, Progress};
+use weir::event::Sequence;
+use weir::memory::image::Blocks;
 
 struct Counting;
 
@@ -50,4 +53,52 @@ fn no_step_allocates() {
             assert_eq!(CALLS.load(Ordering::Relaxed) - before, 0, "batch {number}, {limits:?}");
         }
     }
+    no_step_of_a_snapshot_allocates();
+}
+
+/// Blocks that were there from the start.
+struct Ready {
+    free: Vec<Vec<u8>>,
+    given: Vec<Vec<u8>>,
+}
+
+impl Blocks for Ready {
+    fn block_bytes(&self) -> usize {
+        64 << 10
+    }
+    fn free(&self) -> usize {
+        self.free.len()
+    }
+    fn take(&mut self) -> Option<Vec<u8>> {
+        self.free.pop()
+    }
+    fn give(&mut self, block: Vec<u8>) -> bool {
+        self.given.push(block);
+        true
+    }
+    fn discard(&mut self, _: Vec<u8>) {}
+}
+
+/// While a snapshot is taken copies go into blocks that were there, and no pump allocates either.
+fn no_step_of_a_snapshot_allocates() {
+    let records = records("tiny", 22, 3000);
+    let mut engine = engine(&options(GENEROUS));
+    let mut out = Vec::with_capacity(256);
+    engine.step(&records[..1000], &mut |_| {}, &mut Vec::new());
+    let free = (0..200).map(|_| Vec::with_capacity(64 << 10)).collect();
+    let blocks = Box::new(Ready { free, given: Vec::with_capacity(200) });
+    engine.snapshot_begin(Sequence(1000), Imaging { blocks, reserve: 4 }).expect("none is being taken");
+    let mut done = false;
+    for (number, batch) in records[1000..].chunks(16).enumerate() {
+        out.clear();
+        let before = CALLS.load(Ordering::Relaxed);
+        engine.step(batch, &mut |_| {}, &mut out);
+        let progress = engine.snapshot_pump(16 << 10);
+        assert_eq!(CALLS.load(Ordering::Relaxed) - before, 0, "batch {number}");
+        if let Progress::Done(totals) = progress {
+            assert!(totals.copied > 0, "{totals:?}");
+            done = true;
+        }
+    }
+    assert!(done, "the snapshot came to its end");
 }

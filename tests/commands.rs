@@ -5,7 +5,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 use tempfile::TempDir;
+use weir::engine::Engine;
+use weir::event::{IdKey, Sequence, Timestamp};
+use weir::journal::{DataDir, Disk, Files, Records};
+use weir::snapshot::{Taker, TakerOptions, Taking};
+use weir::topology::Topology;
 
 /// Little memory, for little traffic: what a test machine can touch in a moment.
 const SMALL: &str = "\
@@ -530,4 +536,62 @@ fn transfers_are_read_as_they_stand() {
         (&summary["events"], &summary["labels"], &summary["rejected"]),
         (&Value::from(344_208), &Value::from(344_208), &Value::from(0))
     );
+}
+
+/// A kept replay and a snapshot of the engine behind it, as a service leaves them.
+fn snapshot_of(room: &Room) -> PathBuf {
+    room.simulate("tiny", "800");
+    room.done(&["replay", "sample.jsonl", "-t", "small.toml", "--out", "kept"]);
+    let root = room.0.path().join("kept");
+    let dir = DataDir::read(&root).unwrap();
+    let topology = Topology::load(&[room.0.path().join("small.toml")]).unwrap();
+    let mut engine = Engine::new(topology.engine_options(IdKey::FILES, 1), &mut |_| {}).unwrap();
+    let files: Arc<dyn Files> = Arc::new(Disk);
+    let mut records = Records::open(files.clone(), &dir.journal(), Sequence(0)).unwrap();
+    let mut next = Sequence(0);
+    while let Some(record) = records.next_record().unwrap() {
+        next = Sequence(record.sequence.0 + 1);
+        engine.step(std::slice::from_ref(&record), &mut |_| {}, &mut Vec::new());
+    }
+    let mut taker = Taker::start(files, &dir.snapshots(), TakerOptions { copy_bytes_max: 4 << 20, keep: 2 }).unwrap();
+    taker.begin(&mut engine, next, Timestamp(1_600_000_000_000_000)).unwrap();
+    loop {
+        match taker.pump(&mut engine, 1 << 20, next) {
+            Taking::Taken(taken) => return taken.path,
+            Taking::Going { .. } | Taking::Settling => std::thread::yield_now(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Its state hash is that of the replay.
+#[test]
+fn snapshots_are_inspected_and_verified() {
+    let room = Room::new();
+    let path = snapshot_of(&room);
+    let expected = room.summary(&["kept"]);
+    let found: Value = serde_json::from_str(&room.done(&["snapshot", "verify", "kept", "--json"])).unwrap();
+    let snapshot = &found["snapshots"][0];
+    assert_eq!((&snapshot["valid"], &snapshot["state_hash"]), (&Value::Bool(true), &expected["state_hash"]));
+    let file = path.to_str().unwrap();
+    assert_eq!(room.done(&["snapshot", "verify", file]).matches("whole; sequence").count(), 1);
+    let found: Value = serde_json::from_str(&room.done(&["snapshot", "inspect", file, "--json"])).unwrap();
+    let snapshot = &found["snapshots"][0];
+    assert_eq!(snapshot["taken_at"], "2020-09-13T12:26:40Z");
+    assert!(snapshot["age_seconds"].as_i64().unwrap() > 1_000_000 && snapshot["tables"].as_array().unwrap().len() == 21);
+    let text = room.done(&["snapshot", "inspect", "kept"]);
+    assert!(text.contains("money: rows") && text.contains("topology"), "{text}");
+
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let output = room.weir(&["snapshot", "verify", "kept"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("damaged: the checksum of block"));
+    fs::write(&path, &bytes[..middle]).unwrap();
+    assert_eq!(room.weir(&["snapshot", "inspect", "kept", "--json"]).status.code(), Some(1));
+    fs::remove_file(&path).unwrap();
+    let error = room.refused(&["snapshot", "verify", "kept"]);
+    assert!(error.contains("found no snapshot in it"), "{error}");
 }

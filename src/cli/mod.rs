@@ -9,6 +9,7 @@ mod keys;
 mod replay;
 mod run;
 mod simulate;
+mod snapshot;
 mod tail;
 
 use crate::topology::Topology;
@@ -41,6 +42,7 @@ enum Command {
     Tail(tail::Arguments),
     Journal(journal::Arguments),
     Keys(keys::Arguments),
+    Snapshot(snapshot::Arguments),
 }
 
 /// Runs the command that the process was called with.
@@ -54,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
+        Command::Snapshot(arguments) => snapshot::run(&arguments),
     };
     match done {
         Ok(code) => code,

@@ -2,6 +2,7 @@
 
 use crate::event::{Duration, Id, Sequence, Timestamp};
 use crate::memory::Buffer;
+use crate::memory::image::{Table, Used, Words, front, is_reached, round};
 
 /// Words of an entry: id (two), fingerprint, sequence, event time.
 const ENTRY: usize = 5;
@@ -147,14 +148,14 @@ impl Judged {
     /// The awaited event has come: its record.
     pub fn judge_awaited(&mut self, id: Id, sequence: Sequence) {
         let place = self.place(id).expect("an awaited id is there");
-        self.entries[place * ENTRY + 3] = sequence.0 | ANSWERED;
+        self.entries.set(place * ENTRY + 3, sequence.0 | ANSWERED);
     }
 
     /// Notes that a stand-in answered for a judged id; `false` where one did before.
     pub fn mark_answered(&mut self, id: Id) -> bool {
         let place = self.place(id).expect("a judged id is there");
         let word = self.entries[place * ENTRY + 3];
-        self.entries[place * ENTRY + 3] = word | ANSWERED;
+        self.entries.set(place * ENTRY + 3, word | ANSWERED);
         word & ANSWERED == 0
     }
 
@@ -174,7 +175,7 @@ impl Judged {
 
     fn put(&mut self, entry: [u64; ENTRY]) {
         let number = self.head_at;
-        self.entries[number * ENTRY..][..ENTRY].copy_from_slice(&entry);
+        self.entries.range_mut(number * ENTRY..(number + 1) * ENTRY).copy_from_slice(&entry);
         self.head += 1;
         self.head_at = self.after(number);
         let tag = tag(entry[0]);
@@ -182,7 +183,7 @@ impl Judged {
         while self.slots[slot] != 0 {
             slot = self.next(slot);
         }
-        self.slots[slot] = tag << 32 | (number as u64 + 1);
+        self.slots.set(slot, tag << 32 | (number as u64 + 1));
     }
 
     /// Forgets ids, oldest first, whose event time lies before the horizon.
@@ -212,12 +213,12 @@ impl Judged {
             let home = self.home(self.slots[slot] >> 32);
             let stays = if gap <= slot { gap < home && home <= slot } else { gap < home || home <= slot };
             if !stays {
-                self.slots[gap] = self.slots[slot];
+                self.slots.set(gap, self.slots[slot]);
                 gap = slot;
             }
             slot = self.next(slot);
         }
-        self.slots[gap] = 0;
+        self.slots.set(gap, 0);
         self.tail += 1;
         self.tail_at = self.after(oldest);
         time
@@ -237,6 +238,60 @@ impl Judged {
         (self.tail_at, self.head_at) = ((tail % self.ids_max) as usize, (tail % self.ids_max) as usize);
         entries.for_each(|entry| self.put(entry));
         Ok(())
+    }
+
+    /// Its tables and what of them is in use.
+    pub fn tables(&mut self) -> [(&'static str, Used, &mut dyn Table); 2] {
+        let entries = round(self.tail_at, self.len() as usize, self.ids_max as usize);
+        let entries = entries.map(|part| part.start * ENTRY..part.end * ENTRY);
+        [("ids", entries, &mut self.entries), ("index of ids", front(self.slots.len()), &mut self.slots)]
+    }
+
+    /// Writes its numbers.
+    pub fn words(&self, out: &mut Vec<u64>) {
+        out.extend([self.tail, self.head, self.forgotten.0 as u64]);
+    }
+
+    /// Puts back what [`Judged::words`] wrote.
+    ///
+    /// # Errors
+    /// Where the table is smaller.
+    pub fn restore_words(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        (self.tail, self.head, self.forgotten) = (words.word()?, words.word()?, Timestamp(words.word()? as i64));
+        if self.head.checked_sub(self.tail).is_none_or(|length| length > self.ids_max) {
+            return Err(format!("found ids {} to {}, expected at most {}", self.tail, self.head, self.ids_max));
+        }
+        (self.tail_at, self.head_at) = ((self.tail % self.ids_max) as usize, (self.head % self.ids_max) as usize);
+        Ok(())
+    }
+
+    /// Whether each id stands in the index once, where a search finds it.
+    ///
+    /// # Errors
+    /// What was found.
+    pub fn check(&self) -> Result<(), String> {
+        let mut seen = vec![0u64; (self.ids_max as usize).div_ceil(64)];
+        let mut count = 0;
+        let Some(mut empty) = self.slots.iter().rposition(|slot| *slot == 0) else { return Err("its index of ids is full".to_owned()) };
+        for (slot, word) in self.slots.iter().enumerate() {
+            if *word == 0 {
+                empty = slot;
+                continue;
+            }
+            let entry = u64::from((*word as u32).wrapping_sub(1));
+            // How far behind the oldest entry it stands, round and round.
+            let behind =
+                if entry >= self.tail_at as u64 { entry - self.tail_at as u64 } else { entry + self.ids_max - self.tail_at as u64 };
+            if entry >= self.ids_max || behind >= self.len() || seen[entry as usize / 64] >> (entry % 64) & 1 != 0 {
+                return Err(format!("its index of ids leads to entry {entry}, which is none or has been led to"));
+            }
+            seen[entry as usize / 64] |= 1 << (entry % 64);
+            count += 1;
+            if !is_reached(self.home(word >> 32), slot, empty) || word >> 32 != tag(self.entry(entry as usize)[0]) {
+                return Err(format!("its index of ids has entry {entry} where no search finds it"));
+            }
+        }
+        if count == self.len() { Ok(()) } else { Err(format!("its index has {count} ids, expected {}", self.len())) }
     }
 
     /// Number of the oldest entry since the beginning.

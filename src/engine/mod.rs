@@ -8,6 +8,7 @@ mod ahead;
 mod dedupe;
 mod features;
 mod gather;
+mod image;
 mod labels;
 mod options;
 mod output;
@@ -15,6 +16,7 @@ mod snapshot;
 
 pub use dedupe::Judged;
 pub use features::{Layout, Use};
+pub use image::{Imaged, Imaging, Progress, SCALARS, Shape, TableShape};
 pub use options::{LabelOptions, Options, SourceTime};
 pub use output::{Output, Rejected};
 pub use snapshot::SnapshotError;
@@ -125,6 +127,8 @@ pub struct Engine {
     batch: Batch,
     /// Where the search for a label's target begins.
     found: u64,
+    /// The tray of the image being taken, if one is.
+    tray: Option<image::Taken>,
 }
 
 /// The columns of the batch in work.
@@ -191,6 +195,7 @@ impl Engine {
             layout,
             options,
             found: 0,
+            tray: None,
         })
     }
 

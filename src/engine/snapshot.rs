@@ -7,7 +7,7 @@
 use super::{Counts, Engine};
 use crate::event::Timestamp;
 use crate::graph::{Cursor, Family, Head, NodeId, Row, STATE_WORDS, state};
-use crate::velocity::Gaps;
+use crate::velocity::{Gaps, LateRow};
 use std::fmt;
 use std::io::{self, Read, Write};
 
@@ -155,9 +155,9 @@ impl Engine {
             sink.time(time)?;
         }
         sink.u64(velocity.late_rows().len() as u64)?;
-        for (time, position) in velocity.late_rows() {
-            sink.time(*time)?;
-            sink.u32(*position)?;
+        for row in velocity.late_rows() {
+            sink.time(row.time)?;
+            sink.u32(row.position)?;
         }
         Ok(())
     }
@@ -256,7 +256,7 @@ impl Engine {
         let length = source.length(limits.late_rows_max as usize, "late rows")?;
         let mut late = Vec::with_capacity(length);
         for _ in 0..length {
-            late.push((source.time()?, source.u32()?));
+            late.push(LateRow::new(source.time()?, source.u32()?));
         }
         Ok(self.velocity[family as usize].rebuild(&mut self.graph, now, gaps, &late)?)
     }

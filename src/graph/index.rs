@@ -6,6 +6,7 @@
 use super::row::NodeId;
 use crate::event::Id;
 use crate::memory::Buffer;
+use crate::memory::image::{Table, Used, front, is_reached};
 
 /// The table from ids to nodes.
 pub struct Index {
@@ -69,7 +70,7 @@ impl Index {
         while self.slots[slot] != 0 {
             slot = self.next(slot);
         }
-        self.slots[slot] = u64::from(tag) << 32 | u64::from(node.0 + 1);
+        self.slots.set(slot, u64::from(tag) << 32 | u64::from(node.0 + 1));
     }
 
     /// Takes `node` out and closes the gap; `fingerprint` tells that of any node.
@@ -85,12 +86,44 @@ impl Index {
             // The entry may fill the gap unless its home lies cyclically behind the gap.
             let stays = if gap <= slot { gap < home && home <= slot } else { gap < home || home <= slot };
             if !stays {
-                self.slots[gap] = self.slots[slot];
+                self.slots.set(gap, self.slots[slot]);
                 gap = slot;
             }
             slot = self.next(slot);
         }
-        self.slots[gap] = 0;
+        self.slots.set(gap, 0);
+    }
+
+    /// Its table, all of it: entries stand anywhere.
+    pub fn table(&mut self) -> (Used, &mut dyn Table) {
+        (front(self.slots.len()), &mut self.slots)
+    }
+
+    /// Whether each of `nodes` nodes stands here once, where a search finds it.
+    ///
+    /// # Errors
+    /// What was found.
+    pub fn check(&self, nodes: usize, fingerprint: impl Fn(NodeId) -> u64) -> Result<(), String> {
+        let mut seen = vec![0u64; nodes.div_ceil(64)];
+        let mut count = 0;
+        let Some(mut empty) = self.slots.iter().rposition(|word| *word == 0) else { return Err("its index has no empty slot".to_owned()) };
+        for (slot, word) in self.slots.iter().enumerate() {
+            if *word == 0 {
+                empty = slot;
+                continue;
+            }
+            let node = (*word as u32).wrapping_sub(1) as usize;
+            if node >= nodes || seen[node / 64] >> (node % 64) & 1 != 0 {
+                return Err(format!("its index names node {node} of {nodes}, or names it twice"));
+            }
+            seen[node / 64] |= 1 << (node % 64);
+            count += 1;
+            let home = self.home(fingerprint(NodeId(node as u32)));
+            if !is_reached(home, slot, empty) {
+                return Err(format!("its index has node {node} where no search finds it"));
+            }
+        }
+        if count == nodes { Ok(()) } else { Err(format!("its index has {count} nodes, expected {nodes}")) }
     }
 
     /// The tag of every node, by scanning the slots: what a snapshot must keep of the index.

@@ -14,6 +14,8 @@ use super::row::{Link, NodeId};
 use crate::event::{Duration, Id, IdKind, KycRisk, Timestamp};
 use crate::memory::{Buffer, Zeroed};
 
+mod image;
+
 /// Where a node's newest event in a family is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Head {
@@ -230,9 +232,9 @@ impl Nodes {
         } else {
             self.evict()?
         };
-        self.headers[node.0 as usize] = Header { fingerprint: id.low(), life: (kind as u64) << 50 };
-        self.heads[node.0 as usize] = Link::NONE.0;
-        self.asides[node.0 as usize] = Aside { heads: [Link::NONE.0; 2], bads: 0 };
+        self.headers.set(node.0 as usize, Header { fingerprint: id.low(), life: (kind as u64) << 50 });
+        self.heads.set(node.0 as usize, Link::NONE.0);
+        self.asides.set(node.0 as usize, Aside { heads: [Link::NONE.0; 2], bads: 0 });
         self.index.insert(tag(id), id.low(), node);
         Some(node)
     }
@@ -252,7 +254,7 @@ impl Nodes {
     /// Counts an event at `time` for `node`.
     #[inline(always)]
     pub fn count_event(&mut self, node: NodeId, time: Timestamp) {
-        let header = &mut self.headers[node.0 as usize];
+        let header = self.headers.get_mut(node.0 as usize);
         let today = day(time) as u64 & 0x1ffff;
         let life = header.life;
         let events = (life & 0xffff) as u16;
@@ -271,9 +273,9 @@ impl Nodes {
             Head::Warm(record) => WARM | record,
         };
         match family {
-            Family::Money => self.heads[node.0 as usize] = word,
-            Family::Access => self.asides[node.0 as usize].heads[0] = word,
-            Family::Interest => self.asides[node.0 as usize].heads[1] = word,
+            Family::Money => self.heads.set(node.0 as usize, word),
+            Family::Access => self.asides.get_mut(node.0 as usize).heads[0] = word,
+            Family::Interest => self.asides.get_mut(node.0 as usize).heads[1] = word,
         }
         if head == Head::Empty {
             self.settle(node);
@@ -282,7 +284,7 @@ impl Nodes {
 
     /// Changes the number of bad verdicts in force.
     pub fn add_bad(&mut self, node: NodeId, by: i32) {
-        let bads = &mut self.asides[node.0 as usize].bads;
+        let bads = &mut self.asides.get_mut(node.0 as usize).bads;
         *bads = bads.saturating_add_signed(by);
         let any = *bads > 0;
         self.change(node, |header| header.life = header.life & !BAD | if any { BAD } else { 0 });
@@ -313,7 +315,7 @@ impl Nodes {
 
     /// Changes what may protect a node, and keeps the dormant list true.
     fn change(&mut self, node: NodeId, change: impl FnOnce(&mut Header)) {
-        let header = &mut self.headers[node.0 as usize];
+        let header = self.headers.get_mut(node.0 as usize);
         change(header);
         if header.life & DORMANT != 0 {
             if header.protected() {
@@ -331,26 +333,26 @@ impl Nodes {
             return;
         }
         let last = self.dormant.1;
-        self.headers[node.0 as usize].life |= DORMANT;
-        self.asides[node.0 as usize].heads = [last, NOBODY];
+        self.headers.get_mut(node.0 as usize).life |= DORMANT;
+        self.asides.get_mut(node.0 as usize).heads = [last, NOBODY];
         match last {
             NOBODY => self.dormant.0 = node.0,
-            last => self.asides[last as usize].heads[1] = node.0,
+            last => self.asides.get_mut(last as usize).heads[1] = node.0,
         }
         self.dormant.1 = node.0;
     }
 
     /// Takes a node out of the dormant list.
     fn wake(&mut self, node: NodeId) {
-        let [before, behind] = std::mem::replace(&mut self.asides[node.0 as usize].heads, [Link::NONE.0; 2]);
-        self.headers[node.0 as usize].life &= !DORMANT;
+        let [before, behind] = std::mem::replace(&mut self.asides.get_mut(node.0 as usize).heads, [Link::NONE.0; 2]);
+        self.headers.get_mut(node.0 as usize).life &= !DORMANT;
         match before {
             NOBODY => self.dormant.0 = behind,
-            before => self.asides[before as usize].heads[1] = behind,
+            before => self.asides.get_mut(before as usize).heads[1] = behind,
         }
         match behind {
             NOBODY => self.dormant.1 = before,
-            behind => self.asides[behind as usize].heads[0] = before,
+            behind => self.asides.get_mut(behind as usize).heads[0] = before,
         }
     }
 
@@ -384,9 +386,9 @@ impl Nodes {
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let wide = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
         let node = self.count as usize;
-        self.headers[node] = Header { fingerprint: wide(0), life: wide(8) };
-        self.heads[node] = word(16);
-        self.asides[node] = Aside { heads: [word(20), word(24)], bads: word(28) };
+        self.headers.set(node, Header { fingerprint: wide(0), life: wide(8) });
+        self.heads.set(node, word(16));
+        self.asides.set(node, Aside { heads: [word(20), word(24)], bads: word(28) });
         self.index.insert(tag, wide(0), NodeId(self.count));
         self.count += 1;
         Ok(())

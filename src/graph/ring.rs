@@ -5,8 +5,9 @@
 //! the new row at that position has a greater ordinal than the row that bears the link.
 
 use super::row::{Link, NodeId, Row};
-use crate::event::Sequence;
+use crate::event::{SLOTS, Sequence};
 use crate::memory::Buffer;
+use crate::memory::image::{Table, Used, Words, round};
 
 /// A place in a ring that only moves forward.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,7 +78,7 @@ impl Ring {
     /// The row at `position`, to be changed.
     #[inline(always)]
     pub fn row_mut(&mut self, position: u32) -> &mut Row {
-        &mut self.rows[position as usize]
+        self.rows.get_mut(position as usize)
     }
 
     /// Hints that the row at `position` will be read.
@@ -120,7 +121,7 @@ impl Ring {
     pub fn push(&mut self, row: Row) -> Cursor {
         assert!(!self.is_full(), "a row leaves before another comes");
         let place = self.head;
-        self.rows[place.position as usize] = row;
+        self.rows.set(place.position as usize, row);
         self.head = self.after(place);
         place
     }
@@ -193,9 +194,66 @@ impl Ring {
         Ok(())
     }
 
+    /// Its table and what of it is in use: the visible rows.
+    pub fn table(&mut self) -> (Used, &mut dyn Table) {
+        (round(self.tail.position as usize, self.len() as usize, self.capacity as usize), &mut self.rows)
+    }
+
+    /// Writes its cursors.
+    pub fn words(&self, out: &mut Vec<u64>) {
+        for cursor in [self.tail, self.head] {
+            out.extend([cursor.ordinal, u64::from(cursor.position)]);
+        }
+    }
+
+    /// Puts back what [`Ring::words`] wrote.
+    ///
+    /// # Errors
+    /// Where a ring of this capacity cannot stand so.
+    pub fn restore_words(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let capacity = self.capacity as usize;
+        let mut cursor = || Ok::<_, String>(Cursor { ordinal: words.word()?, position: words.at_most(capacity, "as a position")? as u32 });
+        let (tail, head) = (cursor()?, cursor()?);
+        self.restore(tail, head)
+    }
+
+    /// Whether every visible row leads only to what there is: to one of `nodes` nodes, to a row of this ring, to one of `classes` maturities.
+    ///
+    /// # Errors
+    /// What was found.
+    pub fn check(&self, nodes: usize, classes: usize) -> Result<(), String> {
+        let mut place = self.tail;
+        while place.ordinal < self.head.ordinal {
+            let row = self.row(place.position);
+            let known = row.nodes.iter().all(|node| !node.is_some() || (node.0 as usize) < nodes);
+            if !known || !row.previous.iter().all(|link| self.holds(*link)) || row.flags.maturity_class() >= classes || !row.time.is_valid()
+            {
+                return Err(format!("the row at position {} leads to what is not there: {row:?}", place.position));
+            }
+            place = self.after(place);
+        }
+        Ok(())
+    }
+
+    /// Rows that fit.
+    pub fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// Whether a cursor may stand there: at a visible row or behind the last.
+    pub fn can_stand_at(&self, cursor: Cursor) -> bool {
+        let position = cursor.ordinal % u64::from(self.capacity);
+        (self.tail.ordinal..=self.head.ordinal).contains(&cursor.ordinal) && position == u64::from(cursor.position)
+    }
+
+    /// Whether a link is none, or leads to a slot of a row that this ring can hold.
+    pub fn holds(&self, link: Link) -> bool {
+        link == Link::NONE || (link.position() < self.capacity && link.slot() < SLOTS)
+    }
+
     /// Puts a row of a snapshot in its place.
     pub fn restore_row(&mut self, place: Cursor, row: Row) {
-        self.rows[place.position as usize] = row;
+        self.rows.set(place.position as usize, row);
     }
 }
 

@@ -5,6 +5,7 @@
 //! DIR/journal/        records              DIR/blobs/     contents that control records name
 //! DIR/outputs/        outputs              DIR/rejected/  raw rejected input
 //! DIR/identity/       texts of ids, index of judged events
+//! DIR/snapshots/      images of the engine
 //! DIR/summary.json    what a replay found
 //! ```
 
@@ -88,6 +89,11 @@ impl DataDir {
     /// Raw rejected input.
     pub fn rejected(&self) -> PathBuf {
         self.root.join("rejected")
+    }
+
+    /// Images of the engine ([`crate::snapshot`]); the folder is made with the first.
+    pub fn snapshots(&self) -> PathBuf {
+        self.root.join("snapshots")
     }
 
     /// What a replay found, as JSON.

@@ -3,6 +3,7 @@
 use crate::engine::BuildError;
 use crate::ingress::InputError;
 use crate::journal::JournalError;
+use crate::snapshot::SnapshotFileError;
 use crate::store::StoreError;
 use crate::topology::Errors;
 use std::fmt;
@@ -21,6 +22,7 @@ pub enum ReplayError {
     /// The journal does not begin with what an engine is built from.
     Unfounded(PathBuf, String),
     Output(PathBuf, String),
+    Snapshot(SnapshotFileError),
 }
 
 impl fmt::Display for ReplayError {
@@ -31,6 +33,7 @@ impl fmt::Display for ReplayError {
             ReplayError::Input(error) => write!(f, "{error}"),
             ReplayError::Journal(error) => write!(f, "{error}"),
             ReplayError::Store(error) => write!(f, "{error}"),
+            ReplayError::Snapshot(error) => write!(f, "{error}"),
             ReplayError::Topology(errors) => write!(f, "{errors}"),
             ReplayError::Unfounded(dir, what) => write!(f, "{}: {what}", dir.display()),
             ReplayError::Output(path, what) => write!(f, "{}: {what}", path.display()),

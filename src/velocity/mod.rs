@@ -6,6 +6,7 @@
 mod aggregate;
 mod ahead;
 mod counters;
+mod image;
 mod late;
 mod pair;
 mod plan;
@@ -13,7 +14,7 @@ mod read;
 mod tail;
 
 pub use aggregate::*;
-pub use late::LATE_ROW_BYTES;
+pub use late::{LATE_ROW_BYTES, LateRow};
 pub use pair::{Pair, Pairs};
 pub use plan::{Plan, family, row_type};
 pub use read::{Reading, columns};
@@ -79,6 +80,11 @@ impl Velocity {
         &self.plan
     }
 
+    /// Stream time up to which the windows have moved.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// What had to be left out.
     pub fn gaps(&self) -> Gaps {
         self.gaps
@@ -89,8 +95,8 @@ impl Velocity {
         &self.pairs
     }
 
-    /// The late rows that have not left every window, as time and position.
-    pub fn late_rows(&self) -> &[(Timestamp, u32)] {
+    /// The late rows that have not left every window.
+    pub fn late_rows(&self) -> &[LateRow] {
         self.late.rows()
     }
 
@@ -371,7 +377,7 @@ impl Velocity {
 
     /// Recomputes everything derived from the visible rows: tails, counters, recent positions, pairs. `late` are the late rows that had
     /// found room.
-    pub fn rebuild(&mut self, graph: &mut Graph, now: Timestamp, gaps: Gaps, late: &[(Timestamp, u32)]) -> Result<(), String> {
+    pub fn rebuild(&mut self, graph: &mut Graph, now: Timestamp, gaps: Gaps, late: &[LateRow]) -> Result<(), String> {
         let family = self.family as usize;
         (self.now, self.gaps) = (now, gaps);
         let tails = &self.tails;

@@ -6,6 +6,7 @@
 
 use crate::graph::NodeId;
 use crate::memory::Buffer;
+use crate::memory::image::{Table, Used, Words, front, is_reached};
 
 /// What is known of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,9 +106,9 @@ impl Pairs {
                 return false;
             }
             self.len += 1;
-            self.slots[2 * slot] = key;
+            self.slots.set(2 * slot, key);
         }
-        self.slots[2 * slot + 1] = u64::from(pair.newest) << 32 | u64::from(pair.count);
+        self.slots.set(2 * slot + 1, u64::from(pair.newest) << 32 | u64::from(pair.count));
         true
     }
 
@@ -123,7 +124,7 @@ impl Pairs {
             return;
         }
         let newest = if newest_left { Pair::GONE } else { pair.newest };
-        self.slots[2 * slot + 1] = u64::from(newest) << 32 | u64::from(pair.count - 1);
+        self.slots.set(2 * slot + 1, u64::from(newest) << 32 | u64::from(pair.count - 1));
     }
 
     fn remove(&mut self, mut gap: usize) {
@@ -133,13 +134,61 @@ impl Pairs {
             let home = self.home(self.slots[2 * slot]);
             let stays = if gap <= slot { gap < home && home <= slot } else { gap < home || home <= slot };
             if !stays {
-                self.slots[2 * gap] = self.slots[2 * slot];
-                self.slots[2 * gap + 1] = self.slots[2 * slot + 1];
+                self.slots.set(2 * gap, self.slots[2 * slot]);
+                self.slots.set(2 * gap + 1, self.slots[2 * slot + 1]);
                 gap = slot;
             }
             slot = self.next(slot);
         }
-        self.slots[2 * gap] = 0;
+        self.slots.set(2 * gap, 0);
+    }
+
+    /// Its table, all of it: pairs stand anywhere.
+    pub fn table(&mut self) -> (Used, &mut dyn Table) {
+        (front(self.slots.len()), &mut self.slots)
+    }
+
+    /// Writes how many there are.
+    pub fn words(&self, out: &mut Vec<u64>) {
+        out.push(self.len as u64);
+    }
+
+    /// Puts back what [`Pairs::words`] wrote.
+    ///
+    /// # Errors
+    /// Where the table is smaller.
+    pub fn restore_words(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        self.len = words.at_most(self.pairs_max, "pairs")?;
+        Ok(())
+    }
+
+    /// Whether there are as many pairs as it says, each where a search finds it and with a row below `rows`.
+    ///
+    /// # Errors
+    /// What was found.
+    pub fn check(&self, rows: u32) -> Result<(), String> {
+        let mut count = 0;
+        let mut empty = (0..self.count()).rev().find(|slot| self.slots[2 * slot] == 0).unwrap_or(0);
+        for slot in 0..self.count() {
+            let key = self.slots[2 * slot];
+            if key == 0 {
+                empty = slot;
+                continue;
+            }
+            let (home, pair) = (self.home(key), unpack(self.slots[2 * slot + 1]));
+            if !is_reached(home, slot, empty) || pair.count == 0 || (pair.newest >= rows && pair.newest != Pair::GONE) {
+                return Err(format!("the pair {key:#x} stands where no search finds it, or leads nowhere: {pair:?}"));
+            }
+            count += 1;
+        }
+        if count == self.len { Ok(()) } else { Err(format!("found {count} pairs, expected {}", self.len)) }
+    }
+
+    /// Forgets all pairs.
+    pub fn clear(&mut self) {
+        let all = self.slots.len();
+        self.slots.range_mut(0..all).fill(0);
+        self.len = 0;
     }
 
     /// All pairs, sorted by key: what a rebuilt table is compared by.

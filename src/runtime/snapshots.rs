@@ -1,0 +1,105 @@
+//! Looking at snapshots from outside: what they are, and whether they are whole.
+
+use super::error::ReplayError;
+use super::source::founded;
+use crate::engine::Engine;
+use crate::event::{Duration, Sequence, Timestamp};
+use crate::journal::{DataDir, Disk, Files, Records};
+use crate::snapshot::{Content, SnapshotFileError, Snapshots, inspect, verify};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// A snapshot as its file says it is.
+#[derive(Debug)]
+pub struct Inspected {
+    pub path: PathBuf,
+    pub content: Result<Content, SnapshotFileError>,
+    /// From its beginning until now.
+    pub age: Option<Duration>,
+}
+
+/// A snapshot that was read whole.
+#[derive(Debug)]
+pub struct Verified {
+    pub content: Content,
+    /// The engine goes on with this record.
+    pub sequence: Sequence,
+    /// Of the ground that was read, in the bytes of [`Engine::state_hash`].
+    pub state_hash: [u8; 32],
+    /// Of what is derived, as it was read; it is what the ground gives.
+    pub derived_hash: [u8; 32],
+    /// From opening the file to an engine that could go on.
+    pub restore_seconds: f64,
+}
+
+/// The snapshots at `target`, a data directory or one file, newest first; and the data directory.
+///
+/// # Errors
+/// Where there is none, or the directory cannot be read.
+pub fn snapshots_in(target: &Path) -> Result<(PathBuf, Vec<PathBuf>), ReplayError> {
+    let none = |what: &str| ReplayError::Unfounded(target.to_owned(), what.to_owned());
+    if target.is_file() {
+        let root = target.parent().and_then(Path::parent).unwrap_or(Path::new(""));
+        return Ok((root.to_owned(), vec![target.to_owned()]));
+    }
+    let dir = DataDir::read(target)?;
+    let kept = Snapshots::at(Arc::new(Disk), &dir.snapshots()).list()?;
+    if kept.is_empty() {
+        return Err(none("found no snapshot in it"));
+    }
+    Ok((target.to_owned(), kept.into_iter().map(|kept| kept.path).collect()))
+}
+
+/// What these files say that they are.
+pub fn inspect_snapshots(paths: &[PathBuf]) -> Vec<Inspected> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
+    let look = |path: &PathBuf| {
+        let content = inspect(&Disk, path);
+        let age = content.as_ref().ok().map(|content| Timestamp(now) - content.head.taken_at);
+        Inspected { path: path.clone(), content, age }
+    };
+    paths.iter().map(look).collect()
+}
+
+/// Reads all of the snapshot at `path`, restores an engine of what the journal in `root` begins with, computes again what is derived, and
+/// compares.
+///
+/// # Errors
+/// Where the journal founds no engine. An inner error: what is wrong with the snapshot.
+pub fn verify_snapshot(root: &Path, path: &Path) -> Result<Result<Verified, String>, ReplayError> {
+    let disk: Arc<dyn Files> = Arc::new(Disk);
+    let dir = DataDir::read(root)?;
+    let deciding = founded(root, &disk, &dir)?;
+    let records = Records::open(disk, &dir.journal(), Sequence(0))?;
+    let key = records.0.key().ok_or_else(|| ReplayError::Unfounded(root.to_owned(), "the journal holds no segment".to_owned()))?;
+    let mut engine = Engine::new(deciding.engine_options(key, 1), &mut |_| {}).map_err(ReplayError::Build)?;
+    let content = match verify(&Disk, path, Some(&engine.shape())) {
+        Ok(content) => content,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let began = Instant::now();
+    let sequence = match crate::snapshot::restore(&Disk, &mut engine, path) {
+        Ok(sequence) => sequence,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let restore_seconds = began.elapsed().as_secs_f64();
+    let (state_hash, derived_hash) = (engine.state_hash(), engine.derived_hash());
+    let differs = |what: &str| Ok(Err(format!("{}: {what}", path.display())));
+    if let Err(error) = engine.rebuild_derived() {
+        return differs(&format!("its ground gives no derived tables: {error}"));
+    }
+    if engine.derived_hash() != derived_hash {
+        return differs("its derived tables are not those that its ground gives");
+    }
+    if engine.state_hash() != state_hash {
+        return differs("computing its derived tables again changed its ground");
+    }
+    Ok(Ok(Verified { content, sequence, state_hash, derived_hash, restore_seconds }))
+}
+
+impl From<SnapshotFileError> for ReplayError {
+    fn from(error: SnapshotFileError) -> ReplayError {
+        ReplayError::Snapshot(error)
+    }
+}
