@@ -5,7 +5,7 @@
 //! the two leaves texts whose records never came: harmless, they are put again when the records are. (A replay acknowledges nothing and
 //! writes texts behind its steps.)
 
-use crate::event::{Id, IdKind, Timestamp};
+use crate::event::{Id, IdKind, Sequence, Timestamp};
 use crate::store::{Store, StoreError, key};
 use std::collections::HashMap;
 
@@ -42,6 +42,8 @@ const PURGED: &[u8] = b"purged";
 const PERSON_TO_ID: u8 = 0;
 const ID_TO_PERSON: u8 = 1;
 const ERASED: u8 = 2;
+/// Alone a key: the sequence of the last erasure that was done.
+const ERASED_THROUGH: u8 = 3;
 
 impl std::fmt::Debug for Identity {
     // Texts are personal: none may reach a log line.
@@ -185,6 +187,21 @@ impl Identity {
         batch.commit().map_err(self.store.failed("forgetting a person's names"))?;
         self.erased.insert(person, at);
         Ok(erased.len())
+    }
+
+    /// [`Identity::erase_person`] for the erasure in the record of `sequence`, unless it was done already: who came back since stays.
+    ///
+    /// # Errors
+    /// As [`Identity::erase_person`].
+    pub fn erase_person_once(&mut self, person: Id, at: Timestamp, sequence: Sequence) -> Result<(), StoreError> {
+        let through = self.persons.get([ERASED_THROUGH]).map_err(self.store.failed("reading how far people are erased"))?;
+        let through = through.and_then(|value| Some(u64::from_le_bytes(*value.first_chunk()?)));
+        if through.is_none_or(|through| through < sequence.0) {
+            self.erase_person(person, at, &[])?;
+            let noted = self.persons.insert([ERASED_THROUGH], sequence.0.to_le_bytes());
+            noted.map_err(self.store.failed("noting how far people are erased"))?;
+        }
+        Ok(())
     }
 
     /// When `person` was erased; `None` where they never were, or have come back.

@@ -18,6 +18,9 @@ const STEP_SECONDS: [f64; 12] = [0.000002, 0.000005, 0.00001, 0.000025, 0.00005,
 /// From a write into the page cache to a disk that stalls: seconds.
 const DISK_SECONDS: [f64; 13] = [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
 
+/// From a small engine to a company's on a slow disk: seconds.
+const SNAPSHOT_SECONDS: [f64; 9] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0];
+
 /// Powers of two up to the greatest batch that is usual: events.
 const BATCH_EVENTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0];
 
@@ -58,6 +61,12 @@ pub struct Metrics {
     pub journal_syncs_total: IntCounter,
     pub journal_sync_seconds: Histogram,
     pub journal_failed: IntGauge,
+    pub journal_first_sequence: IntGauge,
+
+    pub snapshots_total: IntCounterVec,
+    pub snapshot_sequence: IntGauge,
+    pub snapshot_bytes: IntGauge,
+    pub snapshot_seconds: Histogram,
 
     pub replay_records_total: IntCounter,
 
@@ -108,6 +117,12 @@ impl Metrics {
             journal_write_seconds: list.histogram("journal_write_seconds", "Time of a write of the journal's group", &DISK_SECONDS),
             journal_syncs_total: list.counter("journal_syncs_total", "Times the journal was synced to the disk"),
             journal_sync_seconds: list.histogram("journal_sync_seconds", "Time of a sync of the journal", &DISK_SECONDS),
+            journal_first_sequence: list
+                .gauge("journal_first_sequence", "First record that the journal still keeps, as of the last snapshot"),
+            snapshots_total: list.counters("snapshots_total", "Snapshots, by what became of them", &["outcome"]),
+            snapshot_sequence: list.gauge("snapshot_sequence", "First record that the newest snapshot does not know"),
+            snapshot_bytes: list.gauge("snapshot_bytes", "Bytes of the newest snapshot that this process took"),
+            snapshot_seconds: list.histogram("snapshot_seconds", "From the beginning of a snapshot to its name on disk", &SNAPSHOT_SECONDS),
             journal_failed: list.gauge("journal_failed", "1 when the journal takes nothing more because a write or sync failed"),
 
             replay_records_total: list.counter("replay_records_total", "Records stepped again after a start"),

@@ -20,7 +20,7 @@ use crate::store::{Store, StoreError, TARGETS, key};
 use fjall::compaction::filter::{CompactionFilter, CompactionFilterResult, Context, Factory, ItemAccessor, Verdict as Fate};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// The open index.
 pub struct Targets {
@@ -30,7 +30,23 @@ pub struct Targets {
     state: fjall::Keyspace,
     /// Noted since the last flush, in the order of keys.
     fresh: BTreeMap<Place, Entry>,
+    /// What another thread is writing.
+    leaving: Option<Arc<Leaving>>,
     noted: Sequence,
+    /// As `noted`, of what was given away.
+    given: Sequence,
+}
+
+/// What was noted up to some record, on its way to the disk: for another thread to write ([`Targets::give`]).
+pub struct Leaving {
+    store: Store,
+    index: fjall::Keyspace,
+    state: fjall::Keyspace,
+    entries: BTreeMap<Place, Entry>,
+    /// The first sequence that is not in the index before this is written, and after.
+    before: Sequence,
+    noted: Sequence,
+    written: AtomicBool,
 }
 
 /// A key: the event, its record, and for a verdict the strength of its source.
@@ -43,6 +59,8 @@ enum Entry {
 }
 
 const NOTED: &[u8] = b"noted";
+/// Entries written at once: the database lets nobody else write meanwhile.
+const PIECE: usize = 64;
 
 impl std::fmt::Debug for Targets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -70,7 +88,7 @@ impl Targets {
                 Sequence(u64::from_le_bytes(*bytes))
             }
         };
-        Ok(Targets { store: store.clone(), index, state, fresh: BTreeMap::new(), noted })
+        Ok(Targets { store: store.clone(), index, state, fresh: BTreeMap::new(), leaving: None, noted, given: noted })
     }
 
     /// The first sequence that is not in the index on disk: after a crash, records from here on are noted again.
@@ -120,7 +138,11 @@ impl Targets {
             entries.insert(place, entry);
         }
         // What is in memory is younger than what is on disk.
-        entries.extend(self.fresh.range((id, Sequence(0), None)..=(id, Sequence(u64::MAX), Some(LabelSource::Analyst))));
+        let all = (id, Sequence(0), None)..=(id, Sequence(u64::MAX), Some(LabelSource::Analyst));
+        if let Some(leaving) = &self.leaving {
+            entries.extend(leaving.entries.range(all.clone()));
+        }
+        entries.extend(self.fresh.range(all));
         // The first record with this id is the target: what came behind it was a duplicate or a conflict.
         let first = entries.values().find_map(|entry| match entry {
             Entry::Judged(target) => Some(*target),
@@ -143,37 +165,86 @@ impl Targets {
         self.fresh.len()
     }
 
-    /// Writes what was noted, and up to where, at once: all of it or, after a crash, nothing.
+    /// Writes what was noted, and up to where.
     ///
     /// # Errors
     /// Where the database refuses: it then takes no further writes.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        let mut batch = self.store.database.batch().durability(Some(self.store.persist_mode()));
-        let mut value = Vec::with_capacity(128);
-        for (&(id, sequence, source), entry) in &self.fresh {
-            value.clear();
-            match entry {
-                Entry::Judged(target) => encode_target(target, &mut value),
-                Entry::Said { verdict, time } => {
-                    value.push(*verdict as u8);
-                    value.extend_from_slice(&time.0.to_le_bytes());
-                }
-            }
-            let mut place = [0; 25];
-            place[..16].copy_from_slice(&key(id));
-            place[16..24].copy_from_slice(&sequence.0.to_be_bytes());
-            place[24] = source.map_or(0, |source| source as u8);
-            batch.insert(&self.index, &place[..24 + usize::from(source.is_some())], value.as_slice());
+        if let Some(leaving) = self.leaving.take() {
+            // Perhaps it is written meanwhile: writing it again changes nothing.
+            leaving.write()?;
         }
-        batch.insert(&self.state, NOTED, self.noted.0.to_le_bytes());
-        batch.commit().map_err(self.store.failed("writing the index of judged events"))?;
-        self.fresh.clear();
+        let leaving = self.give().expect("nothing is leaving");
+        leaving.write()?;
+        self.leaving = None;
         Ok(())
+    }
+
+    /// Gives away what was noted, for another thread to write; until that is done it is found here. `None` while an earlier part is not
+    /// written.
+    pub fn give(&mut self) -> Option<Arc<Leaving>> {
+        if self.leaving.take_if(|leaving| leaving.written.load(Ordering::Acquire)).is_none() && self.leaving.is_some() {
+            return None;
+        }
+        let leaving = Arc::new(Leaving {
+            store: self.store.clone(),
+            index: self.index.clone(),
+            state: self.state.clone(),
+            entries: std::mem::take(&mut self.fresh),
+            before: std::mem::replace(&mut self.given, self.noted),
+            noted: self.noted,
+            written: AtomicBool::new(false),
+        });
+        self.leaving = Some(leaving.clone());
+        Some(leaving)
     }
 
     /// Forgets targets with a time before `moment`: at once for [`Targets::resolve`], in the files when these are merged.
     pub fn expire(&mut self, moment: Timestamp) {
         self.store.targets_expired.fetch_max(moment.0, Ordering::Relaxed);
+    }
+}
+
+impl Leaving {
+    /// Writes it, a few entries at a time so that texts written meanwhile need not wait. Cut off by a crash, it is noted again: what it is up
+    /// to is written last.
+    ///
+    /// # Errors
+    /// Where the database refuses: it then takes no further writes.
+    pub fn write(&self) -> Result<(), StoreError> {
+        let failed = || self.store.failed("writing the index of judged events");
+        let begin = || self.store.database.batch().durability(Some(self.store.persist_mode()));
+        let mut value = Vec::with_capacity(128);
+        let mut entries = self.entries.iter().peekable();
+        while entries.peek().is_some() {
+            let mut batch = begin();
+            for (&(id, sequence, source), entry) in entries.by_ref().take(PIECE) {
+                value.clear();
+                match entry {
+                    Entry::Judged(target) => encode_target(target, &mut value),
+                    Entry::Said { verdict, time } => {
+                        value.push(*verdict as u8);
+                        value.extend_from_slice(&time.0.to_le_bytes());
+                    }
+                }
+                let mut place = [0; 25];
+                place[..16].copy_from_slice(&key(id));
+                place[16..24].copy_from_slice(&sequence.0.to_be_bytes());
+                place[24] = source.map_or(0, |source| source as u8);
+                batch.insert(&self.index, &place[..24 + usize::from(source.is_some())], value.as_slice());
+            }
+            batch.commit().map_err(failed())?;
+        }
+        let mut batch = begin();
+        batch.insert(&self.state, NOTED, self.noted.0.to_le_bytes());
+        batch.commit().map_err(failed())?;
+        self.written.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Everything before this sequence is in the index already: a crash now needs the journal from here.
+    pub fn before(&self) -> Sequence {
+        self.before
     }
 }
 

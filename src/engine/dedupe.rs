@@ -73,6 +73,16 @@ impl Judged {
         self.forgotten
     }
 
+    /// The record of the id held longest: outputs before it are asked for by nobody.
+    pub fn oldest(&self) -> Option<Sequence> {
+        (!self.is_empty()).then(|| Sequence(self.entry(self.tail_at)[3] & !(ANSWERED | AWAITED)))
+    }
+
+    /// Under which content `id` is known.
+    pub fn fingerprint(&self, id: Id) -> Option<u64> {
+        self.place(id).map(|place| self.entry(place)[2])
+    }
+
     /// Ids held.
     pub fn len(&self) -> u64 {
         self.head - self.tail

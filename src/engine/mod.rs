@@ -418,6 +418,16 @@ impl Engine {
         self.now
     }
 
+    /// The record of the id of an event that is known longest: of outputs before it none is asked for by its id any more.
+    pub fn oldest_judged(&self) -> Option<Sequence> {
+        self.judged.oldest()
+    }
+
+    /// The fingerprint of the content under which the event `id` is known.
+    pub fn judged_fingerprint(&self, id: Id) -> Option<u64> {
+        self.judged.fingerprint(id)
+    }
+
     /// What became of the records that gave no output.
     pub fn counts(&self) -> Counts {
         self.counts

@@ -8,6 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A file being written at its end.
 pub trait WriteFile: Send {
@@ -17,6 +18,14 @@ pub trait WriteFile: Send {
     fn sync(&mut self) -> io::Result<()>;
     /// Cuts the file to `length` bytes.
     fn truncate(&mut self, length: u64) -> io::Result<()>;
+    /// A second hold of the file, by which another thread syncs it while this one writes on.
+    fn syncing(&self) -> io::Result<Arc<dyn SyncFile>>;
+}
+
+/// A file that is written elsewhere.
+pub trait SyncFile: Send + Sync {
+    /// Returns when what was written before the call survives a power cut.
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// A file being read, perhaps while it grows.
@@ -76,6 +85,16 @@ impl WriteFile for File {
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
         self.set_len(length)
+    }
+
+    fn syncing(&self) -> io::Result<Arc<dyn SyncFile>> {
+        Ok(Arc::new(self.try_clone()?))
+    }
+}
+
+impl SyncFile for File {
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
     }
 }
 

@@ -14,6 +14,7 @@ use super::frame::{
     ENGINE_VERSION, FRAME_BYTES, FrameFound, HEADER_BYTES, Header, HeaderFound, LogKind, frame, frame_within, put_frame, segment_path,
     segments,
 };
+use super::syncing::Syncing;
 use crate::event::{IdKey, Sequence};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -88,9 +89,13 @@ pub struct Log {
     pending: Vec<u8>,
     /// One above the last sequence appended; a segment's first where there is none.
     next: u64,
+    /// As `next`, without the pending.
+    written: u64,
     /// Whether the last segment, pending frames included, holds a frame.
     has_frames: bool,
     unsynced: bool,
+    /// Where another thread syncs.
+    syncing: Option<Arc<Syncing>>,
     stopped: Option<String>,
 }
 
@@ -163,6 +168,7 @@ impl Log {
         let mut log = Log::with_segment(files, dir, options, &header, firsts, segment);
         log.segment_bytes = scanned.end as u64;
         log.next = scanned.next;
+        log.written = scanned.next;
         log.has_frames = scanned.frames > 0;
         Ok((log, recovered))
     }
@@ -186,10 +192,27 @@ impl Log {
             segment_bytes: HEADER_BYTES as u64,
             pending: Vec::new(),
             next: header.first,
+            written: header.first,
             has_frames: false,
             unsynced: false,
+            syncing: None,
             stopped: None,
         }
+    }
+
+    /// The log's second hold, by which another thread syncs what this one has committed.
+    ///
+    /// # Errors
+    /// Where the system gives none.
+    pub fn syncing(&mut self) -> Result<Arc<Syncing>, JournalError> {
+        if let Some(syncing) = &self.syncing {
+            return Ok(syncing.clone());
+        }
+        let file = self.segment.syncing().map_err(JournalError::io("opening a second time", self.path()))?;
+        let durable = if self.unsynced { 0 } else { self.written };
+        let syncing = Arc::new(Syncing::new(self.dir.clone(), file, self.written, durable));
+        self.syncing = Some(syncing.clone());
+        Ok(syncing)
     }
 
     /// The key under which the ids in this log are hashed.
@@ -256,31 +279,54 @@ impl Log {
         self.stopping(synced)
     }
 
-    /// Deletes the segments all of whose records lie before `limit`, oldest first; never the one being written. Returns how many.
+    /// Cuts off every entry of `limit` and above, for good: a log that tells of what another log has lost. Returns how many bytes went.
     ///
     /// # Errors
-    /// When the system refuses; what was deleted until then stays so, the log goes on.
-    pub fn remove_before(&mut self, limit: Sequence) -> Result<usize, JournalError> {
-        let mut removed = 0;
-        while self.firsts.len() > 1 && self.firsts[1] <= limit.0 {
-            let path = segment_path(&self.dir, self.firsts[0]);
-            self.files.remove(&path).map_err(JournalError::io("removing an old segment", &path))?;
-            self.firsts.remove(0);
-            removed += 1;
+    /// Where the system refuses or what is kept is damaged; the log has then stopped.
+    ///
+    /// # Panics
+    /// Where something was appended and not committed.
+    pub fn cut_from(&mut self, limit: Sequence) -> Result<u64, JournalError> {
+        assert!(self.pending.is_empty() && self.syncing.is_none(), "a log is cut when it is opened");
+        if self.next <= limit.0 {
+            return Ok(0);
         }
-        if removed > 0 {
-            self.files.sync_dir(&self.dir).map_err(JournalError::io("syncing the directory", &self.dir))?;
-        }
-        Ok(removed)
+        self.check_running()?;
+        let cut = self.cut(limit);
+        self.stopping(cut)
     }
 
-    /// The first sequences of the segments, oldest first.
-    pub fn segments(&self) -> &[u64] {
-        &self.firsts
+    fn cut(&mut self, limit: Sequence) -> Result<u64, JournalError> {
+        let mut bytes = 0;
+        // The newest first, so that a crash in between leaves a log without a gap.
+        while self.firsts.len() > 1 && *self.firsts.last().expect("there are two") >= limit.0 {
+            let path = self.path();
+            bytes += self.segment_bytes;
+            self.files.remove(&path).map_err(JournalError::io("removing a segment", &path))?;
+            self.files.sync_dir(&self.dir).map_err(JournalError::io("syncing the directory", &self.dir))?;
+            self.firsts.pop();
+            let path = self.path();
+            self.segment = self.files.append(&path).map_err(JournalError::io("opening for appending", &path))?;
+            self.segment_bytes = read_all(&*self.files, &path).map_err(JournalError::io("reading", &path))?.len() as u64;
+        }
+        let path = self.path();
+        let content = read_all(&*self.files, &path).map_err(JournalError::io("reading", &path))?;
+        let first = *self.firsts.last().expect("a log has a segment");
+        let (mut end, mut next, mut has_frames) = (HEADER_BYTES, first, false);
+        while let Some(FrameFound::Whole { sequence, length }) = content.get(end..).filter(|rest| !rest.is_empty()).map(frame)
+            && sequence < limit.0
+        {
+            (end, next, has_frames) = (end + FRAME_BYTES + length, sequence + 1, true);
+        }
+        bytes += (content.len() - end) as u64;
+        self.segment.truncate(end as u64).map_err(JournalError::io("cutting", &path))?;
+        self.segment.sync().map_err(JournalError::io("syncing", &path))?;
+        (self.segment_bytes, self.next, self.written, self.has_frames) = (end as u64, next, next, has_frames);
+        Ok(bytes)
     }
 
     fn check_running(&self) -> Result<(), JournalError> {
-        match &self.stopped {
+        match self.stopped.as_ref().or_else(|| self.syncing.as_ref()?.failure()) {
             None => Ok(()),
             Some(why) => Err(JournalError::Stopped { log: self.dir.clone(), why: why.clone() }),
         }
@@ -303,6 +349,10 @@ impl Log {
         self.segment.write(&self.pending).map_err(JournalError::io("writing", self.path()))?;
         self.segment_bytes += self.pending.len() as u64;
         self.pending.clear();
+        self.written = self.next;
+        if let Some(syncing) = &self.syncing {
+            syncing.wrote(self.written);
+        }
         Ok(())
     }
 
@@ -312,6 +362,9 @@ impl Log {
         }
         self.segment.sync().map_err(JournalError::io("syncing", self.path()))?;
         self.unsynced = false;
+        if let Some(syncing) = &self.syncing {
+            syncing.synced(self.written);
+        }
         Ok(())
     }
 
@@ -320,6 +373,10 @@ impl Log {
         self.sync_segment()?;
         let header = Header { kind: self.kind, engine_version: ENGINE_VERSION, key: self.key, first, follows: self.next };
         self.segment = begin_segment(&*self.files, &self.dir, &header)?;
+        if let Some(syncing) = &self.syncing {
+            let path = segment_path(&self.dir, first);
+            syncing.turn_to(self.segment.syncing().map_err(JournalError::io("opening a second time", path))?);
+        }
         self.firsts.push(first);
         self.segment_bytes = HEADER_BYTES as u64;
         self.has_frames = false;

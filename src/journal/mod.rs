@@ -15,6 +15,8 @@ mod frame;
 mod log;
 mod reader;
 mod rejected;
+mod retention;
+mod syncing;
 mod tail;
 mod verify;
 
@@ -24,25 +26,25 @@ pub(crate) use codec::{decode_target, encode_target};
 pub use dir::DataDir;
 pub use error::JournalError;
 pub use export::{Exported, TextOf, export, record_json};
-pub use files::{Disk, Files, ReadFile, WriteFile};
+pub use files::{Disk, Files, ReadFile, SyncFile, WriteFile};
 pub use frame::{ENGINE_VERSION, LogKind};
 pub use log::{Durability, Log, LogOptions, Place, Recovered};
 pub use reader::{Frame, Outputs, Reader, Records, output_at};
 pub use rejected::{RawInput, RawInputs, RejectedLog};
+pub use retention::Retention;
+pub use syncing::Syncing;
 pub use tail::{Shown, Topic, rejected_json, tail};
 pub use verify::{LogReport, Report, verify};
 
 use crate::engine::Output;
-use crate::event::{IdKey, Record, Sequence, Timestamp};
-use std::path::{Path, PathBuf};
+use crate::event::{IdKey, Record, Sequence};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The journal, open for appending.
 #[derive(Debug)]
 pub struct Journal {
     log: Log,
-    files: Arc<dyn Files>,
-    dir: PathBuf,
 }
 
 impl Journal {
@@ -51,8 +53,8 @@ impl Journal {
     /// # Errors
     /// As [`Log::open`].
     pub fn open(files: Arc<dyn Files>, dir: &Path, key: IdKey, options: LogOptions) -> Result<(Journal, Recovered), JournalError> {
-        let (log, recovered) = Log::open(files.clone(), dir, LogKind::Journal, key, options)?;
-        Ok((Journal { log, files, dir: dir.to_owned() }, recovered))
+        let (log, recovered) = Log::open(files, dir, LogKind::Journal, key, options)?;
+        Ok((Journal { log }, recovered))
     }
 
     /// Takes `record` into the group that the next commit writes; its sequence is [`Log::next`].
@@ -79,6 +81,14 @@ impl Journal {
         self.log.sync()
     }
 
+    /// A second hold, by which another thread syncs: [`Log::syncing`].
+    ///
+    /// # Errors
+    /// As [`Log::syncing`].
+    pub fn syncing(&mut self) -> Result<Arc<Syncing>, JournalError> {
+        self.log.syncing()
+    }
+
     /// The sequence of the next record.
     pub fn next(&self) -> Sequence {
         self.log.next()
@@ -92,23 +102,6 @@ impl Journal {
     /// The key under which the ids in this journal are hashed.
     pub fn key(&self) -> IdKey {
         self.log.key()
-    }
-
-    /// Deletes whole segments all of whose records were received at or before `keep_since` and lie before `recovery_floor`: the position
-    /// of the newest snapshot, or of the index of judged events where that is lower. Without one nothing is deleted: recovery would then
-    /// need the journal from its start. Returns the first sequence that is still kept; the output log may follow
-    /// ([`OutputLog::remove_before`]).
-    ///
-    /// # Errors
-    /// Where the system refuses or a segment's first record is not readable.
-    pub fn retain(&mut self, recovery_floor: Option<Sequence>, keep_since: Timestamp) -> Result<Sequence, JournalError> {
-        if let Some(floor) = recovery_floor {
-            let limit = expired(&self.files, &self.dir, &self.log, LogKind::Journal, floor, |frame| {
-                Ok(decode_record(frame.sequence, frame.body)?.received <= keep_since)
-            })?;
-            self.log.remove_before(limit)?;
-        }
-        Ok(Sequence(self.log.segments()[0]))
     }
 }
 
@@ -153,6 +146,14 @@ impl OutputLog {
         self.log.sync()
     }
 
+    /// A second hold, by which another thread syncs: [`Log::syncing`].
+    ///
+    /// # Errors
+    /// As [`Log::syncing`].
+    pub fn syncing(&mut self) -> Result<Arc<Syncing>, JournalError> {
+        self.log.syncing()
+    }
+
     /// Outputs of records from this sequence on are not in the log yet, unless one record had several and a crash came between them.
     pub fn next(&self) -> Sequence {
         self.log.next()
@@ -163,35 +164,12 @@ impl OutputLog {
         self.log.is_unsynced()
     }
 
-    /// Deletes whole segments all of whose outputs answer records before `limit`; returns how many.
+    /// Cuts off the outputs of records from `limit` on, which the journal lost in a power cut: [`Log::cut_from`]. To be done before
+    /// anything is appended.
     ///
     /// # Errors
-    /// As [`Log::remove_before`].
-    pub fn remove_before(&mut self, limit: Sequence) -> Result<usize, JournalError> {
-        self.log.remove_before(limit)
+    /// As [`Log::cut_from`].
+    pub fn cut_from(&mut self, limit: Sequence) -> Result<u64, JournalError> {
+        self.log.cut_from(limit)
     }
-}
-
-/// The start of the first segment that must stay: those before it lie wholly before `floor`, and `is_old` is true of the first entry
-/// behind each, and so, as time never runs back from entry to entry, of all in it.
-fn expired(
-    files: &Arc<dyn Files>,
-    dir: &Path,
-    log: &Log,
-    kind: LogKind,
-    floor: Sequence,
-    is_old: impl Fn(Frame<'_>) -> Result<bool, Malformed>,
-) -> Result<Sequence, JournalError> {
-    let mut limit = Sequence(0);
-    for &first in log.segments().iter().skip(1).take_while(|first| **first <= floor.0) {
-        let mut reader = Reader::open(files.clone(), dir, kind, Sequence(first))?;
-        let Some(frame) = reader.next_frame()? else { break };
-        let sequence = frame.sequence;
-        match is_old(frame) {
-            Ok(true) => limit = Sequence(first),
-            Ok(false) => break,
-            Err(source) => return Err(reader.unreadable(sequence, source)),
-        }
-    }
-    Ok(limit)
 }

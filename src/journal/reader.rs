@@ -338,6 +338,12 @@ impl Outputs {
         self.0.segment.as_ref().is_some_and(|segment| segment.header.first == place.segment)
     }
 
+    /// Where the output stands that was read last, when `before` was [`Outputs::place`] before it: behind a segment's last frame that is the
+    /// start of the next one.
+    pub fn place_of(&self, before: Option<Place>) -> Option<Place> {
+        before.filter(|place| self.is_in(*place)).or_else(|| self.first_place())
+    }
+
     /// Where the first frame of the segment being read stands.
     pub fn first_place(&self) -> Option<Place> {
         self.0.segment.as_ref().map(|segment| Place { segment: segment.header.first, offset: HEADER_BYTES as u64 })

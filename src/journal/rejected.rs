@@ -9,8 +9,9 @@ use super::files::Files;
 use super::frame::{BODY_BYTES_MAX, LogKind};
 use super::log::{Log, LogOptions, Recovered};
 use super::reader::Reader;
+use super::syncing::Syncing;
 use crate::event::{IdKey, Sequence, Timestamp};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What could not be turned into an event.
@@ -34,8 +35,6 @@ const HEAD_BYTES: usize = 10;
 #[derive(Debug)]
 pub struct RejectedLog {
     log: Log,
-    files: Arc<dyn Files>,
-    dir: PathBuf,
 }
 
 impl RejectedLog {
@@ -44,8 +43,8 @@ impl RejectedLog {
     /// # Errors
     /// As [`Log::open`].
     pub fn open(files: Arc<dyn Files>, dir: &Path, options: LogOptions) -> Result<(RejectedLog, Recovered), JournalError> {
-        let (log, recovered) = Log::open(files.clone(), dir, LogKind::Rejected, IdKey([0; 16]), options)?;
-        Ok((RejectedLog { log, files, dir: dir.to_owned() }, recovered))
+        let (log, recovered) = Log::open(files, dir, LogKind::Rejected, IdKey([0; 16]), options)?;
+        Ok((RejectedLog { log }, recovered))
     }
 
     /// Takes an input into the group that the next commit writes; detail and raw text are cut where they are too long for a frame.
@@ -85,16 +84,12 @@ impl RejectedLog {
         self.log.sync()
     }
 
-    /// Deletes whole segments received at or before `keep_since`; the one being written stays until it is full.
+    /// A second hold, by which another thread syncs: [`Log::syncing`].
     ///
     /// # Errors
-    /// Where the system refuses or an entry is not readable.
-    pub fn retain(&mut self, keep_since: Timestamp) -> Result<usize, JournalError> {
-        let floor = self.log.next();
-        let limit = super::expired(&self.files, &self.dir, &self.log, LogKind::Rejected, floor, |frame| {
-            Ok(decode(frame.sequence, frame.body)?.received <= keep_since)
-        })?;
-        self.log.remove_before(limit)
+    /// As [`Log::syncing`].
+    pub fn syncing(&mut self) -> Result<Arc<Syncing>, JournalError> {
+        self.log.syncing()
     }
 }
 
@@ -162,6 +157,7 @@ impl RawInputs {
 mod tests {
     use super::*;
     use crate::journal::Disk;
+    use crate::journal::Retention;
 
     fn input(sequence: u64) -> RawInput {
         let detail = format!("\"a\" at {sequence}, expected an integer");
@@ -183,7 +179,8 @@ mod tests {
         assert_eq!(inputs.of(Sequence(6)).unwrap(), Some(input(6)));
         assert_eq!(inputs.of(Sequence(57)).unwrap(), Some(input(57)));
         assert_eq!(inputs.of(Sequence(58)).unwrap(), None);
-        assert_eq!(log.retain(Timestamp(300)).unwrap(), 2);
+        let retention = Retention::of(Arc::new(Disk), dir.path(), LogKind::Rejected);
+        assert_eq!(retention.apply(Sequence(u64::MAX), Timestamp(300)).unwrap(), Sequence(24));
         let first = RawInputs::open(Arc::new(Disk), dir.path(), Sequence(0)).unwrap().next_input().unwrap().unwrap();
         assert_eq!(first, input(24));
     }

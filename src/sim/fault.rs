@@ -4,7 +4,7 @@
 //! random prefix of what was written since, perhaps with garbage behind; each directory keeps a random prefix of the names made,
 //! changed and removed since it was synced. The same seed forgets the same.
 
-use crate::journal::{Files, ReadFile, WriteFile};
+use crate::journal::{Files, ReadFile, SyncFile, WriteFile};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -245,13 +245,7 @@ impl WriteFile for Handle {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let mut state = self.state()?;
-        if state.call()? {
-            return Err(gone());
-        }
-        let content = &mut state.files[self.index];
-        content.durable = content.current.clone();
-        Ok(())
+        SyncFile::sync(self)
     }
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
@@ -260,6 +254,22 @@ impl WriteFile for Handle {
             return Err(gone());
         }
         state.files[self.index].current.truncate(length as usize);
+        Ok(())
+    }
+
+    fn syncing(&self) -> io::Result<Arc<dyn SyncFile>> {
+        Ok(Arc::new(Handle { files: self.files.clone(), index: self.index, life: self.life }))
+    }
+}
+
+impl SyncFile for Handle {
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.state()?;
+        if state.call()? {
+            return Err(gone());
+        }
+        let content = &mut state.files[self.index];
+        content.durable = content.current.clone();
         Ok(())
     }
 }

@@ -30,7 +30,7 @@ pub use check::{report, svg};
 
 pub use deciding::Deciding;
 pub use document::{Error, Errors, Place};
-pub use operation::{AuthorizeOptions, JournalOptions, Topics};
+pub use operation::{AuthorizeOptions, JournalOptions, SnapshotOptions, Topics};
 pub use quantity::parse_duration;
 
 use crate::decision::StandIn;
@@ -65,6 +65,7 @@ pub struct Topology {
     /// Planned rows a day, by [`crate::graph::Family`]: what turns ring capacity into days.
     pub events_per_day: [u64; 3],
     pub journal: JournalOptions,
+    pub snapshot: SnapshotOptions,
     pub topics: Topics,
     pub authorize: AuthorizeOptions,
     pub stand_in: StandIn,
@@ -178,6 +179,7 @@ fn read(document: &Document, folders: &[&Path], log: &Log) -> Topology {
         batch_events_max: limits.batch_events_max,
         events_per_day: limits.events_per_day,
         journal: operation::read_journal(&root.section("journal")),
+        snapshot: operation::read_snapshot(&root.section("snapshot")),
         topics: operation::read_topics(&root.section("topics")),
         authorize: operation::read_authorize(&root.section("authorize")),
         stand_in: operation::read_stand_in(&root.section("stand_in")),

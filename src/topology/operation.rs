@@ -1,4 +1,4 @@
-//! `[input]`, `[journal]`, `[topics]`, `[authorize]` and `[stand_in]`: what concerns running, not deciding.
+//! `[input]`, `[journal]`, `[snapshot]`, `[topics]`, `[authorize]` and `[stand_in]`: what concerns running, not deciding.
 
 use super::section::Section;
 use crate::decision::{Outcome, StandIn};
@@ -19,6 +19,19 @@ pub struct JournalOptions {
     pub keep: Duration,
     /// The raw text of rejected records may hold what must be erasable: it goes after this.
     pub rejected_keep: Duration,
+}
+
+/// `[snapshot]`: images of the engine, from which a restart goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotOptions {
+    /// After so many records one is taken.
+    pub records: u64,
+    /// After so long one is taken, where a record came.
+    pub every: std::time::Duration,
+    /// Snapshots kept.
+    pub keep: usize,
+    /// Memory for what is on its way to the disk.
+    pub copy_bytes_max: usize,
 }
 
 /// `[topics]`: the names under which outputs are read.
@@ -104,6 +117,19 @@ pub(super) fn read_journal(section: &Section) -> JournalOptions {
         sync_ms_max: section.integer("sync_ms_max", 1..=10_000) as u32,
         keep: Duration::DAY.times(section.integer("keep_days", 1..=36_500)),
         rejected_keep: Duration::DAY.times(section.integer("rejected_keep_days", 1..=36_500)),
+    };
+    section.finish();
+    options
+}
+
+/// Reads `[snapshot]`.
+pub(super) fn read_snapshot(section: &Section) -> SnapshotOptions {
+    let every = section.duration("every", Duration::SECOND..=Duration::DAY);
+    let options = SnapshotOptions {
+        records: section.integer("records", 1_000..=1 << 40) as u64,
+        every: std::time::Duration::from_micros(every.0.unsigned_abs()),
+        keep: section.integer("keep", 1..=1_000) as usize,
+        copy_bytes_max: section.integer("copy_bytes_max", 1 << 20..=1 << 34) as usize,
     };
     section.finish();
     options

@@ -3,11 +3,11 @@
 use crate::decision::{Decision, Status};
 use crate::engine::Output;
 use crate::event::{Duration, Id, Timestamp};
-use crate::journal::{Disk, JournalError, Place, output_at};
+use crate::journal::{Files, JournalError, Place, output_at};
 use dashmap::DashMap;
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Where an answer stands.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,8 @@ pub(super) struct Answered {
 }
 
 /// The answers given.
-pub(super) struct Answers {
+pub(in crate::runtime) struct Answers {
+    files: Arc<dyn Files>,
     outputs: PathBuf,
     by_id: DashMap<Id, Answered>,
     /// Ids in the order of their answers, with event times: who goes first.
@@ -29,8 +30,8 @@ pub(super) struct Answers {
 
 impl Answers {
     /// No answers; they are to be found in the log in `outputs`.
-    pub(super) fn new(outputs: PathBuf, ids_max: usize) -> Answers {
-        Answers { outputs, by_id: DashMap::new(), order: Mutex::new(VecDeque::new()), ids_max }
+    pub(super) fn new(files: Arc<dyn Files>, outputs: PathBuf, ids_max: usize) -> Answers {
+        Answers { files, outputs, by_id: DashMap::new(), order: Mutex::new(VecDeque::new()), ids_max }
     }
 
     /// Takes note of a decision that stands at `place`. A stand-in's is the answer, whatever comes before or behind it.
@@ -72,7 +73,7 @@ impl Answers {
     /// # Errors
     /// Where the output log cannot be read there.
     pub(super) fn read(&self, answered: Answered) -> Result<Decision, JournalError> {
-        match output_at(&Disk, &self.outputs, answered.place)? {
+        match output_at(&*self.files, &self.outputs, answered.place)? {
             Output::Decision(decision) => Ok(decision),
             Output::Rejected(rejected) => Err(JournalError::Damaged {
                 segment: self.outputs.clone(),

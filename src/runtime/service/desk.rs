@@ -9,7 +9,7 @@ use crate::engine::Output;
 use crate::event::{Body, Event, EventType, Field, Id, IdKind, Money, Origin, Refusal, Refused, Sequence};
 use crate::ingress::wire::{Line, parse_event};
 use crate::ingress::{Fault, Reading};
-use crate::journal::{Disk, Outputs, RawInputs, rejected_json};
+use crate::journal::{Outputs, RawInputs, rejected_json};
 use crate::render::{View, decision};
 use crate::runtime::naming::Told;
 use crossbeam::channel::{Sender, TrySendError};
@@ -94,12 +94,12 @@ impl Service {
         let parked = self.shared.parked.remove(&after).map(|(_, reader)| reader);
         let opened = match parked {
             Some(reader) => Ok(reader),
-            None => Outputs::open(Arc::new(Disk), &self.shared.dir.join("outputs"), Sequence(after + 1)),
+            None => Outputs::open(self.shared.files.clone(), &self.shared.dir.join("outputs"), Sequence(after + 1)),
         };
         let mut reader = opened.map_err(|error| error.to_string())?;
         let mut raw = match stream {
             Stream::Rejected => {
-                let log = RawInputs::open(Arc::new(Disk), &self.shared.dir.join("rejected"), Sequence(after + 1));
+                let log = RawInputs::open(self.shared.files.clone(), &self.shared.dir.join("rejected"), Sequence(after + 1));
                 Some(log.map_err(|error| error.to_string())?)
             }
             _ => None,

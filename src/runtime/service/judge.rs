@@ -1,12 +1,13 @@
 //! The judge: the one thread that owns the engine. It steps what was recorded, writes the outputs to their log, and settles tickets.
 
+use super::snapping::Snapping;
 use super::ticket::{Reply, Winner};
 use super::{Shared, Submission};
 use crate::decision::Decision;
 use crate::engine::{Engine, Output, Phase};
 use crate::event::{Body, Content, Record, Refusal, Sequence};
 use crate::graph::Family;
-use crate::journal::{Disk, JournalError, OutputLog, Place, Records};
+use crate::journal::{Files, JournalError, OutputLog, Place, Records};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,11 +17,16 @@ use tracing::error;
 /// How long the judge sleeps where nothing comes, before it looks whether something was spilled.
 const PATIENCE: Wall = Wall::from_millis(20);
 
+/// And while a snapshot is being taken.
+const PUMPING_PATIENCE: Wall = Wall::from_micros(100);
+
 /// The judge's own things.
 pub(super) struct Judge {
     pub(super) shared: Arc<Shared>,
     pub(super) engine: Engine,
     pub(super) outputs: OutputLog,
+    pub(super) files: Arc<dyn Files>,
+    pub(super) snapping: Snapping,
     pub(super) batch_max: usize,
     pub(super) erasures: Sender<Submission>,
     pub(super) out: Vec<Output>,
@@ -35,11 +41,13 @@ impl Judge {
         loop {
             self.shared.wait_while_paused();
             let expected = self.shared.judged.load(Ordering::Relaxed);
+            self.snapping.tend(&mut self.engine, Sequence(expected));
+            let patience = if self.snapping.is_busy() { PUMPING_PATIENCE } else { PATIENCE };
             batch.clear();
             let first = match held.take() {
                 Some(record) => Ok(record),
                 None if records.is_empty() && expected < self.shared.recorded.load(Ordering::Acquire) => Err(RecvTimeoutError::Timeout),
-                None => records.recv_timeout(PATIENCE),
+                None => records.recv_timeout(patience),
             };
             match first {
                 // It was stepped from the journal.
@@ -84,6 +92,7 @@ impl Judge {
                 break;
             }
         }
+        self.snapping.end(&mut self.engine);
         if let Err(cause) = self.outputs.sync() {
             error!(%cause, "the last outputs may not survive a power cut; a restart makes them again");
         }
@@ -93,7 +102,7 @@ impl Judge {
     /// Judges what stands in the journal from `from` to before `until`; `false` where that could not be done.
     fn read_spilled(&mut self, from: Sequence, until: Sequence) -> bool {
         let mut batch = Vec::with_capacity(self.batch_max);
-        let opened = Records::open(Arc::new(Disk), &self.shared.dir.join("journal"), from);
+        let opened = Records::open(self.files.clone(), &self.shared.dir.join("journal"), from);
         let mut reader = match opened {
             Ok(reader) => reader,
             Err(cause) => return self.fail(&cause),
@@ -117,6 +126,7 @@ impl Judge {
             if !self.judge(&batch) {
                 return false;
             }
+            self.snapping.tend(&mut self.engine, next);
         }
         true
     }
@@ -220,7 +230,9 @@ impl Judge {
                     }
                 }
                 // Only an admitted erasure gives no output; one that came again erases what was erased.
-                Body::Erase(erase) => drop(self.erasures.send(Submission::Erase { user: erase.user, at: event.time })),
+                Body::Erase(erase) => {
+                    drop(self.erasures.send(Submission::Erase { user: erase.user, at: event.time, sequence: record.sequence }));
+                }
                 _ => {}
             },
             _ => {}

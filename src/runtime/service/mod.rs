@@ -3,6 +3,8 @@
 //! ```text
 //! doors ──▶ tickets ──▶ recorder thread ──────▶ judge thread ──▶ output log ──▶ answers, streams
 //!           (who waits)  order, journal, texts   engine.step      settles tickets
+//!                            │                      │
+//!                        syncer: fdatasync       snapshots; keeper: index of judged events, retention
 //! ```
 //!
 //! An event is answered once. Its ticket is raced for by the judge, who has judged it, and by the timer of the caller's deadline; where
@@ -11,20 +13,25 @@
 mod answers;
 mod clock;
 mod desk;
+mod error;
 mod judge;
+mod keeper;
+mod launch;
 mod recorder;
-mod recover;
+mod snapping;
+mod standing;
+mod syncer;
 mod ticket;
 
-pub use recover::ServiceError;
+pub use error::ServiceError;
 
 use crate::api::{Readiness, Submitted};
 use crate::decision::{Decision, Provenance, StandIn, Status};
 use crate::engine::Engine;
-use crate::event::{Answered, Duration, Event, Id, IdKey, Rates, Timestamp};
+use crate::event::{Answered, Duration, Event, Id, IdKey, Rates, Sequence, Timestamp};
 use crate::identity::Identity;
 use crate::ingress::Fault;
-use crate::journal::Outputs;
+use crate::journal::{Disk, Files, Outputs, Syncing};
 use crate::metrics::Metrics;
 use crate::render::PolicyTexts;
 use crate::runtime::naming::Told;
@@ -32,8 +39,9 @@ use crate::topology::Topology;
 use answers::Answers;
 use crossbeam::channel::Sender;
 use dashmap::DashMap;
+pub(in crate::runtime) use standing::{Opening, Standing};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -45,7 +53,7 @@ enum Submission {
     Event { event: Box<Event>, texts: Told, ticket: Option<Arc<Ticket>>, line: Option<oneshot::Sender<Submitted>> },
     Refused { fault: Fault, raw: Vec<u8>, line: oneshot::Sender<Submitted> },
     Answered { answered: Answered, ticket: Arc<Ticket> },
-    Erase { user: Id, at: Timestamp },
+    Erase { user: Id, at: Timestamp, sequence: Sequence },
 }
 
 /// What the service takes of the topology.
@@ -55,7 +63,6 @@ struct ServiceOptions {
     waiting_max: usize,
     rules_only_from: u64,
     stand_in_percent_max: u64,
-    sync_ms_max: u32,
     id_bytes_max: usize,
     rejected_bytes_max: usize,
     rates: Rates,
@@ -66,16 +73,25 @@ struct ServiceOptions {
 struct Shared {
     options: ServiceOptions,
     dir: PathBuf,
+    files: Arc<dyn Files>,
     key: IdKey,
     provenance: Provenance,
     tickets: DashMap<Id, Arc<Ticket>>,
     answers: Answers,
+    /// The journal's second hold.
+    journal: Arc<Syncing>,
+    /// The clock as the recorder read it last.
+    clock: AtomicI64,
+    /// Records before this one need not be noted in the index of judged events any more.
+    noted: AtomicU64,
     /// The first sequence that is not in the journal yet, and the first that is not judged.
     recorded: AtomicU64,
     judged: AtomicU64,
     /// As `judged`, for those who wait for outputs.
     published: watch::Sender<u64>,
     closing: AtomicBool,
+    /// Nothing is written any more.
+    ended: AtomicBool,
     /// Why nothing can be recorded or judged any more.
     stopped: OnceLock<String>,
     /// The judge rests while this holds: for tests of what happens then.
@@ -110,6 +126,18 @@ impl Shared {
     /// Whether the service is ending and nothing is left to be done.
     fn is_drained(&self) -> bool {
         self.is_closing() && (self.is_stopped() || self.recorded.load(Ordering::Acquire) == self.judged.load(Ordering::Acquire))
+    }
+
+    fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(self.clock.load(Ordering::Relaxed))
+    }
+
+    fn noted(&self) -> Sequence {
+        Sequence(self.noted.load(Ordering::Relaxed))
     }
 
     fn stop(&self, why: String) {
@@ -179,6 +207,7 @@ pub struct Service {
 struct Threads {
     recorder: JoinHandle<()>,
     judge: JoinHandle<Engine>,
+    others: [JoinHandle<()>; 2],
     // The lock of the directory, held to the end.
     _dir: crate::journal::DataDir,
 }
@@ -197,7 +226,22 @@ impl Service {
     /// # Errors
     /// Where the directory is another process's, another topology's, or damaged; where the rules do not compile.
     pub fn start(topology: &Topology, dir: &Path, metrics: &Metrics, progress: bool) -> Result<Service, ServiceError> {
-        recover::start(topology, dir, metrics, progress)
+        Service::start_on(Arc::new(Disk), topology, dir, metrics, progress)
+    }
+
+    /// As [`Service::start`], with logs, blobs and snapshots on `files`; the identity store and the lock are in `dir` all the same.
+    ///
+    /// # Errors
+    /// As [`Service::start`].
+    pub fn start_on(
+        files: Arc<dyn Files>,
+        topology: &Topology,
+        dir: &Path,
+        metrics: &Metrics,
+        progress: bool,
+    ) -> Result<Service, ServiceError> {
+        let standing = Standing::open(&Opening { topology, root: dir, files, key: None, metrics, progress })?;
+        Service::launch(topology, standing, metrics)
     }
 
     /// Lets the judge rest, or go on: what a caller meets when it is stuck.
@@ -223,6 +267,10 @@ impl Service {
         self.shared.paused.1.notify_all();
         threads.recorder.join().expect("the recorder does not panic");
         let engine = threads.judge.join().expect("the judge does not panic");
+        self.shared.ended.store(true, Ordering::Release);
+        for thread in threads.others {
+            thread.join().expect("neither syncer nor keeper panics");
+        }
         Some(Ended { records: self.recorded(), state_hash: engine.state_hash() })
     }
 

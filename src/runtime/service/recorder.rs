@@ -5,6 +5,7 @@
 //! cannot starve the hook. What the judge has no room for is not kept in memory: it stands in the journal, and the judge reads it there.
 
 use super::clock::Clock;
+use super::keeper::Task;
 use super::ticket::{Reply, Ticket, Winner};
 use super::{Shared, Submission};
 use crate::api::Submitted;
@@ -25,10 +26,14 @@ use tracing::{error, warn};
 const GROUP_MAX: usize = 512;
 /// Without a record for so long a tick moves stream time.
 const TICK_EVERY: Wall = Wall::from_secs(1);
+/// How often a recorder that ends looks whether everything is judged.
+const CLOSING_PATIENCE: Wall = Wall::from_millis(10);
 /// How far a tick stays behind the clock: events on their way are not to be late for it.
 pub(super) const TICK_BEHIND: Duration = Duration::SECOND.times(5);
-/// Entries of the index of targets that wait at most.
+/// Entries of the index of targets that the keeper is given at once.
 const TARGETS_WAITING: usize = 4_096;
+/// Where the keeper cannot keep up, so many and no more.
+const TARGETS_WAITING_MAX: usize = 1 << 20;
 
 /// Who must hear when the group is written.
 enum Waiting {
@@ -74,17 +79,17 @@ pub(super) struct Recorder {
     pub(super) targets: Targets,
     pub(super) clock: Clock,
     pub(super) to_judge: Sender<Record>,
+    pub(super) keeper: Sender<Task>,
     pub(super) group: Vec<Record>,
 }
 
 impl Recorder {
-    /// Takes submissions until both lanes have ended; syncs what was written.
+    /// Takes submissions until both lanes have ended or the service is drained.
     pub(super) fn run(mut self, hook: &Receiver<Submission>, stream: &Receiver<Submission>) {
         let mut waiting = Vec::with_capacity(GROUP_MAX);
-        let (mut synced, mut recorded) = (Instant::now(), Instant::now());
-        let sync_every = Wall::from_millis(u64::from(self.shared.options.sync_ms_max));
+        let mut recorded = Instant::now();
         loop {
-            let patience = if self.journal.is_unsynced() || self.shared.is_closing() { sync_every } else { TICK_EVERY };
+            let patience = if self.shared.is_closing() { CLOSING_PATIENCE } else { TICK_EVERY };
             let first = match next(hook, stream, patience) {
                 Ok(first) => Some(first),
                 Err(RecvTimeoutError::Timeout) if self.shared.is_drained() => break,
@@ -92,6 +97,7 @@ impl Recorder {
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             let received = self.clock.read();
+            self.shared.clock.store(received.0, Ordering::Relaxed);
             let metrics = &self.shared.metrics;
             metrics.inbox_events.with_label_values(&["hook"]).set(hook.len() as i64);
             metrics.inbox_events.with_label_values(&["stream"]).set(stream.len() as i64);
@@ -116,20 +122,10 @@ impl Recorder {
                 }
                 self.hand_on();
             }
-            if self.journal.is_unsynced() && synced.elapsed() >= sync_every {
-                synced = Instant::now();
-                let done = self.journal.sync();
-                let metrics = &self.shared.metrics;
-                metrics.journal_syncs_total.inc();
-                metrics.journal_sync_seconds.observe(synced.elapsed().as_secs_f64());
-                if let Err(cause) = done {
-                    self.shared.stop(format!("the journal could not be synced: {cause}"));
-                    error!(%cause, "the journal could not be synced");
-                }
-            }
         }
-        let flushed = self.targets.flush().map_err(RecordError::from);
-        let done = flushed.and_then(|()| Ok(self.rejected.sync()?)).and_then(|()| Ok(self.journal.sync()?));
+        let done = self.journal.sync().and_then(|()| self.rejected.sync()).map_err(RecordError::from);
+        // The index knows of no record that a power cut can take away.
+        let done = done.and_then(|()| Ok(self.targets.flush()?));
         if let Err(cause) = done {
             error!(%cause, "what was recorded last may not survive a power cut");
         }
@@ -168,8 +164,8 @@ impl Recorder {
                 let decision = Decision::stand_in(sequence, &answered, self.shared.provenance);
                 waiting.push(Waiting::StandIn(ticket, Box::new(decision)));
             }
-            Submission::Erase { user, at } => {
-                if let Err(cause) = self.identity.erase_person(user, at, &[]) {
+            Submission::Erase { user, at, sequence } => {
+                if let Err(cause) = self.identity.erase_person_once(user, at, sequence) {
                     error!(%cause, "a person's texts could not be erased");
                 }
             }
@@ -235,8 +231,25 @@ impl Recorder {
         let metrics = &self.shared.metrics;
         metrics.journal_write_seconds.observe(began.elapsed().as_secs_f64());
         metrics.journal_records_total.inc_by(self.group.len() as u64);
-        if self.targets.waiting() >= TARGETS_WAITING {
-            self.targets.expire(self.clock.read() - self.shared.options.labels_known);
+        self.give_targets()
+    }
+
+    /// Gives the index of judged events to the keeper, a part at a time; where that one is far behind, writes it here.
+    fn give_targets(&mut self) -> Result<(), RecordError> {
+        let waiting = self.targets.waiting();
+        if waiting < TARGETS_WAITING {
+            return Ok(());
+        }
+        self.targets.expire(self.clock.read() - self.shared.options.labels_known);
+        if let Some(leaving) = self.targets.give() {
+            self.shared.noted.store(leaving.before().0, Ordering::Relaxed);
+            if let Err(back) = self.keeper.try_send(Task::Targets(leaving))
+                && let Task::Targets(leaving) = back.into_inner()
+            {
+                leaving.write()?;
+            }
+        } else if waiting >= TARGETS_WAITING_MAX {
+            self.journal.sync()?;
             self.targets.flush()?;
         }
         Ok(())

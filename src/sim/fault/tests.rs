@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::{Content as RecordContent, Effort, IdKey, Origin, Record, Sequence, Timestamp};
-use crate::journal::{Blobs, Durability, Journal, JournalError, LogOptions, Records};
+use crate::journal::{Blobs, Durability, Journal, JournalError, LogKind, LogOptions, Records, Retention};
 use proptest::prelude::*;
 
 const DIR: &str = "journal";
@@ -226,18 +226,19 @@ fn retention_keeps_what_recovery_needs() {
     run(&files, Durability::Synced, &[(60, true)]);
     let mut journal = open(&files, Durability::Synced).unwrap();
     let firsts = |files: &ForgetfulFiles| read(files).first().map(|record| record.sequence.0);
+    let retention = Retention::of(Arc::new(files.clone()), Path::new(DIR), LogKind::Journal);
     // Without a snapshot nothing goes, however old.
-    assert_eq!(journal.retain(None, Timestamp(i64::MAX)).unwrap(), Sequence(0));
+    assert_eq!(retention.apply(Sequence(0), Timestamp(i64::MAX)).unwrap(), Sequence(0));
     // Old enough up to the end, but a snapshot stands at 30. Caught when planted: a segment that ends behind the floor deleted.
-    let kept = journal.retain(Some(Sequence(30)), Timestamp(i64::MAX)).unwrap();
+    let kept = retention.apply(Sequence(30), Timestamp(i64::MAX)).unwrap();
     assert!(kept.0 > 0 && kept.0 <= 30, "{kept:?}");
     assert_eq!(firsts(&files), Some(kept.0));
     // A snapshot at the end, but only what was received until 40 is old enough. Here `received` is the sequence.
-    let kept = journal.retain(Some(Sequence(60)), Timestamp(40)).unwrap();
+    let kept = retention.apply(Sequence(60), Timestamp(40)).unwrap();
     assert!(kept.0 > 30 && kept.0 <= 40, "{kept:?}");
     assert_eq!(firsts(&files), Some(kept.0));
     // The segment being written stays, and the log goes on and is opened again.
-    journal.retain(Some(Sequence(60)), Timestamp(i64::MAX)).unwrap();
+    retention.apply(Sequence(60), Timestamp(i64::MAX)).unwrap();
     journal.append(&record(60)).unwrap();
     journal.commit().unwrap();
     drop(journal);

@@ -1,0 +1,79 @@
+//! Letting go of old segments, beside a log that is being written: segments are files, found by their names.
+//!
+//! The last segment always stays, and what goes goes oldest first, so that a crash in between leaves a log without a gap.
+
+use super::codec::{Malformed, decode_record};
+use super::error::JournalError;
+use super::files::Files;
+use super::frame::{LogKind, segment_path, segments};
+use super::reader::{Frame, Reader};
+use super::rejected;
+use crate::event::{Sequence, Timestamp};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The segments of one log, to be let go of.
+#[derive(Clone, Debug)]
+pub struct Retention {
+    files: Arc<dyn Files>,
+    dir: PathBuf,
+    kind: LogKind,
+}
+
+impl Retention {
+    /// The segments of the log of `kind` in `dir`.
+    pub fn of(files: Arc<dyn Files>, dir: &Path, kind: LogKind) -> Retention {
+        Retention { files, dir: dir.to_owned(), kind }
+    }
+
+    /// The first sequence that is kept; 0 for a log without segments.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn first(&self) -> Result<Sequence, JournalError> {
+        Ok(Sequence(self.segments()?.first().copied().unwrap_or(0)))
+    }
+
+    /// Deletes whole segments all of whose entries lie before `floor` and were received at or before `keep_since`. For a journal `floor` is
+    /// where recovery begins: the oldest snapshot kept, or the index of judged events where that is lower. Outputs bear no time: of them
+    /// everything before `floor` goes. Returns the first sequence that is still kept.
+    ///
+    /// # Errors
+    /// Where the system refuses or a segment's first entry is not readable; what was deleted until then stays so.
+    pub fn apply(&self, floor: Sequence, keep_since: Timestamp) -> Result<Sequence, JournalError> {
+        let firsts = self.segments()?;
+        let mut kept = 0;
+        // As time never runs back from entry to entry, a segment is as old as the first entry behind it.
+        for (number, &first) in firsts.iter().enumerate().skip(1).take_while(|(_, first)| **first <= floor.0) {
+            let mut reader = Reader::open(self.files.clone(), &self.dir, self.kind, Sequence(first))?;
+            let Some(frame) = reader.next_frame()? else { break };
+            let sequence = frame.sequence;
+            match self.is_old(frame, keep_since) {
+                Ok(true) => kept = number,
+                Ok(false) => break,
+                Err(source) => return Err(reader.unreadable(sequence, source)),
+            }
+        }
+        for &first in &firsts[..kept] {
+            let path = segment_path(&self.dir, first);
+            self.files.remove(&path).map_err(JournalError::io("removing an old segment", &path))?;
+        }
+        if kept > 0 {
+            self.files.sync_dir(&self.dir).map_err(JournalError::io("syncing the directory", &self.dir))?;
+        }
+        Ok(Sequence(firsts.get(kept).copied().unwrap_or(0)))
+    }
+
+    fn is_old(&self, frame: Frame<'_>, keep_since: Timestamp) -> Result<bool, Malformed> {
+        let received = match self.kind {
+            LogKind::Journal => decode_record(frame.sequence, frame.body)?.received,
+            LogKind::Rejected => rejected::decode(frame.sequence, frame.body)?.received,
+            LogKind::Outputs => return Ok(true),
+        };
+        Ok(received <= keep_since)
+    }
+
+    fn segments(&self) -> Result<Vec<u64>, JournalError> {
+        Ok(segments(&self.files.list(&self.dir).map_err(JournalError::io("listing the directory", &self.dir))?))
+    }
+}

@@ -1,0 +1,84 @@
+//! The keeper: one thread for what may take its time. It writes the index of judged events, and lets go of what is kept long enough.
+
+use super::Shared;
+use crate::event::{Duration, Sequence, Timestamp};
+use crate::journal::{DataDir, Files, JournalError, LogKind, Retention};
+use crate::targets::Leaving;
+use crossbeam::channel::Receiver;
+use std::sync::Arc;
+use tracing::{error, info};
+
+/// What the keeper is asked for.
+pub(super) enum Task {
+    /// Write this part of the index.
+    Targets(Arc<Leaving>),
+    /// Let go of what is old.
+    Retain(Floors),
+}
+
+/// What must stay.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Floors {
+    /// The runtime's clock.
+    pub now: Timestamp,
+    /// Where recovery begins.
+    pub recovery: Sequence,
+    /// The oldest answer that may be asked for again.
+    pub answers: Sequence,
+}
+
+/// The keeper's own things.
+pub(super) struct Keeper {
+    pub(super) shared: Arc<Shared>,
+    pub(super) journal: Retention,
+    pub(super) outputs: Retention,
+    pub(super) rejected: Retention,
+    pub(super) keep: Duration,
+    pub(super) rejected_keep: Duration,
+}
+
+impl Keeper {
+    /// For the logs of `dir`.
+    pub(super) fn new(shared: Arc<Shared>, files: &Arc<dyn Files>, dir: &DataDir, keep: Duration, rejected_keep: Duration) -> Keeper {
+        let of = |dir: &std::path::Path, kind| Retention::of(files.clone(), dir, kind);
+        let journal = of(&dir.journal(), LogKind::Journal);
+        let (outputs, rejected) = (of(&dir.outputs(), LogKind::Outputs), of(&dir.rejected(), LogKind::Rejected));
+        Keeper { shared, journal, outputs, rejected, keep, rejected_keep }
+    }
+
+    /// Does what it is asked until nobody asks any more.
+    pub(super) fn run(self, tasks: &Receiver<Task>) {
+        for task in tasks {
+            match task {
+                Task::Targets(leaving) => self.write(&leaving),
+                Task::Retain(floors) => match self.retain(floors) {
+                    Ok(()) => {}
+                    // Nothing is lost by it but room: the next snapshot tries again.
+                    Err(cause) => error!(%cause, "old segments could not be removed"),
+                },
+            }
+        }
+    }
+
+    fn write(&self, leaving: &Leaving) {
+        // The index knows of no record that a power cut can take away.
+        let done = self.shared.journal.sync().map_err(|cause| cause.to_string());
+        let done = done.and_then(|_| leaving.write().map_err(|cause| cause.to_string()));
+        if let Err(cause) = done {
+            self.shared.stop(format!("the index of judged events cannot be written: {cause}"));
+            error!(%cause, "the index of judged events cannot be written");
+        }
+    }
+
+    fn retain(&self, floors: Floors) -> Result<(), JournalError> {
+        let before = self.journal.first()?;
+        let kept = self.journal.apply(floors.recovery, floors.now - self.keep)?;
+        self.outputs.apply(kept.min(floors.answers), floors.now)?;
+        self.rejected.apply(Sequence(u64::MAX), floors.now - self.rejected_keep)?;
+        self.shared.metrics.journal_first_sequence.set(kept.0 as i64);
+        if kept > before {
+            info!(first = kept.0, "old segments of the journal were removed");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! From what stands in a directory to a service with threads.
+
+use super::clock::Clock;
+use super::error::ServiceError;
+use super::judge::Judge;
+use super::keeper::Keeper;
+use super::recorder::Recorder;
+use super::snapping::Snapping;
+use super::standing::Standing;
+use super::syncer::Syncer;
+use super::{Minute, Service, ServiceOptions, Shared, Threads};
+use crate::event::{Record, Sequence};
+use crate::identity::Identity;
+use crate::metrics::Metrics;
+use crate::render::PolicyTexts;
+use crate::snapshot::{Snapshots, Taker, TakerOptions};
+use crate::topology::Topology;
+use crossbeam::channel::bounded;
+use dashmap::DashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration as Wall, SystemTime, UNIX_EPOCH};
+
+/// Records that wait for the judge; what comes beyond stands in the journal.
+const JUDGE_WAITING: usize = 8_192;
+/// Tasks that wait for the keeper: parts of the index, of which one is written at a time, and a word after a snapshot.
+const KEEPER_WAITING: usize = 4;
+
+impl Service {
+    /// Starts the threads on what stands.
+    ///
+    /// # Errors
+    /// Where the system gives no thread, or what earlier snapshots left cannot be swept away.
+    pub(in crate::runtime) fn launch(topology: &Topology, standing: Standing, metrics: &Metrics) -> Result<Service, ServiceError> {
+        let Standing { dir, files, mut journal, mut outputs, mut rejected, store, identity, targets, engine, answers, latest, .. } =
+            standing;
+        let next = journal.next().0;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        metrics.service_start_time_seconds.set(since.as_secs_f64());
+        let (hook_sender, hook) = bounded(topology.authorize.waiting_max);
+        let (stream_sender, stream) = bounded(topology.authorize.stream_waiting_max);
+        let (to_judge, from_recorder) = bounded::<Record>(JUDGE_WAITING);
+        let (to_keeper, tasks) = bounded(KEEPER_WAITING);
+        let shared = Arc::new(Shared {
+            options: options(topology),
+            dir: dir.root().to_owned(),
+            files: files.clone(),
+            key: journal.key(),
+            provenance: engine.provenance(),
+            tickets: DashMap::new(),
+            answers,
+            journal: journal.syncing()?,
+            clock: AtomicI64::new(latest.0),
+            noted: AtomicU64::new(targets.noted().0),
+            recorded: AtomicU64::new(next),
+            judged: AtomicU64::new(next),
+            published: tokio::sync::watch::Sender::new(next),
+            closing: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            stopped: OnceLock::new(),
+            paused: (Mutex::new(false), Condvar::new()),
+            minute: Mutex::new(Minute::new()),
+            texts: PolicyTexts::new(&topology.deciding.policy, &topology.deciding.aggregates, topology.deciding.rates.reporting),
+            identity: Identity::open(&store)?,
+            sources: topology.deciding.sources.iter().map(|(name, _)| name.clone()).collect(),
+            metrics: metrics.clone(),
+            parked: DashMap::new(),
+        });
+        let syncer = Syncer { shared: shared.clone(), others: vec![outputs.syncing()?, rejected.syncing()?] };
+        let keeper = Keeper::new(shared.clone(), &files, &dir, topology.journal.keep, topology.journal.rejected_keep);
+        let taking = TakerOptions { copy_bytes_max: topology.snapshot.copy_bytes_max, keep: topology.snapshot.keep };
+        let taker = Taker::start(files.clone(), &dir.snapshots(), taking)?;
+        let snapshots = Snapshots::at(files.clone(), &dir.snapshots());
+        let last = snapshots.list()?.first().map_or(Sequence(0), |kept| kept.sequence);
+        let snapping = Snapping::new(shared.clone(), taker, snapshots, topology.snapshot, to_keeper.clone(), last);
+        let recorder = Recorder {
+            shared: shared.clone(),
+            journal,
+            rejected,
+            identity,
+            targets,
+            clock: Clock::new(latest),
+            to_judge,
+            keeper: to_keeper,
+            group: Vec::new(),
+        };
+        let judge = Judge {
+            shared: shared.clone(),
+            engine,
+            outputs,
+            files,
+            snapping,
+            batch_max: topology.batch_events_max,
+            erasures: hook_sender.clone(),
+            out: Vec::new(),
+            places: Vec::new(),
+        };
+        let sync_every = Wall::from_millis(u64::from(topology.journal.sync_ms_max));
+        let others = [thread("syncer", move || syncer.run(sync_every))?, thread("keeper", move || keeper.run(&tasks))?];
+        let recorder = thread("recorder", move || recorder.run(&hook, &stream))?;
+        let judge = thread("judge", move || judge.run(&from_recorder))?;
+        let threads = Mutex::new(Some(Threads { recorder, judge, others, _dir: dir }));
+        Ok(Service { shared, hook: hook_sender, stream: stream_sender, threads })
+    }
+}
+
+fn thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, ServiceError> {
+    Builder::new().name(name.to_owned()).spawn(work).map_err(ServiceError::System)
+}
+
+fn options(topology: &Topology) -> ServiceOptions {
+    ServiceOptions {
+        dedupe: topology.deciding.dedupe,
+        labels_known: topology.deciding.labels.known,
+        waiting_max: topology.authorize.waiting_max,
+        rules_only_from: topology.authorize.rules_only_from,
+        stand_in_percent_max: topology.authorize.stand_in_percent_max,
+        id_bytes_max: topology.input.id_bytes_max,
+        rejected_bytes_max: topology.input.rejected_bytes_max,
+        rates: topology.deciding.rates.clone(),
+        stand_in: topology.stand_in,
+    }
+}

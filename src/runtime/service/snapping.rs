@@ -1,0 +1,104 @@
+//! When the judge takes snapshots, and what follows from one.
+
+use super::Shared;
+use super::keeper::{Floors, Task};
+use crate::engine::Engine;
+use crate::event::Sequence;
+use crate::snapshot::{Snapshots, Taker, Taking};
+use crate::topology::SnapshotOptions;
+use crossbeam::channel::Sender;
+use std::sync::Arc;
+use std::time::Instant;
+use tracing::{error, info, warn};
+
+/// Bytes saved between two steps: some ten microseconds.
+const PUMP_BYTES: usize = 64 << 10;
+
+/// Takes the judge's snapshots.
+pub(super) struct Snapping {
+    shared: Arc<Shared>,
+    taker: Taker,
+    snapshots: Snapshots,
+    options: SnapshotOptions,
+    keeper: Sender<Task>,
+    /// Where the last one was begun, and when.
+    last: (Sequence, Instant),
+}
+
+impl Snapping {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        taker: Taker,
+        snapshots: Snapshots,
+        options: SnapshotOptions,
+        keeper: Sender<Task>,
+        last: Sequence,
+    ) -> Snapping {
+        Snapping { shared, taker, snapshots, options, keeper, last: (last, Instant::now()) }
+    }
+
+    /// Whether one is being taken.
+    pub(super) fn is_busy(&self) -> bool {
+        self.taker.is_busy()
+    }
+
+    /// Between two steps, when `next` is the sequence of the next record: begins a snapshot when it is time, and goes on with the one that
+    /// is being taken.
+    pub(super) fn tend(&mut self, engine: &mut Engine, next: Sequence) {
+        if !self.taker.is_busy() {
+            let records = next.0 - self.last.0.0;
+            if records < self.options.records && (records == 0 || self.last.1.elapsed() < self.options.every) {
+                return;
+            }
+            self.begin(engine, next);
+        }
+        match self.taker.pump(engine, PUMP_BYTES, self.shared.journal.durable()) {
+            Taking::Idle | Taking::Going { .. } | Taking::Settling => {}
+            Taking::Taken(taken) => {
+                let seconds = self.last.1.elapsed().as_secs_f64();
+                let metrics = &self.shared.metrics;
+                metrics.snapshots_total.with_label_values(&["taken"]).inc();
+                metrics.snapshot_sequence.set(taken.sequence.0 as i64);
+                metrics.snapshot_bytes.set(taken.bytes as i64);
+                metrics.snapshot_seconds.observe(seconds);
+                info!(sequence = taken.sequence.0, bytes = taken.bytes, seconds, "a snapshot was taken");
+                self.retain(engine);
+            }
+            Taking::Abandoned(failure) => {
+                self.shared.metrics.snapshots_total.with_label_values(&["abandoned"]).inc();
+                warn!(?failure, "a snapshot was given up; the next one comes in its time");
+            }
+            Taking::Failed(cause) => {
+                self.shared.metrics.snapshots_total.with_label_values(&["failed"]).inc();
+                error!(%cause, "a snapshot could not be written; a restart steps the journal from the one before");
+            }
+        }
+    }
+
+    fn begin(&mut self, engine: &mut Engine, next: Sequence) {
+        self.last = (next, Instant::now());
+        if let Err(cause) = self.taker.begin(engine, next, self.shared.now()) {
+            error!(%cause, "a snapshot could not be begun");
+        }
+    }
+
+    /// Asks the keeper to let go of what is old, now that the journal's start is needed less.
+    fn retain(&self, engine: &Engine) {
+        let oldest = match self.snapshots.list() {
+            Ok(kept) => kept.last().map_or(Sequence(0), |kept| kept.sequence),
+            Err(cause) => return warn!(%cause, "snapshots cannot be listed: nothing is let go of"),
+        };
+        let recovery = oldest.min(self.shared.noted());
+        let answers = engine.oldest_judged().unwrap_or(recovery);
+        // Where the keeper is behind, the next snapshot asks again.
+        let _ = self.keeper.try_send(Task::Retain(Floors { now: self.shared.now(), recovery, answers }));
+    }
+
+    /// Gives up the one that is being taken: the service ends, and the next start sweeps it away.
+    pub(super) fn end(&mut self, engine: &mut Engine) {
+        if self.taker.is_busy() {
+            info!("a snapshot in the making is given up");
+            self.taker.abandon(engine);
+        }
+    }
+}
