@@ -21,6 +21,7 @@ use fjall::compaction::filter::{CompactionFilter, CompactionFilterResult, Contex
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 /// The open index.
 pub struct Targets {
@@ -59,8 +60,10 @@ enum Entry {
 }
 
 const NOTED: &[u8] = b"noted";
-/// Entries written at once: the database lets nobody else write meanwhile.
-const PIECE: usize = 64;
+/// Entries written at once: the database lets nobody else write meanwhile, and whoever waits for an answer waits for the texts of its ids.
+const PIECE: usize = 8;
+/// Between two pieces: its lock knows no order, who just let go of it would have it again.
+const PAUSE: Duration = Duration::from_micros(50);
 
 impl std::fmt::Debug for Targets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -172,10 +175,10 @@ impl Targets {
     pub fn flush(&mut self) -> Result<(), StoreError> {
         if let Some(leaving) = self.leaving.take() {
             // Perhaps it is written meanwhile: writing it again changes nothing.
-            leaving.write()?;
+            leaving.write_at(false)?;
         }
         let leaving = self.give().expect("nothing is leaving");
-        leaving.write()?;
+        leaving.write_at(false)?;
         self.leaving = None;
         Ok(())
     }
@@ -212,6 +215,10 @@ impl Leaving {
     /// # Errors
     /// Where the database refuses: it then takes no further writes.
     pub fn write(&self) -> Result<(), StoreError> {
+        self.write_at(true)
+    }
+
+    fn write_at(&self, patient: bool) -> Result<(), StoreError> {
         let failed = || self.store.failed("writing the index of judged events");
         let begin = || self.store.database.batch().durability(Some(self.store.persist_mode()));
         let mut value = Vec::with_capacity(128);
@@ -234,6 +241,9 @@ impl Leaving {
                 batch.insert(&self.index, &place[..24 + usize::from(source.is_some())], value.as_slice());
             }
             batch.commit().map_err(failed())?;
+            if patient {
+                std::thread::sleep(PAUSE);
+            }
         }
         let mut batch = begin();
         batch.insert(&self.state, NOTED, self.noted.0.to_le_bytes());

@@ -33,6 +33,8 @@ pub struct Reader {
     window: Box<[u8]>,
     used: usize,
     held: usize,
+    /// Where in the segment the frame begins that was given out last.
+    last: Option<u64>,
     /// One above the last sequence seen.
     next: u64,
     frames: u64,
@@ -72,6 +74,7 @@ impl Reader {
             window: vec![0; WINDOW_BYTES].into(),
             used: 0,
             held: 0,
+            last: None,
             next: 0,
             frames: 0,
             segments: 0,
@@ -156,6 +159,7 @@ impl Reader {
                         return Err(JournalError::Damaged { segment: segment.path.clone(), offset: segment.at, what });
                     }
                     segment.has_frames = true;
+                    self.last = Some(segment.at);
                     segment.at += (FRAME_BYTES + length) as u64;
                     self.used += FRAME_BYTES + length;
                     self.next = sequence + 1;
@@ -328,25 +332,10 @@ impl Outputs {
         Ok(Outputs(Reader::open(files, dir, LogKind::Outputs, from)?))
     }
 
-    /// Where the next frame stands, to be read again by [`output_at`]; `None` before the first segment.
+    /// Where the output stands that was read last, to be read again by [`output_at`]; `None` before the first.
     pub fn place(&self) -> Option<Place> {
-        self.0.segment.as_ref().map(|segment| Place { segment: segment.header.first, offset: segment.at })
-    }
-
-    /// Whether the segment of `place` is the one being read.
-    pub fn is_in(&self, place: Place) -> bool {
-        self.0.segment.as_ref().is_some_and(|segment| segment.header.first == place.segment)
-    }
-
-    /// Where the output stands that was read last, when `before` was [`Outputs::place`] before it: behind a segment's last frame that is the
-    /// start of the next one.
-    pub fn place_of(&self, before: Option<Place>) -> Option<Place> {
-        before.filter(|place| self.is_in(*place)).or_else(|| self.first_place())
-    }
-
-    /// Where the first frame of the segment being read stands.
-    pub fn first_place(&self) -> Option<Place> {
-        self.0.segment.as_ref().map(|segment| Place { segment: segment.header.first, offset: HEADER_BYTES as u64 })
+        let (segment, last) = (self.0.segment.as_ref()?, self.0.last?);
+        Some(Place { segment: segment.header.first, offset: last })
     }
 
     /// The next output; `None` at the end of what has been written.

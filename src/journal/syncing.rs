@@ -45,6 +45,11 @@ impl Syncing {
         *self.file.lock().expect("nobody panics with it") = file;
     }
 
+    /// What lies before this sequence is written.
+    pub fn written(&self) -> Sequence {
+        Sequence(self.written.load(Ordering::Acquire))
+    }
+
     /// What lies before this sequence survives a power cut.
     pub fn durable(&self) -> Sequence {
         Sequence(self.durable.load(Ordering::Acquire))

@@ -62,6 +62,8 @@ struct State {
     renamings: Vec<Renaming>,
     /// Calls that change something, so far.
     calls: u64,
+    /// Bytes that may still be written; without it, any number.
+    room: Option<usize>,
     /// The call at which the crash comes; that call and all after it fail.
     crash_at: Option<u64>,
     /// Counts crashes: what was opened before one writes no more.
@@ -100,6 +102,7 @@ impl ForgetfulFiles {
             durable_names: BTreeMap::new(),
             renamings: Vec::new(),
             calls: 0,
+            room: None,
             crash_at: None,
             life: 0,
         };
@@ -110,6 +113,11 @@ impl ForgetfulFiles {
     pub fn crash_after(&self, calls: u64) {
         let mut state = self.state();
         state.crash_at = Some(state.calls + calls);
+    }
+
+    /// Leaves room for so many more bytes, or for any number: a full disk takes what fits of a write, and refuses the rest.
+    pub fn leave_room(&self, bytes: Option<usize>) {
+        self.state().room = bytes;
     }
 
     /// Changing calls so far: how many places there are at which a crash can come.
@@ -239,9 +247,15 @@ impl WriteFile for Handle {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.state()?;
         let crashed = state.call()?;
-        let written = if crashed { state.chance.up_to(bytes.len()) } else { bytes.len() };
+        let fits = state.room.unwrap_or(usize::MAX).min(bytes.len());
+        let written = if crashed { state.chance.up_to(fits) } else { fits };
         state.files[self.index].current.extend_from_slice(&bytes[..written]);
-        if crashed { Err(gone()) } else { Ok(()) }
+        state.room = state.room.map(|room| room - written);
+        match crashed {
+            true => Err(gone()),
+            false if fits < bytes.len() => Err(io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
     }
 
     fn sync(&mut self) -> io::Result<()> {

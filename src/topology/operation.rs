@@ -112,7 +112,7 @@ pub(super) fn read_input(section: &Section) -> InputLimits {
 /// Reads `[journal]`.
 pub(super) fn read_journal(section: &Section) -> JournalOptions {
     let options = JournalOptions {
-        segment_bytes: section.integer("segment_bytes", 1 << 20..=1 << 40) as u64,
+        segment_bytes: section.integer("segment_bytes", 1 << 16..=1 << 40) as u64,
         durability: section.word("durability", &Durability::ALL.map(|word| (word.name(), word))),
         sync_ms_max: section.integer("sync_ms_max", 1..=10_000) as u32,
         keep: Duration::DAY.times(section.integer("keep_days", 1..=36_500)),
@@ -124,9 +124,9 @@ pub(super) fn read_journal(section: &Section) -> JournalOptions {
 
 /// Reads `[snapshot]`.
 pub(super) fn read_snapshot(section: &Section) -> SnapshotOptions {
-    let every = section.duration("every", Duration::SECOND..=Duration::DAY);
+    let every = section.duration("every", Duration(100_000)..=Duration::DAY);
     let options = SnapshotOptions {
-        records: section.integer("records", 1_000..=1 << 40) as u64,
+        records: section.integer("records", 1..=1 << 40) as u64,
         every: std::time::Duration::from_micros(every.0.unsigned_abs()),
         keep: section.integer("keep", 1..=1_000) as usize,
         copy_bytes_max: section.integer("copy_bytes_max", 1 << 20..=1 << 34) as usize,

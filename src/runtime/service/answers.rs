@@ -68,17 +68,17 @@ impl Answers {
         self.by_id.get(&id).map(|answered| *answered)
     }
 
-    /// Reads an answer back.
+    /// Reads the answer for `id` back.
     ///
     /// # Errors
-    /// Where the output log cannot be read there.
-    pub(super) fn read(&self, answered: Answered) -> Result<Decision, JournalError> {
+    /// Where the output log cannot be read there, or holds another output.
+    pub(super) fn read(&self, id: Id, answered: Answered) -> Result<Decision, JournalError> {
         match output_at(&*self.files, &self.outputs, answered.place)? {
-            Output::Decision(decision) => Ok(decision),
-            Output::Rejected(rejected) => Err(JournalError::Damaged {
+            Output::Decision(decision) if decision.event == id => Ok(decision),
+            other => Err(JournalError::Damaged {
                 segment: self.outputs.clone(),
                 offset: 0,
-                what: format!("a refusal of record {} where an answer was noted", rejected.sequence.0),
+                what: format!("an output of record {} where the answer to another event was noted", other.sequence().0),
             }),
         }
     }

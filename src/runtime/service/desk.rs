@@ -53,7 +53,7 @@ impl Service {
             return Some(conflict(id_text));
         }
         // Unreadable: the engine will say that it came again, and the caller waits.
-        let answer = self.shared.answers.read(known).ok()?;
+        let answer = self.shared.answers.read(id, known).ok()?;
         Some(self.decided(&answer, id_text))
     }
 
@@ -186,7 +186,7 @@ impl Desk for Service {
     async fn challenge(&self, event_id: &str, result: ChallengeResult, _deadline: Wall) -> Option<Answer> {
         let id = self.event_id(event_id);
         let known = self.shared.answers.get(id)?;
-        let answer = self.shared.answers.read(known).ok()?;
+        let answer = self.shared.answers.read(id, known).ok()?;
         let (word, outcome) = match result {
             ChallengeResult::Passed => ("challenge_passed", Outcome::Approve),
             ChallengeResult::Failed => ("challenge_failed", Outcome::Decline),
@@ -237,7 +237,7 @@ impl Desk for Service {
         if let Some(Reply::Decision(answer)) = waiting.and_then(|ticket| ticket.reply()) {
             return Some(self.json(&answer, view, Some(event_id)));
         }
-        let answer = self.shared.answers.read(self.shared.answers.get(id)?).ok()?;
+        let answer = self.shared.answers.read(id, self.shared.answers.get(id)?).ok()?;
         Some(self.json(&answer, view, Some(event_id)))
     }
 

@@ -121,7 +121,9 @@ impl Judge {
                 }
             }
             if batch.is_empty() {
-                return true;
+                let log = self.shared.dir.join("journal");
+                let why = format!("it ends before record {}, expected all before {}", next.0, until.0);
+                return self.fail(&JournalError::Stopped { log, why });
             }
             if !self.judge(&batch) {
                 return false;
@@ -224,7 +226,7 @@ impl Judge {
                 Body::Payment(_) | Body::Transfer(_) => {
                     if let Some(known) = self.shared.answers.get(event.id)
                         && self.shared.tickets.contains_key(&event.id)
-                        && let Ok(decision) = self.shared.answers.read(known)
+                        && let Ok(decision) = self.shared.answers.read(event.id, known)
                     {
                         self.close(event.id, event.fingerprint(), Reply::Decision(Box::new(decision)));
                     }

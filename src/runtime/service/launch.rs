@@ -67,13 +67,13 @@ impl Service {
             metrics: metrics.clone(),
             parked: DashMap::new(),
         });
-        let syncer = Syncer { shared: shared.clone(), others: vec![outputs.syncing()?, rejected.syncing()?] };
+        let syncer = Syncer { shared: shared.clone(), rejected: rejected.syncing()?, outputs: outputs.syncing()? };
         let keeper = Keeper::new(shared.clone(), &files, &dir, topology.journal.keep, topology.journal.rejected_keep);
         let taking = TakerOptions { copy_bytes_max: topology.snapshot.copy_bytes_max, keep: topology.snapshot.keep };
         let taker = Taker::start(files.clone(), &dir.snapshots(), taking)?;
         let snapshots = Snapshots::at(files.clone(), &dir.snapshots());
         let last = snapshots.list()?.first().map_or(Sequence(0), |kept| kept.sequence);
-        let snapping = Snapping::new(shared.clone(), taker, snapshots, topology.snapshot, to_keeper.clone(), last);
+        let snapping = Snapping::new(shared.clone(), taker, snapshots, topology.snapshot, to_keeper.clone(), outputs.syncing()?, last);
         let recorder = Recorder {
             shared: shared.clone(),
             journal,

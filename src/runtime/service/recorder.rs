@@ -112,15 +112,18 @@ impl Recorder {
             if !self.group.is_empty() {
                 recorded = Instant::now();
                 match self.commit() {
-                    Ok(()) => waiting.drain(..).for_each(Waiting::recorded),
+                    Ok(()) => {
+                        waiting.drain(..).for_each(Waiting::recorded);
+                        self.hand_on();
+                    }
                     Err(cause) => {
                         self.shared.stop(format!("nothing more can be recorded: {cause}"));
                         error!(%cause, "the journal takes no more records");
                         waiting.drain(..).for_each(Waiting::unrecorded);
+                        // What of it is on disk all the same, a restart finds and judges.
                         self.group.clear();
                     }
                 }
-                self.hand_on();
             }
         }
         let done = self.journal.sync().and_then(|()| self.rejected.sync()).map_err(RecordError::from);

@@ -4,6 +4,7 @@ use super::Shared;
 use super::keeper::{Floors, Task};
 use crate::engine::Engine;
 use crate::event::Sequence;
+use crate::journal::Syncing;
 use crate::snapshot::{Snapshots, Taker, Taking};
 use crate::topology::SnapshotOptions;
 use crossbeam::channel::Sender;
@@ -21,8 +22,11 @@ pub(super) struct Snapping {
     snapshots: Snapshots,
     options: SnapshotOptions,
     keeper: Sender<Task>,
+    outputs: Arc<Syncing>,
     /// Where the last one was begun, and when.
     last: (Sequence, Instant),
+    /// Outputs before this sequence are not derived again from the snapshot being taken: they must be on disk before it has its name.
+    outputs_until: Sequence,
 }
 
 impl Snapping {
@@ -32,9 +36,10 @@ impl Snapping {
         snapshots: Snapshots,
         options: SnapshotOptions,
         keeper: Sender<Task>,
+        outputs: Arc<Syncing>,
         last: Sequence,
     ) -> Snapping {
-        Snapping { shared, taker, snapshots, options, keeper, last: (last, Instant::now()) }
+        Snapping { shared, taker, snapshots, options, keeper, outputs, last: (last, Instant::now()), outputs_until: Sequence(0) }
     }
 
     /// Whether one is being taken.
@@ -52,7 +57,9 @@ impl Snapping {
             }
             self.begin(engine, next);
         }
-        match self.taker.pump(engine, PUMP_BYTES, self.shared.journal.durable()) {
+        let derived = self.outputs.durable() >= self.outputs_until;
+        let durable = if derived { self.shared.journal.durable() } else { Sequence(0) };
+        match self.taker.pump(engine, PUMP_BYTES, durable) {
             Taking::Idle | Taking::Going { .. } | Taking::Settling => {}
             Taking::Taken(taken) => {
                 let seconds = self.last.1.elapsed().as_secs_f64();
@@ -77,6 +84,7 @@ impl Snapping {
 
     fn begin(&mut self, engine: &mut Engine, next: Sequence) {
         self.last = (next, Instant::now());
+        self.outputs_until = self.outputs.written();
         if let Err(cause) = self.taker.begin(engine, next, self.shared.now()) {
             error!(%cause, "a snapshot could not be begun");
         }

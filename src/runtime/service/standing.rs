@@ -104,13 +104,11 @@ impl Standing {
         let _span = info_span!("answers").entered();
         let Some(oldest) = self.engine.oldest_judged() else { return Ok(()) };
         let mut logged = Outputs::open(self.files.clone(), &self.dir.outputs(), oldest)?;
-        loop {
-            let place = logged.place();
-            let Some(output) = logged.next_output()? else { break };
+        while let Some(output) = logged.next_output()? {
             if output.sequence() >= from {
                 break;
             }
-            if let (Output::Decision(decision), Some(place)) = (output, logged.place_of(place))
+            if let (Output::Decision(decision), Some(place)) = (output, logged.place())
                 && let Some(fingerprint) = self.engine.judged_fingerprint(decision.event)
             {
                 self.answers.note(&decision, fingerprint, place);
@@ -181,11 +179,10 @@ impl Standing {
             };
             let place = match &mut logged {
                 Some(logged) if record.sequence < written => {
-                    let place = logged.place();
                     if logged.next_output()?.as_ref() != Some(output) {
                         return Err(ServiceError::Mismatch { sequence: record.sequence });
                     }
-                    logged.place_of(place).ok_or(ServiceError::Mismatch { sequence: record.sequence })?
+                    logged.place().ok_or(ServiceError::Mismatch { sequence: record.sequence })?
                 }
                 _ => self.outputs.append(output)?,
             };
