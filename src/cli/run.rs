@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
@@ -48,13 +47,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     log_to_stderr(arguments.json);
     let topology = topology(&arguments.topology)?;
     let listen = arguments.listen.unwrap_or(topology.authorize.listen);
-    let options = api::Options {
-        deadline_default: wall(topology.authorize.deadline),
-        deadline_max: wall(topology.authorize.deadline_max),
-        line_bytes_max: topology.input.line_bytes_max,
-        body_bytes_max: topology.input.line_bytes_max,
-        ..api::Options::default()
-    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("door").build().map_err(words)?;
     let metrics = Metrics::new(crate::ENGINE_VERSION);
     let doors = Arc::new(Doors::open(listen, &topology.security, &arguments.data)?);
@@ -73,7 +65,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
             }
             info!("ending: what was begun is finished");
         };
-        api::serve_over(listener, doors.clone(), service.clone(), doors.gate(), options, metrics, shutdown).await;
+        api::serve_over(listener, doors.clone(), service.clone(), doors.gate(), topology.http.clone(), metrics, shutdown).await;
         tending.abort();
         Ok::<(), String>(())
     })?;
@@ -81,10 +73,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         info!(records = ended.records, state = %crate::journal::hex(&ended.state_hash), "ended");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn wall(duration: crate::event::Duration) -> Duration {
-    Duration::from_micros(duration.0.unsigned_abs())
 }
 
 /// The log goes to standard error; `WEIR_LOG` says how much of it, as in `weir=debug`.

@@ -85,8 +85,8 @@ fn bodies_in_pieces_are_joined() {
         client.chunk(piece);
     }
     client.send("0\r\n\r\n");
-    assert_eq!(client.reply().text(), "{\"event_id\": \"in pieces\",  \"deadline_ms\":100}");
-    assert_eq!(client.get("/v1/decisions/in%20pieces").text(), "{\"event_id\": \"in pieces\",  \"deadline_ms\":100}");
+    assert_eq!(client.reply().text(), "{\"event_id\": \"in pieces\",  \"deadline_ms\":40}");
+    assert_eq!(client.get("/v1/decisions/in%20pieces").text(), "{\"event_id\": \"in pieces\",  \"deadline_ms\":40}");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn pipelined_requests_are_answered_in_their_order() {
     };
     client.send((0..20).map(request).collect::<String>());
     for id in 0..20 {
-        assert_eq!(client.reply().text(), format!("{{\"event_id\": \"{id}\",  \"deadline_ms\":100}}"));
+        assert_eq!(client.reply().text(), format!("{{\"event_id\": \"{id}\",  \"deadline_ms\":40}}"));
     }
 }
 
