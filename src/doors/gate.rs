@@ -1,8 +1,10 @@
 //! The gate in earnest: keys from a file, their scopes, their rates.
 //!
-//! A request costs a look into a map, one SHA-256 of 43 bytes and one compare-and-swap (`benches/gate.rs`). Strangers who fail are not
-//! heard more often than `failures` allows, but a valid key is let in whoever else knocks from the same address: nobody can lock out their
-//! neighbours, and 256 bits need no protection against guessing.
+//! A request costs a look into a map, one SHA-256 of 43 bytes and one compare-and-swap: 1.06 µs, and 0.18 µs where no key is needed
+//! (`cargo bench --bench gate`, 2026-11-22, Xeon at 2.5 GHz without SHA instructions, other work beside it).
+//!
+//! Strangers who fail are not heard more often than `failures` allows, but a valid key is let in whoever else knocks from the same address:
+//! nobody can lock out their neighbours, and 256 bits need no protection against guessing.
 
 use super::file::{Watched, load_keys};
 use super::keys::{Key, Keys, State};
