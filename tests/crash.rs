@@ -68,7 +68,7 @@ impl Caller {
     /// Status and body; `None` where the connection broke.
     fn ask(&mut self, method: &str, path: &str, body: &str) -> Option<(u16, Vec<u8>)> {
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: weir\r\nContent-Type: application/json\r\nWeir-Deadline-Ms: 5000\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nWeir-Deadline-Ms: 5000\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
         self.0.get_mut().write_all(head.as_bytes()).ok()?;

@@ -49,6 +49,8 @@ pub struct Caller {
     pub name: String,
     /// Everything this caller may do, not only what was needed.
     pub scopes: Vec<Scope>,
+    /// Let in without a key, because of the address alone: a browser on this machine has it too, so web pages must be told apart.
+    pub by_address: bool,
 }
 
 /// Why somebody was not let in. The details are for the caller and contain no secret.
@@ -78,7 +80,7 @@ pub struct Open;
 impl Gate for Open {
     fn admit(&self, _authorization: Option<&str>, peer: SocketAddr, _needed: &[Scope]) -> Result<Caller, Denied> {
         match peer.ip().to_canonical().is_loopback() {
-            true => Ok(Caller { name: "loopback".to_owned(), scopes: Scope::ALL.to_vec() }),
+            true => Ok(Caller { name: "loopback".to_owned(), scopes: Scope::ALL.to_vec(), by_address: true }),
             false => Err(Denied::Unauthenticated { detail: "no keys are set up, so only callers on this machine are let in".to_owned() }),
         }
     }
@@ -104,7 +106,7 @@ mod tests {
         {
             let admitted = Open.admit(None, peer.parse().expect("an address"), &[Scope::Admin]);
             match admitted {
-                Ok(caller) => assert!(open && caller.scopes == Scope::ALL, "{peer}"),
+                Ok(caller) => assert!(open && caller.scopes == Scope::ALL && caller.by_address, "{peer}"),
                 Err(denied) => assert!(!open && matches!(denied, Denied::Unauthenticated { .. }), "{peer}"),
             }
         }

@@ -5,6 +5,7 @@
 
 mod authorize;
 mod body;
+mod browser;
 mod connection;
 mod decision;
 mod desk;

@@ -47,7 +47,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            deadline_default: Duration::from_millis(100),
+            deadline_default: Duration::from_millis(40),
             deadline_max: Duration::from_secs(10),
             body_bytes_max: 65_536,
             line_bytes_max: 65_536,

@@ -15,6 +15,7 @@ pub(super) enum Kind {
     BadRequest,
     Unauthenticated,
     Forbidden,
+    Foreign,
     NotFound,
     MethodNotAllowed,
     Timeout,
@@ -31,10 +32,11 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Kind; 15] = [
+    pub(super) const ALL: [Kind; 16] = [
         Kind::BadRequest,
         Kind::Unauthenticated,
         Kind::Forbidden,
+        Kind::Foreign,
         Kind::NotFound,
         Kind::MethodNotAllowed,
         Kind::Timeout,
@@ -55,6 +57,7 @@ impl Kind {
             Kind::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "the request cannot be understood"),
             Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "a valid key is needed"),
             Kind::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "the key does not allow this"),
+            Kind::Foreign => (StatusCode::FORBIDDEN, "foreign", "the request may be a web page's"),
             Kind::NotFound => (StatusCode::NOT_FOUND, "not-found", "nothing is there"),
             Kind::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "the method is not allowed here"),
             Kind::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not come in time"),

@@ -1,6 +1,7 @@
 //! The table of routes, and the one way that every request goes.
 
 use crate::api::body::parameter;
+use crate::api::browser::refuse_pages;
 use crate::api::desk::{Desk, Stream};
 use crate::api::gate::{Caller, Gate, Scope};
 use crate::api::options::Options;
@@ -161,7 +162,11 @@ impl<D: Desk, G: Gate> Shared<D, G> {
         }
         let Peer(peer) = *parts.extensions.get::<Peer>().expect("the connection puts the caller's address beside every request");
         let authorization = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        self.gate.admit(authorization, peer, route.needed()).map(Some).map_err(Problem::denied)
+        let caller = self.gate.admit(authorization, peer, route.needed()).map_err(Problem::denied)?;
+        if caller.by_address {
+            refuse_pages(parts)?;
+        }
+        Ok(Some(caller))
     }
 }
 

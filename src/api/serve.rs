@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
+use tracing::Instrument;
 
 /// What is done with a connection before its first request: nothing, or the handshake of an encrypted one.
 pub trait Acceptor: Send + Sync + 'static {
@@ -67,7 +68,6 @@ pub async fn serve_over<A: Acceptor, D: Desk, G: Gate>(
     shutdown: impl Future<Output = ()>,
 ) {
     let (phase, watching) = watch::channel(Phase::Serving);
-    let connections_max = u32::try_from(options.connections_max).expect("fewer connections than a machine has ports");
     let connections = Arc::new(Semaphore::new(options.connections_max));
     let shared = Arc::new(Shared::new(desk, gate, options, metrics, watching.clone()));
     let router = router(&shared);
@@ -114,11 +114,18 @@ pub async fn serve_over<A: Acceptor, D: Desk, G: Gate>(
     }
     drop(listener);
     phase.send_replace(Phase::Draining);
-    if timeout(shared.options.drain_timeout, connections.acquire_many(connections_max)).await.is_err() {
-        let open = shared.metrics.http_connections.get();
+    drain(&shared.options, &shared.metrics, &phase, &connections).instrument(tracing::info_span!("drain")).await;
+}
+
+/// Waits until the connections that are open have finished what was begun, and closes those that do not in time.
+async fn drain(options: &Options, metrics: &Metrics, phase: &watch::Sender<Phase>, connections: &Semaphore) {
+    let all = u32::try_from(options.connections_max).expect("fewer connections than a machine has ports");
+    tracing::info!(open = metrics.http_connections.get(), "no more connections are taken");
+    if timeout(options.drain_timeout, connections.acquire_many(all)).await.is_err() {
+        let open = metrics.http_connections.get();
         tracing::warn!(open, "connections were closed before their requests were finished");
         phase.send_replace(Phase::Ended);
         // Nothing waits any more, so this takes no time; nobody closes the semaphore.
-        let _ = connections.acquire_many(connections_max).await;
+        let _ = connections.acquire_many(all).await;
     }
 }

@@ -9,11 +9,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
+use tracing::{info, info_span};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 /// Run the service: the authorization hook, doors for events, streams of outputs
 #[derive(clap::Args)]
@@ -48,23 +48,22 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     log_to_stderr(arguments.json);
     let topology = topology(&arguments.topology)?;
     let listen = arguments.listen.unwrap_or(topology.authorize.listen);
-    let options = api::Options {
-        deadline_default: wall(topology.authorize.deadline),
-        deadline_max: wall(topology.authorize.deadline_max),
-        line_bytes_max: topology.input.line_bytes_max,
-        body_bytes_max: topology.input.line_bytes_max,
-        ..api::Options::default()
-    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("door").build().map_err(words)?;
+    // Before anything that takes long: a reload while the journal is stepped must not end the process.
+    let hangup = {
+        let _entered = runtime.enter();
+        signal(SignalKind::hangup()).map_err(|error| format!("listening to SIGHUP: {error}"))?
+    };
     let metrics = Metrics::new(crate::ENGINE_VERSION);
     let doors = Arc::new(Doors::open(listen, &topology.security, &arguments.data)?);
-    let service = Arc::new(Service::start(&topology, &arguments.data, &metrics, is_watched()).map_err(words)?);
+    let start = || Service::start(&topology, &arguments.data, &metrics, is_watched());
+    let service = Arc::new(info_span!("start").in_scope(start).map_err(words)?);
     runtime.block_on(async {
         let listener = TcpListener::bind(listen).await.map_err(|error| format!("listening on {listen}: {error}"))?;
         let address = listener.local_addr().map_err(words)?;
         let scheme = if doors.has_tls() { "https" } else { "http" };
         say(&format!("listening on {scheme}://{address}, data in {}\n", arguments.data.display()))?;
-        let tending = tokio::spawn(doors.clone().tend());
+        let tending = tokio::spawn(doors.clone().tend(hangup));
         let mut terminate = signal(SignalKind::terminate()).map_err(words)?;
         let shutdown = async {
             tokio::select! {
@@ -73,24 +72,21 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
             }
             info!("ending: what was begun is finished");
         };
-        api::serve_over(listener, doors.clone(), service.clone(), doors.gate(), options, metrics, shutdown).await;
+        api::serve_over(listener, doors.clone(), service.clone(), doors.gate(), topology.http.clone(), metrics, shutdown).await;
         tending.abort();
         Ok::<(), String>(())
     })?;
-    if let Some(ended) = service.end() {
+    if let Some(ended) = info_span!("end").in_scope(|| service.end()) {
         info!(records = ended.records, state = %crate::journal::hex(&ended.state_hash), "ended");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn wall(duration: crate::event::Duration) -> Duration {
-    Duration::from_micros(duration.0.unsigned_abs())
-}
-
-/// The log goes to standard error; `WEIR_LOG` says how much of it, as in `weir=debug`.
+/// The log goes to standard error; `WEIR_LOG` says how much of it, as in `weir=debug`. A phase – start, reload, drain, end – is a span: it
+/// stands in the lines that are logged within it, and a line tells how long it took.
 fn log_to_stderr(json: bool) {
     let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_span_events(FmtSpan::CLOSE);
     // A second service in one process keeps the log of the first.
     let _ = if json { log.json().try_init() } else { log.with_ansi(is_watched()).try_init() };
 }

@@ -31,7 +31,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 
 /// The file of keys in a data directory.
 pub const KEYS_NAME: &str = "keys.json";
@@ -96,6 +96,11 @@ impl Doors {
     /// Reads keys and certificates again where their files may have changed, or where `doubtful` (somebody asked for it), and logs what
     /// came of it. It reads files, so it belongs on a thread that may wait.
     pub fn refresh(&self, doubtful: bool) {
+        // A look every second is no phase of the service; what somebody asked for is.
+        let _phase = if doubtful { tracing::info_span!("reload") } else { tracing::debug_span!("reload") }.entered();
+        if doubtful {
+            tracing::info!("asked to read keys and certificates again");
+        }
         match self.gate.refresh(doubtful) {
             Reread::Same => {}
             Reread::Taken(news) => tracing::info!("keys: {news}"),
@@ -111,10 +116,11 @@ impl Doors {
         }
     }
 
-    /// Looks after the doors for as long as the service runs: [`Doors::refresh`] every second and at SIGHUP, a warning every hour where
-    /// something is missing and every day where a certificate is at its end. It never returns; who ends the service drops it.
-    pub async fn tend(self: Arc<Self>) {
-        let mut hangup = signal(SignalKind::hangup()).inspect_err(|error| tracing::error!("SIGHUP cannot be listened to: {error}")).ok();
+    /// Looks after the doors for as long as the service runs: [`Doors::refresh`] every second and at each `hangup`, a warning every hour
+    /// where something is missing and every day where a certificate is at its end. It never returns; who ends the service drops it.
+    ///
+    /// Who calls it listens to SIGHUP from its own beginning on: a process that does not listen yet is ended by one.
+    pub async fn tend(self: Arc<Self>, mut hangup: Signal) {
         let mut ticks = tokio::time::interval(LOOK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for look in 0.. {
@@ -126,11 +132,8 @@ impl Doors {
             }
             let asked = tokio::select! {
                 _ = ticks.tick() => false,
-                () = hung_up(&mut hangup) => true,
+                _ = hangup.recv() => true,
             };
-            if asked {
-                tracing::info!("SIGHUP: reading keys and certificates again");
-            }
             let doors = self.clone();
             if let Err(error) = tokio::task::spawn_blocking(move || doors.refresh(asked)).await {
                 tracing::error!("keys and certificates could not be read again: {error}");
@@ -148,13 +151,6 @@ impl Doors {
         if let Some(warning) = self.acceptor.as_ref().and_then(|acceptor| acceptor.warning(Timestamp::now())) {
             tracing::warn!("{warning}");
         }
-    }
-}
-
-async fn hung_up(hangup: &mut Option<Signal>) {
-    match hangup {
-        Some(signal) => drop(signal.recv().await),
-        None => std::future::pending().await,
     }
 }
 
@@ -189,6 +185,7 @@ pub(crate) mod tests {
     use std::sync::{Mutex, PoisonError};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use tokio::signal::unix::{SignalKind, signal};
     use tokio_rustls::TlsConnector;
 
     /// As a topology without a word on security.
@@ -330,7 +327,7 @@ pub(crate) mod tests {
         let options = Security { insecure: true, loopback_open: false, ..security() };
         let doors = Arc::new(Doors::open("127.0.0.1:1".parse().expect("an address"), &options, data.path()).expect("opened"));
         assert_eq!(doors.mode(), Mode::Insecure { keys: true, tls: false });
-        let tended = tokio::spawn(doors.clone().tend());
+        let tended = tokio::spawn(doors.clone().tend(signal(SignalKind::hangup()).expect("a signal")));
         let add = |keys: &mut Keys| keys.add("late", &[Scope::Hook], None, Timestamp::now());
         let key = change_keys(&data.path().join(KEYS_NAME), add).expect("added");
         let header = format!("Bearer {}", key.reveal());

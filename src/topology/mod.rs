@@ -12,6 +12,7 @@ mod check;
 
 mod deciding;
 mod document;
+mod http;
 mod limits;
 mod money;
 mod operation;
@@ -33,6 +34,7 @@ pub use document::{Error, Errors, Place};
 pub use operation::{AuthorizeOptions, JournalOptions, SnapshotOptions, Topics};
 pub use quantity::parse_duration;
 
+use crate::api;
 use crate::decision::StandIn;
 use crate::doors::Security;
 use crate::engine;
@@ -68,6 +70,8 @@ pub struct Topology {
     pub snapshot: SnapshotOptions,
     pub topics: Topics,
     pub authorize: AuthorizeOptions,
+    /// Limits of the doors, with the deadlines of `authorize` and the longest line of `input`.
+    pub http: api::Options,
     pub stand_in: StandIn,
     pub security: Security,
     places: BTreeMap<String, Place>,
@@ -172,16 +176,20 @@ fn read(document: &Document, folders: &[&Path], log: &Log) -> Topology {
         future_skew_max: time.future_skew_max,
         sources: sources.iter().map(|source| (source.name.clone(), source::source_time(source, time.labels.maturity))).collect(),
     };
+    let input = operation::read_input(&root.section("input"));
+    let authorize = operation::read_authorize(&root.section("authorize"));
+    let http = http::read(&root.section("http"), authorize.deadline, authorize.deadline_max, input.line_bytes_max);
     let topology = Topology {
         deciding,
         sources,
-        input: operation::read_input(&root.section("input")),
+        input,
         batch_events_max: limits.batch_events_max,
         events_per_day: limits.events_per_day,
         journal: operation::read_journal(&root.section("journal")),
         snapshot: operation::read_snapshot(&root.section("snapshot")),
         topics: operation::read_topics(&root.section("topics")),
-        authorize: operation::read_authorize(&root.section("authorize")),
+        authorize,
+        http,
         stand_in: operation::read_stand_in(&root.section("stand_in")),
         security: security::read(&root.section("security"), folders),
         places: BTreeMap::new(),

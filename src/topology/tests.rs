@@ -151,6 +151,60 @@ fn mistakes_of_security_come_together() {
 }
 
 #[test]
+fn the_default_s_doors_are_those_of_the_code() {
+    let topology = parse(&[]).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(topology.http, api::Options::default());
+}
+
+/// Every key reaches its own field. Planted: `write_timeout` read for `idle_timeout` too; told.
+#[test]
+fn limits_of_the_doors_are_read() {
+    let text = "[input]\nline_bytes_max = 300\n[authorize]\ndeadline = \"1ms\"\ndeadline_max = \"2ms\"\n[http]\nbody_bytes_max = 299\n\
+        head_bytes_max = 2_000\nheaders_max = 9\nhead_timeout = \"101ms\"\nbody_timeout = \"102ms\"\nwrite_timeout = \"103ms\"\n\
+        idle_timeout = \"104ms\"\nconnections_max = 10\nstreams_max = 0\npage_entries_max = 11\nkeep_alive = \"105ms\"\n\
+        event_requests_max = 7\nlines_in_flight_max = 12\nresult_bytes_max = 1_025\ndrain_timeout = \"3ms\"\n";
+    let http = parse(&[text]).unwrap_or_else(|errors| panic!("{errors}")).http;
+    let ms = std::time::Duration::from_millis;
+    let expected = api::Options {
+        deadline_default: ms(1),
+        deadline_max: ms(2),
+        body_bytes_max: 299,
+        line_bytes_max: 300,
+        lines_in_flight_max: 12,
+        result_bytes_max: 1_025,
+        head_bytes_max: 2_000,
+        headers_max: 9,
+        head_timeout: ms(101),
+        body_timeout: ms(102),
+        write_timeout: ms(103),
+        idle_timeout: ms(104),
+        connections_max: 10,
+        streams_max: 0,
+        event_requests_max: 7,
+        page_entries_max: 11,
+        keep_alive: ms(105),
+        drain_timeout: ms(3),
+    };
+    assert_eq!(http, expected);
+}
+
+#[test]
+fn mistakes_of_the_doors_come_together() {
+    let text = "[http]\nheader_max = 5\nheaders_max = 5\nidle_timeout = 75\ndrain_timeout = \"2h\"\n";
+    let errors = mistakes(text);
+    let expected = [
+        "0.toml:2: http.header_max: found an unknown key (did you mean headers_max?), expected body_bytes_max, body_timeout, ",
+        "0.toml:3: http.headers_max: found 5, expected a whole number from 8 to 1000",
+        "0.toml:4: http.idle_timeout: found 75, expected a length of time such as \"90s\" or \"7d\", from \"100ms\" to \"1d\"",
+        "0.toml:5: http.drain_timeout: found \"2h\", expected a length of time such as \"90s\" or \"7d\", from \"1ms\" to \"1h\"",
+    ];
+    assert_eq!(errors.len(), expected.len(), "{errors:#?}");
+    for (error, expected) in errors.iter().zip(expected) {
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
 fn relations_between_sections_are_checked() {
     for (text, key) in [
         ("[limits.money]\nrows_max = 1000\n", "limits.money.rows_max: found 1000 rows, which are 0.0 days"),
@@ -187,6 +241,8 @@ fn relations_between_sections_are_checked() {
         ("[money.rates]\nUSD = { \"2018-13-01\" = 1 }\n", "money.rates.USD.2018-13-01: found an unknown day"),
         ("[topics]\nrejected = \"weir.decisions\"\n", "topics.rejected: found \"weir.decisions\", which is the topic of decisions too"),
         ("limits = 5\n", "limits: found 5, expected a table"),
+        ("[input]\nline_bytes_max = 1_000\n", "http.body_bytes_max: found 65536, expected at most input.line_bytes_max (1000)"),
+        ("[http]\nstreams_max = 5_000\n", "http.streams_max: found 5000, expected at most http.connections_max (4096)"),
         ("[source.x]\nfiles = [\"a.txt\"]\nformat = \"jsonl\"\n", "source.x.files[0]: found \"a.txt\""),
         ("[source.x]\nfiles = []\n", "found neither format nor event"),
     ] {
@@ -391,7 +447,7 @@ proptest! {
         "aggregate.user_payments.stats", "aggregate.user_payments.windows", "aggregate.user_payments.off", "policy.rule",
         "policy.rule.merchant_bad.when", "policy.velocity.user_burst", "policy.velocity.user_burst.window", "source", "source.events",
         "source.events.files", "source.events.event", "source.events.maturity", "journal.durability", "topics.decisions", "input",
-        "security", "security.tls_key", "security.insecure", "security.rates", "security.rates.hook", "security.rates.hook.burst",
+        "security", "security.tls_key", "security.insecure", "security.rates", "security.rates.hook", "security.rates.hook.burst", "http", "http.headers_max",
     ]), value in prop::sample::select(vec![
         "1", "-1", "9223372036854775808", "1.5", "nan", "true", "\"\"", "\"é\"", "\"7d\"", "\"payment\"", "[]", "[1]", "[[\"a\"]]", "{}", "{a = 1}",
         "2020-01-01", "12:00:00", "[\"1d\", \"1d\"]", "\"99999999999999999999d\"",

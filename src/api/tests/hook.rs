@@ -64,12 +64,14 @@ fn large_bodies_are_refused_before_they_are_read() {
     let house = House::open(Options { body_bytes_max: 2000, ..Options::default() });
     let mut client = house.client();
     // The body never comes; that it is announced is enough.
-    client.send("POST /v1/authorizations HTTP/1.1\r\nhost: w\r\ncontent-type: application/json\r\ncontent-length: 2001\r\n\r\n");
+    client.send("POST /v1/authorizations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 2001\r\n\r\n");
     let reply = client.reply();
     assert_eq!((reply.problem(413)["reason"].clone(), reply.header("connection")), (json!("oversized"), Some("close")));
     assert_eq!(client.closed(), "");
     let mut client = house.client();
-    client.send("POST /v1/authorizations HTTP/1.1\r\nhost: w\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n");
+    client.send(
+        "POST /v1/authorizations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+    );
     client.chunk(&"x".repeat(1500));
     client.chunk(&"x".repeat(501));
     assert_eq!(client.reply().problem(413)["reason"], "oversized");
@@ -80,20 +82,22 @@ fn large_bodies_are_refused_before_they_are_read() {
 fn bodies_in_pieces_are_joined() {
     let house = House::open(Options::default());
     let mut client = house.client();
-    client.send("POST /v1/authorizations HTTP/1.1\r\nhost: w\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n");
+    client.send(
+        "POST /v1/authorizations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+    );
     for piece in ["{\"id\"", ":\"in ", "pieces\"}"] {
         client.chunk(piece);
     }
     client.send("0\r\n\r\n");
-    assert_eq!(client.reply().text(), "{\"event_id\": \"in pieces\",  \"deadline_ms\":100}");
-    assert_eq!(client.get("/v1/decisions/in%20pieces").text(), "{\"event_id\": \"in pieces\",  \"deadline_ms\":100}");
+    assert_eq!(client.reply().text(), "{\"event_id\": \"in pieces\",  \"deadline_ms\":40}");
+    assert_eq!(client.get("/v1/decisions/in%20pieces").text(), "{\"event_id\": \"in pieces\",  \"deadline_ms\":40}");
 }
 
 #[test]
 fn a_body_that_does_not_come_is_given_up() {
     let house = House::open(Options { body_timeout: Duration::from_millis(150), ..Options::default() });
     let mut client = house.client();
-    client.send("POST /v1/authorizations HTTP/1.1\r\nhost: w\r\ncontent-type: application/json\r\ncontent-length: 20\r\n\r\n{");
+    client.send("POST /v1/authorizations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 20\r\n\r\n{");
     let start = Instant::now();
     let reply = client.reply();
     reply.problem(408);
@@ -147,13 +151,13 @@ fn pipelined_requests_are_answered_in_their_order() {
         // The first is the slowest.
         let body = format!("{{\"id\":\"{id}\",\"sleep_ms\":{}}}", if id == 0 { 50 } else { 0 });
         format!(
-            "POST /v1/authorizations HTTP/1.1\r\nhost: w\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST /v1/authorizations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )
     };
     client.send((0..20).map(request).collect::<String>());
     for id in 0..20 {
-        assert_eq!(client.reply().text(), format!("{{\"event_id\": \"{id}\",  \"deadline_ms\":100}}"));
+        assert_eq!(client.reply().text(), format!("{{\"event_id\": \"{id}\",  \"deadline_ms\":40}}"));
     }
 }
 
@@ -164,7 +168,7 @@ fn nobody_comes_in_without_a_key() {
     let reply = house.client().ask(AUTHORIZE, r#"{"id":"a"}"#);
     assert_eq!((reply.problem(401)["detail"].clone(), reply.header("www-authenticate")), (json!("no key was sent"), Some("Bearer")));
     let mut client = house.client();
-    client.send("POST /v1/authorizations HTTP/1.1\r\nhost: w\r\nauthorization: Bearer ingest\r\ncontent-length: 9\r\n\r\n");
+    client.send("POST /v1/authorizations HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ingest\r\ncontent-length: 9\r\n\r\n");
     client.reply().problem(403);
     let reply = house.client().ask(&format!("{AUTHORIZE}\nauthorization: Bearer flood"), r#"{"id":"a"}"#);
     reply.problem(429);

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::Duration;
 
-const CHUNKED: &str = "POST /v1/events HTTP/1.1\r\nhost: w\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
+const CHUNKED: &str =
+    "POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
 const SUBMIT: &str = "POST /v1/events\ncontent-type: application/x-ndjson";
 
 fn results(text: &str) -> Vec<Value> {

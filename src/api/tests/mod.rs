@@ -1,5 +1,6 @@
 //! The doors over real sockets: a small desk behind them, a raw client before them.
 
+mod browser;
 mod connections;
 mod desk;
 mod documents;
@@ -142,7 +143,7 @@ impl Client {
         };
         let (line, headers) = head.split_once('\n').unwrap_or((head, ""));
         let headers: String = headers.lines().map(|header| format!("{}\r\n", header.trim())).collect();
-        self.send(format!("{line} HTTP/1.1\r\nhost: weir\r\n{headers}{length}\r\n{body}"));
+        self.send(format!("{line} HTTP/1.1\r\nhost: localhost\r\n{headers}{length}\r\n{body}"));
     }
 
     /// Asks and reads the answer.
@@ -249,7 +250,7 @@ impl Gate for Named {
         }
         let scopes: Vec<Scope> = key.split(',').filter_map(Scope::parse).collect();
         match scopes.iter().any(|scope| needed.contains(scope)) {
-            true => Ok(Caller { name: key.to_owned(), scopes }),
+            true => Ok(Caller { name: key.to_owned(), scopes, by_address: false }),
             false => Err(Denied::Forbidden { detail: format!("the key has the scopes {key}") }),
         }
     }
