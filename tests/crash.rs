@@ -29,6 +29,9 @@ rows_max = 1_000
 warm_nodes_max = 100
 late_rows_max = 100
 events_per_day = 10
+[snapshot]
+records = 60
+every = \"300ms\"
 ";
 
 struct Running {
@@ -152,6 +155,9 @@ fn answers_survive_kill_9() {
         all.append(&mut answered.into_inner().unwrap());
     }
     assert!(all.len() as u64 > KILLS, "only {} answers in {KILLS} rounds", all.len());
+    // Starts go on from snapshots here, not only from the journal's beginning.
+    let snapshots = std::fs::read_dir(dir.path().join("data/snapshots")).unwrap();
+    assert!(snapshots.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "snapshot")).count() > 0);
     let mut running = start(dir.path());
     let mut caller = Caller::new(&running.address).unwrap();
     let mut sequences = BTreeMap::new();
