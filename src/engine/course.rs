@@ -114,7 +114,7 @@ mod tests {
         #[test]
         fn every_bit_of_a_row_counts(row in prop::collection::vec(any::<u64>(), 1..70), place in any::<prop::sample::Index>(), bit in 0..64) {
             let mut other = row.clone();
-            other[place.index(row.len())] ^= 1 << bit;
+            other[place.index(row.len())] ^= 1u64 << bit;
             prop_assert_ne!(row_hash(&row), row_hash(&other));
             // So does its order: equal words in other places are another row.
             let mut turned = row.clone();

@@ -169,9 +169,19 @@ impl Judge {
         }
         let last = batch.last().expect("a batch has a record");
         self.shared.answers.forget(self.engine.now(), self.shared.options.dedupe);
+        self.publish_checkpoints();
         self.shared.judged.store(last.sequence.0 + 1, Ordering::Release);
         self.shared.published.send_replace(last.sequence.0 + 1);
         true
+    }
+
+    /// Gives those of the last steps to whoever sends the journal to a standby.
+    fn publish_checkpoints(&self) {
+        let latest = self.engine.checkpoints().next_back();
+        if latest.is_some_and(|latest| latest.sequence.0 > self.shared.judged.load(Ordering::Relaxed)) {
+            *self.shared.checkpoints.lock().expect("nobody panics with it") = self.engine.checkpoints().collect();
+            self.shared.more.notify_waiters();
+        }
     }
 
     fn measure(&self, batch: &[Record]) {
