@@ -39,7 +39,7 @@ fn batches_and_threads_change_nothing() {
 /// The course is the same however records are cut, at every checkpoint, also in an engine that was restored between two of them; and one
 /// event that is another one changes it for good.
 ///
-/// Caught when planted: the course passed once a batch, with what the last record met; a restored engine whose course began anew.
+/// Caught when planted: what the last record of a batch met taken for what each met.
 #[test]
 fn the_course_tells_engines_apart_and_nothing_else_does() {
     let options = options(GENEROUS);

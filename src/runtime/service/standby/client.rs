@@ -308,4 +308,42 @@ mod tests {
         assert!(!format!("{secret:?}").contains("secret"));
         assert!(Peer::new("http://a:1", Some("k\r\nX: y"), None).is_err());
     }
+
+    /// A certificate of the file is trusted and another is not.
+    #[test]
+    fn certificates_are_checked_against_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = || rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let (own, other) = (made(), made());
+        let path = |name: &str, certificate: &rcgen::CertifiedKey<rcgen::KeyPair>| {
+            std::fs::write(dir.path().join(name), certificate.cert.pem()).unwrap();
+            dir.path().join(name)
+        };
+        let (right, wrong) = (path("own.pem", &own), path("other.pem", &other));
+        let key = rustls::pki_types::PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = Arc::new(config.with_no_client_auth().with_single_cert(vec![own.cert.der().clone()], key).unwrap());
+        let listener = std::net::TcpListener::bind("localhost:0").unwrap();
+        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let serving = std::thread::spawn(move || {
+            let mut asked = Vec::new();
+            for _ in 0..2 {
+                let (stream, _) = listener.accept().unwrap();
+                let mut io = StreamOwned::new(rustls::ServerConnection::new(config.clone()).unwrap(), stream);
+                let mut head = BufReader::new(&mut io);
+                // The one who trusts another certificate breaks off here.
+                let Ok(first) = line(&mut head) else { continue };
+                while line(&mut head).is_ok_and(|line| !line.is_empty()) {}
+                asked.push(first);
+                io.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+                io.flush().unwrap();
+            }
+            asked
+        });
+        let ask = |ca: &Path| Peer::new(&url, None, Some(ca)).unwrap().answer("GET", "/livez", "", Wall::from_secs(10));
+        assert!(ask(&wrong).is_err());
+        assert_eq!(ask(&right).unwrap(), (200, "ok".to_owned()));
+        assert_eq!(serving.join().unwrap(), ["GET /livez HTTP/1.1"]);
+    }
 }
