@@ -70,7 +70,14 @@ pub struct Metrics {
 
     pub replay_records_total: IntCounter,
 
+    pub standby_connected: IntGauge,
+    pub standby_lag_records: IntGauge,
+    pub standby_checkpoints_total: IntCounter,
+    pub standby_mismatches_total: IntCounter,
+
     pub service_ready: IntGauge,
+    pub service_epoch: IntGauge,
+    pub service_fenced: IntGauge,
     pub service_start_time_seconds: Gauge,
     pub build_info: IntGaugeVec,
 }
@@ -127,6 +134,15 @@ impl Metrics {
 
             replay_records_total: list.counter("replay_records_total", "Records stepped again after a start"),
 
+            standby_connected: list.gauge("standby_connected", "1 while this standby hears its leader"),
+            standby_lag_records: list.gauge("standby_lag_records", "Records that the leader has and this standby does not"),
+            standby_checkpoints_total: list
+                .counter("standby_checkpoints_total", "Times this standby compared its engine's course with the leader's"),
+            standby_mismatches_total: list
+                .counter("standby_mismatches_total", "Times both differed: this standby has stopped and must not be promoted"),
+
+            service_epoch: list.gauge("service_epoch", "The epoch in which this process leads; 0 while it does not"),
+            service_fenced: list.gauge("service_fenced", "1 when another process leads and this one takes nothing more"),
             service_ready: list.gauge("service_ready", "1 when traffic should come here"),
             service_start_time_seconds: list
                 .gauge_of_parts("service_start_time_seconds", "When the service started, in seconds since 1970"),
@@ -231,7 +247,8 @@ mod tests {
         for family in &families {
             let name = family.name();
             let area = name.split('_').next().expect("a first word");
-            let areas = ["http", "hook", "inbox", "engine", "graph", "journal", "snapshot", "snapshots", "replay", "service", "build"];
+            let areas =
+                ["http", "hook", "inbox", "engine", "graph", "journal", "snapshot", "snapshots", "replay", "standby", "service", "build"];
             assert!(areas.contains(&area), "{name} is of no known area");
             assert_eq!(family.get_field_type() == MetricType::COUNTER, name.ends_with("_total"), "{name}");
             assert!(!family.help().is_empty() && !family.help().ends_with('.'), "{name}: {}", family.help());

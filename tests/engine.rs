@@ -5,7 +5,7 @@ mod house;
 
 use house::{GENEROUS, NARROW, digest, engine, happenings, options, recording, records, run};
 use weir::decision::{Status, Why};
-use weir::engine::{Engine, Options, Output};
+use weir::engine::{CHECKPOINT_EVERY, Checkpoint, Engine, Options, Output};
 use weir::event::{Answered, Body, Content, Duration, Effort, Event, IdKind, LabelSource, Origin, Record, Sequence, StandInWhy, Verdict};
 use weir::graph::{Family, Head, Limits, NodeId, state};
 use weir::sim::happening::{Happening, Oddity, Text};
@@ -34,6 +34,49 @@ fn batches_and_threads_change_nothing() {
         }
         assert_eq!((digest(&out), mixed.state_hash()), (expected, state), "batches of any size");
     }
+}
+
+/// The course is the same however records are cut, at every checkpoint, also in an engine that was restored between two of them; and one
+/// event that is another one changes it for good.
+///
+/// Caught when planted: what the last record of a batch met taken for what each met.
+#[test]
+fn the_course_tells_engines_apart_and_nothing_else_does() {
+    let options = options(GENEROUS);
+    let records = records("tiny", 11, 25_000);
+    assert!(records.len() as u64 > 2 * CHECKPOINT_EVERY, "{} records", records.len());
+    let mut once = engine(&options);
+    run(&mut once, &records, 1);
+    let course = once.course();
+    let checkpoints: Vec<Checkpoint> = once.checkpoints().collect();
+    assert_eq!(checkpoints.len() as u64, records.len() as u64 / CHECKPOINT_EVERY);
+    for (size, threads) in [(7, 1), (64, 1), (500, 1), (500, 2)] {
+        let mut again = engine(&Options { threads, ..options.clone() });
+        run(&mut again, &records, size);
+        assert_eq!((again.course(), again.checkpoints().collect()), (course, checkpoints.clone()), "{size} on {threads} threads");
+    }
+    let stop = 12_345;
+    let mut walking = engine(&options);
+    run(&mut walking, &records[..stop], 64);
+    let mut bytes = Vec::new();
+    walking.write_snapshot(&mut bytes).unwrap();
+    let mut restored = engine(&options);
+    restored.restore_snapshot(&mut bytes.as_slice()).unwrap();
+    run(&mut restored, &records[stop..], 64);
+    assert_eq!((restored.course(), restored.checkpoints().collect::<Vec<_>>()), (course, checkpoints[1..].to_vec()));
+    // One payment early in the stream costs a cent more.
+    let mut other = records.clone();
+    let changed = other.iter_mut().find_map(|record| match &mut record.content {
+        Content::Event(Event { body: Body::Payment(payment), .. }) => {
+            payment.amount.minor += 1;
+            Some(record.sequence)
+        }
+        _ => None,
+    });
+    assert!(changed.is_some_and(|sequence| sequence.0 < CHECKPOINT_EVERY), "{changed:?}");
+    let mut differing = engine(&options);
+    run(&mut differing, &other, 64);
+    assert!(differing.checkpoints().zip(&checkpoints).all(|(found, expected)| found.sequence == expected.sequence && found != *expected));
 }
 
 /// The outputs to the first records, as many as `kept` events became.

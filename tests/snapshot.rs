@@ -43,8 +43,9 @@ impl Blocks for Heap {
     fn discard(&mut self, _: Vec<u8>) {}
 }
 
-fn hashes(engine: &Engine) -> ([u8; 32], [u8; 32]) {
-    (engine.state_hash(), engine.derived_hash())
+/// Of the state, of what is derived, and of how it came about.
+fn hashes(engine: &Engine) -> ([u8; 32], [u8; 32], u64) {
+    (engine.state_hash(), engine.derived_hash(), engine.course())
 }
 
 fn restored(options: &Options, blocks: &[Vec<u8>], totals: Totals) -> Result<(Engine, Sequence), String> {

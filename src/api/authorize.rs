@@ -16,7 +16,7 @@ use serde_json::Value;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-const JSON: [&str; 1] = ["application/json"];
+pub(super) const JSON: [&str; 1] = ["application/json"];
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Counters of answers, by kind.
@@ -76,7 +76,7 @@ pub(super) async fn challenge<D: Desk, G: Gate>(shared: &Shared<D, G>, parts: &m
     }
 }
 
-async fn whole<D: Desk, G: Gate>(shared: &Shared<D, G>, body: Body) -> Result<Bytes, Problem> {
+pub(super) async fn whole<D: Desk, G: Gate>(shared: &Shared<D, G>, body: Body) -> Result<Bytes, Problem> {
     let read = read(body, shared.options.body_bytes_max, shared.options.body_timeout).await;
     if read.as_ref().is_err_and(|problem| problem.status() == 408) {
         shared.metrics.http_timeouts_total.with_label_values(&["body"]).inc();

@@ -2,7 +2,10 @@
 
 use crate::decision::Status;
 use crate::event::{Refused, Sequence};
+use futures_util::Stream as Chunked;
+use serde_json::{Value, json};
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +63,9 @@ pub struct Page {
     pub next: String,
 }
 
+/// A stream of bytes without an end, in pieces.
+pub type Chunks = Pin<Box<dyn Chunked<Item = Vec<u8>> + Send>>;
+
 /// Whether traffic should come here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readiness {
@@ -91,4 +97,39 @@ pub trait Desk: Send + Sync + 'static {
 
     /// Whether traffic should come here.
     fn readiness(&self) -> Readiness;
+
+    /// Why this process takes no requests, where another one does: because it is a standby, or leads no more. `reading`: requests that only
+    /// read what was answered.
+    fn elsewhere(&self, _reading: bool) -> Option<String> {
+        None
+    }
+
+    /// The journal from the record `from` on, for a standby.
+    ///
+    /// # Errors
+    /// Where there is none to be given, in words for the caller.
+    fn journal(&self, _from: Sequence) -> Result<Chunks, String> {
+        Err("there is no journal here".to_owned())
+    }
+
+    /// Who leads: an object with `role`, `epoch` and `leader`.
+    fn leader(&self) -> Value {
+        json!({ "role": "leader", "epoch": 1, "leader": null })
+    }
+
+    /// Makes the leader of a standby.
+    ///
+    /// # Errors
+    /// Where this is none, or nothing came of it, in words for the caller.
+    fn promote(&self) -> impl Future<Output = Result<Value, String>> + Send {
+        async { Err("this process is no standby".to_owned()) }
+    }
+
+    /// Takes no requests any more, because `leader` leads in `epoch`; tells how many records there are, for good.
+    ///
+    /// # Errors
+    /// Where that epoch is none to give way to, in words for the caller.
+    fn fence(&self, _epoch: u64, _leader: &str) -> impl Future<Output = Result<Value, String>> + Send {
+        async { Err("this process knows of no epochs".to_owned()) }
+    }
 }

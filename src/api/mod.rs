@@ -13,6 +13,7 @@ mod documents;
 mod events;
 mod gate;
 mod health;
+mod journal;
 mod lines;
 mod options;
 mod problem;
@@ -22,7 +23,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
-pub use desk::{Answer, ChallengeResult, Desk, Page, Readiness, Stream, Submitted};
+pub use desk::{Answer, ChallengeResult, Chunks, Desk, Page, Readiness, Stream, Submitted};
 pub use gate::{Caller, Denied, Gate, Open, Scope};
 pub use options::Options;
 pub use serve::{Acceptor, Plain, serve, serve_over};

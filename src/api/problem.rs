@@ -28,11 +28,13 @@ pub(super) enum Kind {
     Closing,
     NotReady,
     Busy,
+    Elsewhere,
+    Standing,
 }
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Kind; 16] = [
+    pub(super) const ALL: [Kind; 18] = [
         Kind::BadRequest,
         Kind::Unauthenticated,
         Kind::Forbidden,
@@ -49,6 +51,8 @@ impl Kind {
         Kind::Closing,
         Kind::NotReady,
         Kind::Busy,
+        Kind::Elsewhere,
+        Kind::Standing,
     ];
 
     /// Status, last part of the type, title.
@@ -70,6 +74,8 @@ impl Kind {
             Kind::Closing => (StatusCode::SERVICE_UNAVAILABLE, "closing", "the service is ending"),
             Kind::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not-ready", "traffic should not come here now"),
             Kind::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "as many as are allowed are open already"),
+            Kind::Elsewhere => (StatusCode::SERVICE_UNAVAILABLE, "elsewhere", "another process answers"),
+            Kind::Standing => (StatusCode::CONFLICT, "standing", "that cannot be done as this process stands"),
         }
     }
 }

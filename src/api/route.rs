@@ -6,7 +6,7 @@ use crate::api::desk::{Desk, Stream};
 use crate::api::gate::{Caller, Gate, Scope};
 use crate::api::options::Options;
 use crate::api::problem::{Kind, Problem};
-use crate::api::{authorize, decision, documents, events, health, streams};
+use crate::api::{authorize, decision, documents, events, health, journal, streams};
 use crate::metrics::Metrics;
 use axum::Router;
 use axum::body::Body;
@@ -29,6 +29,10 @@ pub(super) enum Route {
     Decision,
     Decisions,
     Rejected,
+    Journal,
+    Leader,
+    Promote,
+    Fence,
     Live,
     Ready,
     Metrics,
@@ -37,13 +41,17 @@ pub(super) enum Route {
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 11] = [
+    pub(super) const ALL: [Route; 15] = [
         Route::Authorize,
         Route::Challenge,
         Route::Events,
         Route::Decision,
         Route::Decisions,
         Route::Rejected,
+        Route::Journal,
+        Route::Leader,
+        Route::Promote,
+        Route::Fence,
         Route::Live,
         Route::Ready,
         Route::Metrics,
@@ -60,6 +68,10 @@ impl Route {
             Route::Decision => "/v1/decisions/{event_id}",
             Route::Decisions => "/v1/streams/decisions",
             Route::Rejected => "/v1/streams/rejected",
+            Route::Journal => "/v1/journal",
+            Route::Leader => "/v1/leader",
+            Route::Promote => "/v1/promote",
+            Route::Fence => "/v1/fence",
             Route::Live => "/livez",
             Route::Ready => "/readyz",
             Route::Metrics => "/metrics",
@@ -71,7 +83,7 @@ impl Route {
     /// Its one method; where it is GET, HEAD is answered too.
     pub(super) fn method(self) -> MethodFilter {
         match self {
-            Route::Authorize | Route::Challenge | Route::Events => MethodFilter::POST,
+            Route::Authorize | Route::Challenge | Route::Events | Route::Promote | Route::Fence => MethodFilter::POST,
             _ => MethodFilter::GET,
         }
     }
@@ -86,7 +98,18 @@ impl Route {
             // What was refused stands there as it came, with whatever personal data it held.
             Route::Rejected => &[Scope::Analyst, Scope::Supervisor, Scope::Admin],
             Route::Metrics => &[Scope::Subscriber, Scope::Analyst, Scope::Supervisor, Scope::Admin],
+            // The journal bears the key of ids and everybody's texts.
+            Route::Journal | Route::Leader | Route::Promote | Route::Fence => &[Scope::Admin],
             Route::Live | Route::Ready | Route::OpenApi | Route::Schema => &[],
+        }
+    }
+
+    /// Whether it only reads, for those that another process may answer instead.
+    fn reading(self) -> Option<bool> {
+        match self {
+            Route::Authorize | Route::Challenge | Route::Events => Some(false),
+            Route::Decision | Route::Decisions | Route::Rejected | Route::Journal => Some(true),
+            _ => None,
         }
     }
 }
@@ -214,6 +237,9 @@ async fn handle<D: Desk, G: Gate>(
     body: Body,
 ) -> Result<Response<Body>, Problem> {
     let caller = shared.admit(route, parts)?;
+    if let Some(detail) = route.reading().and_then(|reading| shared.desk.elsewhere(reading)) {
+        return Err(Problem::new(Kind::Elsewhere, detail));
+    }
     match route {
         Route::Authorize => authorize::authorize(shared, parts, body).await,
         Route::Challenge => authorize::challenge(shared, parts, body).await,
@@ -227,6 +253,10 @@ async fn handle<D: Desk, G: Gate>(
             false => streams::stream(shared, parts, Stream::Decisions).await,
         },
         Route::Rejected => streams::stream(shared, parts, Stream::Rejected).await,
+        Route::Journal => journal::journal(shared, parts).await,
+        Route::Leader => Ok(journal::leader(shared)),
+        Route::Promote => journal::promote(shared).await,
+        Route::Fence => journal::fence(shared, parts, body).await,
         Route::Live => Ok(health::live()),
         Route::Ready => health::ready(shared),
         Route::Metrics => Ok(health::metrics(shared)),

@@ -117,13 +117,13 @@ fn render(stream: Stream, page: &Page) -> Bytes {
 }
 
 /// Counts a stream while it is open.
-struct Open {
+pub(super) struct Open {
     gauge: IntGauge,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Open {
-    fn new(gauge: IntGauge, permit: OwnedSemaphorePermit) -> Open {
+    pub(super) fn new(gauge: IntGauge, permit: OwnedSemaphorePermit) -> Open {
         gauge.inc();
         Open { gauge, _permit: permit }
     }

@@ -6,6 +6,7 @@
 mod check;
 mod journal;
 mod keys;
+mod promote;
 mod replay;
 mod run;
 mod simulate;
@@ -36,6 +37,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Promote(promote::Arguments),
     Replay(replay::Arguments),
     Simulate(simulate::Arguments),
     Check(check::Arguments),
@@ -50,6 +52,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Promote(arguments) => promote::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),

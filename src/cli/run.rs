@@ -1,10 +1,11 @@
 //! `weir run`.
 
-use super::{is_watched, say, topology, words};
+use super::{FOUND, is_watched, say, topology, words};
 use crate::api;
 use crate::doors::Doors;
 use crate::metrics::Metrics;
-use crate::runtime::Service;
+use crate::runtime::{Node, Peer, Standby};
+use crate::topology::Topology;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,8 +25,12 @@ by then is answered by a stand-in, and says so. /openapi.json describes every do
 What is kept stands in the data directory; after a crash the same command goes on where it ended. Ctrl-C or SIGTERM ends it: what was \
 begun is finished, then everything is synced.
 
+With --follow the process is a standby: it takes the leader's journal record by record, steps it, and answers nothing until `weir promote` \
+makes it the leader. Under WEIR_KEY stands a key of the leader (or of --peer) with the scope admin, where keys are needed.
+
 Examples:
   weir run
+  weir run --data standby --listen 127.0.0.1:8081 --follow http://127.0.0.1:8080
   weir run --data /var/lib/weir -t company.toml
   curl -s localhost:8080/v1/authorizations -H 'Content-Type: application/json' -d '{\"id\":\"p-1\",\"type\":\"payment\",\
 \"time\":\"'$(date -u +%FT%TZ)'\",\"user\":\"u-1\",\"merchant\":\"m-1\",\"amount\":1250,\"currency\":\"EUR\"}'")]
@@ -39,6 +44,18 @@ pub struct Arguments {
     /// Where journal, outputs and texts are kept
     #[arg(long, value_name = "DIR", default_value = "weir-data")]
     data: PathBuf,
+    /// Follow this leader as its standby
+    #[arg(long, value_name = "URL")]
+    follow: Option<String>,
+    /// Ask this one first whether it has been promoted meanwhile; then this process is fenced
+    #[arg(long, value_name = "URL", conflicts_with = "follow")]
+    peer: Option<String>,
+    /// Where others reach this process: what an old leader tells its callers [default: where it listens]
+    #[arg(long, value_name = "URL")]
+    advertise: Option<String>,
+    /// Certificates that an https leader or peer is checked against
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Write the log as JSON lines
     #[arg(long)]
     json: bool,
@@ -56,30 +73,53 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     };
     let metrics = Metrics::new(crate::ENGINE_VERSION);
     let doors = Arc::new(Doors::open(listen, &topology.security, &arguments.data)?);
-    let start = || Service::start(&topology, &arguments.data, &metrics, is_watched());
-    let service = Arc::new(info_span!("start").in_scope(start).map_err(words)?);
-    runtime.block_on(async {
+    let http = topology.http.clone();
+    let node = Arc::new(info_span!("start").in_scope(|| node(arguments, topology, &metrics))?);
+    let failed = runtime.block_on(async {
         let listener = TcpListener::bind(listen).await.map_err(|error| format!("listening on {listen}: {error}"))?;
         let address = listener.local_addr().map_err(words)?;
         let scheme = if doors.has_tls() { "https" } else { "http" };
+        node.reached_at(&arguments.advertise.clone().unwrap_or_else(|| format!("{scheme}://{address}")));
         say(&format!("listening on {scheme}://{address}, data in {}\n", arguments.data.display()))?;
         let tending = tokio::spawn(doors.clone().tend(hangup));
         let mut terminate = signal(SignalKind::terminate()).map_err(words)?;
+        let mut failed = None;
         let shutdown = async {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = tokio::signal::ctrl_c() => {}
+                why = node.failed() => failed = Some(why),
             }
             info!("ending: what was begun is finished");
         };
-        api::serve_over(listener, doors.clone(), service.clone(), doors.gate(), topology.http.clone(), metrics, shutdown).await;
+        api::serve_over(listener, doors.clone(), node.clone(), doors.gate(), http, metrics, shutdown).await;
         tending.abort();
-        Ok::<(), String>(())
+        Ok::<_, String>(failed)
     })?;
-    if let Some(ended) = info_span!("end").in_scope(|| service.end()) {
+    if let Some(why) = failed {
+        eprintln!("error: this standby has stopped: {why}");
+        return Ok(ExitCode::from(FOUND));
+    }
+    if let Some(ended) = info_span!("end").in_scope(|| node.end()) {
         info!(records = ended.records, state = %crate::journal::hex(&ended.state_hash), "ended");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A leader or, with --follow, a standby.
+fn node(arguments: &Arguments, topology: Topology, metrics: &Metrics) -> Result<Node, String> {
+    let key = std::env::var("WEIR_KEY").ok();
+    let peer = |url: &String| Peer::new(url, key.as_deref(), arguments.ca.as_deref());
+    match &arguments.follow {
+        None => {
+            let asked = arguments.peer.as_ref().map(peer).transpose()?;
+            Node::lead(topology, &arguments.data, asked.as_ref(), metrics, is_watched())
+        }
+        Some(url) => {
+            let standby = Standby::start(&topology, &arguments.data, peer(url)?, metrics, is_watched())?;
+            Ok(Node::follow(topology, &arguments.data, standby, metrics))
+        }
+    }
 }
 
 /// The log goes to standard error; `WEIR_LOG` says how much of it, as in `weir=debug`. A phase – start, reload, drain, end – is a span: it

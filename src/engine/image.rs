@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 pub const SCALARS: u32 = u32::MAX;
 
 /// Changes whenever the layout of a table or the order of the numbers does.
-const LAYOUT: u64 = 1;
+const LAYOUT: u64 = 2;
 
 /// What an image fits: an engine of another shape cannot read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,7 +197,7 @@ impl Engine {
 
     /// All that is no table, as numbers.
     fn words(&self, sequence: Sequence) -> Vec<u64> {
-        let mut out = vec![LAYOUT, sequence.0, self.now.0 as u64, self.counts.duplicates, self.counts.late, self.found];
+        let mut out = vec![LAYOUT, sequence.0, self.now.0 as u64, self.counts.duplicates, self.counts.late, self.course.hash, self.found];
         self.judged.words(&mut out);
         self.graph.nodes.words(&mut out);
         for family in Family::ALL {
@@ -216,6 +216,7 @@ impl Engine {
         let sequence = Sequence(words.word()?);
         self.now = Timestamp(words.word()? as i64);
         self.counts = Counts { duplicates: words.word()?, late: words.word()? };
+        self.course.hash = words.word()?;
         self.found = words.word()?;
         self.judged.restore_words(words)?;
         self.graph.nodes.restore_words(words)?;

@@ -5,6 +5,7 @@
 //! cutting the same records into other batches gives the same bytes.
 
 mod ahead;
+mod course;
 mod dedupe;
 mod features;
 mod gather;
@@ -14,6 +15,7 @@ mod options;
 mod output;
 mod snapshot;
 
+pub use course::{CHECKPOINT_EVERY, Checkpoint};
 pub use dedupe::Judged;
 pub use features::{Layout, Use};
 pub use image::{Imaged, Imaging, Progress, SCALARS, Shape, TableShape};
@@ -29,6 +31,7 @@ use crate::event::{
 use crate::graph::ego::EgoBatch;
 use crate::graph::{Family, Graph, Promotion};
 use crate::velocity::{BEGINNING, MATURITIES_MAX, Plan, Velocity};
+use course::Course;
 use dedupe::Known;
 use std::fmt;
 
@@ -97,6 +100,15 @@ enum Pending {
     Rejected(Rejected),
 }
 
+/// A record that was taken.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    sequence: Sequence,
+    met: u64,
+    /// Behind the last entry of `pending` that is its own.
+    pending_end: u32,
+}
+
 /// How many records of each fate there were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -124,6 +136,7 @@ pub struct Engine {
     provenance: Provenance,
     pool: Option<rayon::ThreadPool>,
     counts: Counts,
+    course: Course,
     batch: Batch,
     /// Where the search for a label's target begins.
     found: u64,
@@ -138,6 +151,8 @@ struct Batch {
     features: Vec<u64>,
     egos: EgoBatch,
     pending: Vec<Pending>,
+    /// What each record met, for the course.
+    moments: Vec<Moment>,
     verdicts: Vec<Verdict>,
     promoted: Vec<Promotion>,
     ahead: ahead::Ahead,
@@ -181,11 +196,13 @@ impl Engine {
             provenance: options.provenance,
             pool,
             counts: Counts::default(),
+            course: Course::new(),
             batch: Batch {
                 seeds: Vec::with_capacity(SEEDS_AT_START),
                 features: Vec::with_capacity(SEEDS_AT_START * layout.schema.len()),
                 egos: EgoBatch::with_capacity(SEEDS_AT_START),
                 pending: Vec::with_capacity(SEEDS_AT_START),
+                moments: Vec::with_capacity(SEEDS_AT_START),
                 verdicts: Vec::with_capacity(SEEDS_AT_START),
                 promoted: Vec::with_capacity(crate::event::SLOTS),
                 ahead: ahead::Ahead::default(),
@@ -222,12 +239,48 @@ impl Engine {
             self.look_ahead(group);
             for record in group {
                 self.take(record);
+                let met = self.met();
+                self.batch.moments.push(Moment { sequence: record.sequence, met, pending_end: self.batch.pending.len() as u32 });
             }
         }
         phase(Phase::Decide);
         self.decide();
         phase(Phase::Emit);
         self.emit(out);
+        self.pass();
+    }
+
+    /// What a record finds when it is taken, in a word.
+    fn met(&self) -> u64 {
+        let mut hash = course::mixed(self.now.0 as u64, self.graph.nodes.len() as u64, self.judged.tail() << 32 ^ self.judged.len());
+        for ring in &self.graph.rings {
+            hash = course::mixed(hash, ring.tail().ordinal, ring.head().ordinal);
+        }
+        hash
+    }
+
+    /// Goes on in the course by the records of the batch.
+    fn pass(&mut self) {
+        let Batch { seeds, features, pending, moments, verdicts, .. } = &self.batch;
+        let width = self.layout.schema.len();
+        let mut pending = pending.iter();
+        let mut passed = 0;
+        for moment in moments {
+            let mut hash = moment.met;
+            for led_to in pending.by_ref().take((moment.pending_end - passed) as usize) {
+                hash = match led_to {
+                    Pending::Rejected(rejected) => course::refused(hash, &rejected.refused),
+                    Pending::StandIn(_, answered) => course::stood_in(hash, answered),
+                    Pending::Judgement(seed) => {
+                        let seed = *seed as usize;
+                        let row = course::row_hash(&features[seed * width..][..width]);
+                        course::decided(course::mixed(hash, row, 2), &seeds[seed].skips, &verdicts[seed], seeds[seed].revision)
+                    }
+                };
+            }
+            passed = moment.pending_end;
+            self.course.pass(moment.sequence, hash);
+        }
     }
 
     /// Takes one record in.
@@ -242,6 +295,8 @@ impl Engine {
                 let in_force = match control.kind {
                     crate::event::ControlKind::Topology => self.provenance.topology,
                     crate::event::ControlKind::Policy => self.provenance.policy,
+                    // Who leads sways nothing.
+                    crate::event::ControlKind::Leader => return,
                 };
                 assert!(named == in_force, "the runtime builds the engine from what the control records name");
             }
@@ -428,6 +483,17 @@ impl Engine {
         self.judged.fingerprint(id)
     }
 
+    /// The course so far: equal on every machine that has stepped the same records, whatever their batches and threads.
+    pub fn course(&self) -> u64 {
+        self.course.hash
+    }
+
+    /// The course at the latest multiples of [`CHECKPOINT_EVERY`] that this engine stepped over, in order; those before it was restored
+    /// from a snapshot are not among them.
+    pub fn checkpoints(&self) -> impl DoubleEndedIterator<Item = Checkpoint> {
+        self.course.checkpoints()
+    }
+
     /// What became of the records that gave no output.
     pub fn counts(&self) -> Counts {
         self.counts
@@ -443,6 +509,7 @@ impl Batch {
         self.features.clear();
         self.egos.clear();
         self.pending.clear();
+        self.moments.clear();
         self.verdicts.clear();
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Ground is everything whose value depends on what is no longer visible: rings, nodes, states, ids judged, late rows that found room, the
 //! order of returned records. What can be recomputed to the bit (recent positions, counters, pairs, tails) is not written: restoring
-//! rebuilds it. The state hash is the BLAKE3 hash of these very bytes.
+//! rebuilds it. The state hash is the BLAKE3 hash of these very bytes, without their head and the course: the course tells how the state
+//! came about, and two engines whose state is one may have come there by other decisions.
 
 use super::{Counts, Engine};
 use crate::event::Timestamp;
@@ -13,7 +14,7 @@ use std::io::{self, Read, Write};
 
 const MAGIC: [u8; 8] = *b"weirsnap";
 /// Changes whenever the layout of the bytes does.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Why a snapshot cannot be restored.
 #[derive(Debug)]
@@ -99,13 +100,18 @@ impl Engine {
         let mut sink = Sink(out);
         sink.0.write_all(&MAGIC)?;
         sink.u32(VERSION)?;
+        sink.u64(self.course.hash)?;
+        self.write_state(&mut sink)
+    }
+
+    fn write_state(&self, sink: &mut Sink<'_>) -> io::Result<()> {
         sink.0.write_all(&self.provenance.topology)?;
         sink.time(self.now)?;
         sink.u64(self.counts.duplicates)?;
         sink.u64(self.counts.late)?;
-        self.write_judged(&mut sink)?;
-        self.write_nodes(&mut sink)?;
-        Family::ALL.into_iter().try_for_each(|family| self.write_family(family, &mut sink))
+        self.write_judged(sink)?;
+        self.write_nodes(sink)?;
+        Family::ALL.into_iter().try_for_each(|family| self.write_family(family, sink))
     }
 
     fn write_judged(&self, sink: &mut Sink<'_>) -> io::Result<()> {
@@ -165,7 +171,7 @@ impl Engine {
     /// BLAKE3 of the ground state.
     pub fn state_hash(&self) -> [u8; 32] {
         let mut hasher = io::BufWriter::with_capacity(1 << 16, blake3::Hasher::new());
-        self.write_snapshot(&mut hasher).expect("a hasher takes everything");
+        self.write_state(&mut Sink(&mut hasher)).expect("a hasher takes everything");
         let hasher = hasher.into_inner().unwrap_or_else(|_| unreachable!("a hasher takes everything"));
         *hasher.finalize().as_bytes()
     }
@@ -184,12 +190,14 @@ impl Engine {
         if version != VERSION {
             return Err(SnapshotError::Invalid(format!("found format {version}, expected {VERSION}")));
         }
+        let course = source.u64()?;
         let topology: [u8; 16] = source.bytes()?;
         if topology != self.provenance.topology {
             return Err(SnapshotError::Invalid("it was written under another topology".to_owned()));
         }
         let now = source.time()?;
         self.counts = Counts { duplicates: source.u64()?, late: source.u64()? };
+        self.course.hash = course;
         self.restore_judged(&mut source)?;
         self.restore_nodes(&mut source)?;
         Family::ALL.into_iter().try_for_each(|family| self.restore_family(family, now, &mut source))?;

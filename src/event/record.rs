@@ -83,6 +83,8 @@ pub enum ControlKind {
     Topology = 1,
     /// Rules, velocity limits, thresholds.
     Policy = 2,
+    /// Who leads from here on, and in which epoch: a standby was promoted. It decides nothing.
+    Leader = 3,
 }
 
 /// What a stand-in answered, journalled before its bytes leave, so that retry, topic and replay give the same.

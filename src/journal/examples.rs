@@ -120,7 +120,7 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
     let content = prop_oneof![
         6 => (id(), time(), body().boxed()).prop_map(|(id, time, body)| Content::Event(Event { id, time, body })).boxed(),
         1 => refused().prop_map(Content::Refused),
-        1 => (select(vec![ControlKind::Topology, ControlKind::Policy]), any::<[u8; 32]>())
+        1 => (select(vec![ControlKind::Topology, ControlKind::Policy, ControlKind::Leader]), any::<[u8; 32]>())
             .prop_map(|(kind, blob)| Content::Control(Control { kind, blob })),
         1 => time().prop_map(Content::Tick),
         1 => answered().prop_map(Content::Answered),

@@ -61,6 +61,7 @@ pub fn record_json(record: &Record, text_of: &TextOf) -> Value {
             let kind = match control.kind {
                 ControlKind::Topology => "topology",
                 ControlKind::Policy => "policy",
+                ControlKind::Leader => "leader",
             };
             line.fields.insert("kind".to_owned(), json!(kind));
             line.fields.insert("blob".to_owned(), json!(hex(&control.blob)));

@@ -135,6 +135,25 @@ pub(super) fn named(body: &Body) -> Option<(Id, Id)> {
     }
 }
 
+/// Links names to those who bear them, and lets an erased person come back by what they do.
+///
+/// # Errors
+/// Where the database refuses.
+pub(super) fn know(identity: &mut Identity, event: &Event) -> Result<(), StoreError> {
+    if let Some((name, bearer)) = named(&event.body) {
+        identity.belongs(name, bearer);
+    }
+    if let Some(person) = speaks_of(&event.body)
+        && let Some(at) = identity.erased_at(person)
+    {
+        match acts(&event.body) && event.time > at {
+            true => identity.came_back(person)?,
+            false => drop(identity.erase_person(person, at, &[])?),
+        }
+    }
+    Ok(())
+}
+
 /// The user in an event.
 pub(super) fn speaks_of(body: &Body) -> Option<Id> {
     match body {

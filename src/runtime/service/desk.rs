@@ -1,9 +1,10 @@
 //! What the doors ask for, done.
 
 use super::recorder::answered;
+use super::standby::Feed;
 use super::ticket::{Reply, Ticket, Winner};
 use super::{Service, Submission};
-use crate::api::{Answer, ChallengeResult, Desk, Page, Readiness, Stream, Submitted};
+use crate::api::{Answer, ChallengeResult, Chunks, Desk, Page, Readiness, Stream, Submitted};
 use crate::decision::{Decision, Outcome};
 use crate::engine::Output;
 use crate::event::{Body, Event, EventType, Field, Id, IdKind, Money, Origin, Refusal, Refused, Sequence};
@@ -14,6 +15,7 @@ use crate::render::{View, decision};
 use crate::runtime::naming::Told;
 use crossbeam::channel::{Sender, TrySendError};
 use dashmap::Entry;
+use futures_util::stream::unfold;
 use std::sync::Arc;
 use std::time::Duration as Wall;
 use tokio::time::{Instant, sleep, timeout};
@@ -263,6 +265,11 @@ impl Desk for Service {
 
     fn readiness(&self) -> Readiness {
         Service::readiness(self)
+    }
+
+    fn journal(&self, from: Sequence) -> Result<Chunks, String> {
+        let feed = Feed::open(self.shared.clone(), from)?;
+        Ok(Box::pin(unfold(feed, Feed::chunk)))
     }
 }
 

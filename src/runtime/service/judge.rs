@@ -39,7 +39,6 @@ impl Judge {
         let mut batch: Vec<Record> = Vec::with_capacity(self.batch_max);
         let mut held: Option<Record> = None;
         loop {
-            self.shared.wait_while_paused();
             let expected = self.shared.judged.load(Ordering::Relaxed);
             self.snapping.tend(&mut self.engine, Sequence(expected));
             let patience = if self.snapping.is_busy() { PUMPING_PATIENCE } else { PATIENCE };
@@ -141,6 +140,7 @@ impl Judge {
 
     /// Steps a batch, writes what comes of it and settles; `false` where the output log takes nothing.
     fn judge(&mut self, batch: &[Record]) -> bool {
+        self.shared.wait_while_paused();
         self.out.clear();
         self.places.clear();
         let metrics = &self.shared.metrics;
@@ -171,9 +171,19 @@ impl Judge {
         }
         let last = batch.last().expect("a batch has a record");
         self.shared.answers.forget(self.engine.now(), self.shared.options.dedupe);
+        self.publish_checkpoints();
         self.shared.judged.store(last.sequence.0 + 1, Ordering::Release);
         self.shared.published.send_replace(last.sequence.0 + 1);
         true
+    }
+
+    /// Gives those of the last steps to whoever sends the journal to a standby.
+    fn publish_checkpoints(&self) {
+        let latest = self.engine.checkpoints().next_back();
+        if latest.is_some_and(|latest| latest.sequence.0 > self.shared.judged.load(Ordering::Relaxed)) {
+            *self.shared.checkpoints.lock().expect("nobody panics with it") = self.engine.checkpoints().collect();
+            self.shared.more.notify_waiters();
+        }
     }
 
     fn measure(&self, batch: &[Record]) {

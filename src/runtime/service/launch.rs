@@ -6,6 +6,7 @@ use super::judge::Judge;
 use super::keeper::Keeper;
 use super::recorder::Recorder;
 use super::snapping::Snapping;
+use super::standby::Leadership;
 use super::standing::Standing;
 use super::syncer::Syncer;
 use super::{Minute, Service, ServiceOptions, Shared, Threads};
@@ -13,14 +14,16 @@ use crate::event::{Record, Sequence};
 use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::render::PolicyTexts;
+use crate::runtime::source::foundation_texts;
 use crate::snapshot::{Snapshots, Taker, TakerOptions};
-use crate::topology::Topology;
+use crate::topology::{Topology, content_hash};
 use crossbeam::channel::bounded;
 use dashmap::DashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration as Wall, SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
 
 /// Records that wait for the judge; what comes beyond stands in the journal.
 const JUDGE_WAITING: usize = 8_192;
@@ -52,6 +55,12 @@ impl Service {
             answers,
             journal: journal.syncing()?,
             clock: AtomicI64::new(latest.0),
+            more: Notify::new(),
+            checkpoints: Mutex::new(engine.checkpoints().collect()),
+            foundations: foundation_texts(&topology.deciding).map(|(_, text)| content_hash(&text)),
+            epoch: Leadership::of(dir.root()).epoch().map_err(|why| ServiceError::System(std::io::Error::other(why)))?,
+            fenced: Mutex::new(false),
+            elsewhere: OnceLock::new(),
             noted: AtomicU64::new(targets.noted().0),
             recorded: AtomicU64::new(next),
             judged: AtomicU64::new(next),

@@ -19,15 +19,17 @@ mod keeper;
 mod launch;
 mod recorder;
 mod snapping;
+mod standby;
 mod standing;
 mod syncer;
 mod ticket;
 
 pub use error::ServiceError;
+pub use standby::{Node, Peer, Standby};
 
 use crate::api::{Readiness, Submitted};
 use crate::decision::{Decision, Provenance, StandIn, Status};
-use crate::engine::Engine;
+use crate::engine::{Checkpoint, Engine};
 use crate::event::{Answered, Duration, Event, Id, IdKey, Rates, Sequence, Timestamp};
 use crate::identity::Identity;
 use crate::ingress::Fault;
@@ -40,20 +42,39 @@ use answers::Answers;
 use crossbeam::channel::Sender;
 use dashmap::DashMap;
 pub(in crate::runtime) use standing::{Opening, Standing};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 use ticket::Ticket;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// What reaches the recorder.
 enum Submission {
-    Event { event: Box<Event>, texts: Told, ticket: Option<Arc<Ticket>>, line: Option<oneshot::Sender<Submitted>> },
-    Refused { fault: Fault, raw: Vec<u8>, line: oneshot::Sender<Submitted> },
-    Answered { answered: Answered, ticket: Arc<Ticket> },
-    Erase { user: Id, at: Timestamp, sequence: Sequence },
+    Event {
+        event: Box<Event>,
+        texts: Told,
+        ticket: Option<Arc<Ticket>>,
+        line: Option<oneshot::Sender<Submitted>>,
+    },
+    Refused {
+        fault: Fault,
+        raw: Vec<u8>,
+        line: oneshot::Sender<Submitted>,
+    },
+    Answered {
+        answered: Answered,
+        ticket: Arc<Ticket>,
+    },
+    Erase {
+        user: Id,
+        at: Timestamp,
+        sequence: Sequence,
+    },
+    /// Look again what is asked of you: the service ends.
+    Wake,
 }
 
 /// What the service takes of the topology.
@@ -87,6 +108,17 @@ struct Shared {
     /// The first sequence that is not in the journal yet, and the first that is not judged.
     recorded: AtomicU64,
     judged: AtomicU64,
+    /// Tells those who send the journal on that there is more of it, or a checkpoint.
+    more: Notify,
+    /// The latest checkpoints of the engine's course, for standbys.
+    checkpoints: Mutex<VecDeque<Checkpoint>>,
+    /// SHA-256 of the texts of topology and policy.
+    foundations: [[u8; 32]; 2],
+    /// In which this process leads.
+    epoch: u64,
+    /// Whether another process leads: then nothing is recorded. And what is said to those who ask.
+    fenced: Mutex<bool>,
+    elsewhere: OnceLock<String>,
     /// As `judged`, for those who wait for outputs.
     published: watch::Sender<u64>,
     closing: AtomicBool,
@@ -265,6 +297,8 @@ impl Service {
         let threads = self.threads.lock().expect("nobody panics with it").take()?;
         self.shared.closing.store(true, Ordering::Release);
         self.shared.paused.1.notify_all();
+        // Where the lane is full nobody sleeps.
+        let _ = self.hook.try_send(Submission::Wake);
         threads.recorder.join().expect("the recorder does not panic");
         let engine = threads.judge.join().expect("the judge does not panic");
         self.shared.ended.store(true, Ordering::Release);
@@ -274,6 +308,17 @@ impl Service {
         Some(Ended { records: self.recorded(), state_hash: engine.state_hash() })
     }
 
+    /// Records nothing more, because another process leads: `why` is said to everybody who asks. Returns how many records there are, for
+    /// good; they are on disk.
+    fn fence(&self, why: &str) -> Result<u64, String> {
+        // The first word stays; it names the leader that was met first.
+        let _ = self.shared.elsewhere.set(why.to_owned());
+        *self.shared.fenced.lock().expect("nobody panics with it") = true;
+        // Those who wait behind the fence hear of it now.
+        let synced = self.shared.journal.sync().map_err(|cause| cause.to_string());
+        synced.map(|_| self.shared.journal.durable().0)
+    }
+
     fn readiness(&self) -> Readiness {
         let not = |detail: String| Readiness { ready: false, detail };
         if let Some(why) = self.shared.stopped.get() {
@@ -281,6 +326,9 @@ impl Service {
         }
         if self.shared.is_closing() {
             return not("ending".to_owned());
+        }
+        if let Some(why) = self.shared.elsewhere.get() {
+            return not(why.clone());
         }
         let percent = self.shared.stand_in_percent();
         if percent > self.shared.options.stand_in_percent_max {

@@ -13,7 +13,7 @@ use crate::decision::Decision;
 use crate::event::{Answered, Body, Content, Duration, Effort, Event, Id, Origin, Record, Sequence, Timestamp};
 use crate::identity::Identity;
 use crate::journal::{Journal, JournalError, RawInput, RejectedLog};
-use crate::runtime::naming::{acts, named, speaks_of};
+use crate::runtime::naming::know;
 use crate::store::StoreError;
 use crate::targets::Targets;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, select};
@@ -103,6 +103,15 @@ impl Recorder {
             metrics.inbox_events.with_label_values(&["stream"]).set(stream.len() as i64);
             metrics.hook_waiting.set(self.shared.tickets.len() as i64);
             let rest = hook.try_iter().chain(stream.try_iter());
+            // Held to the end of the group: who fences knows then what was recorded, for good.
+            let shared = self.shared.clone();
+            let fenced = shared.fenced.lock().expect("nobody panics with it");
+            if *fenced {
+                for submission in first.into_iter().chain(rest).take(GROUP_MAX) {
+                    self.refuse(submission);
+                }
+                continue;
+            }
             for submission in first.into_iter().chain(rest).take(GROUP_MAX) {
                 self.take(submission, received, &mut waiting);
             }
@@ -127,8 +136,8 @@ impl Recorder {
             }
         }
         let done = self.journal.sync().and_then(|()| self.rejected.sync()).map_err(RecordError::from);
-        // The index knows of no record that a power cut can take away.
-        let done = done.and_then(|()| Ok(self.targets.flush()?));
+        // The index knows of no record that a power cut can take away, nor of one that was never written.
+        let done = done.and_then(|()| if self.shared.is_stopped() { Ok(()) } else { Ok(self.targets.flush()?) });
         if let Err(cause) = done {
             error!(%cause, "what was recorded last may not survive a power cut");
         }
@@ -138,7 +147,7 @@ impl Recorder {
         match submission {
             Submission::Event { mut event, mut texts, ticket, line } => {
                 texts.put(&mut self.identity);
-                if let Err(cause) = self.resolve(&mut event).and_then(|()| self.know(&event)) {
+                if let Err(cause) = self.resolve(&mut event).and_then(|()| know(&mut self.identity, &event)) {
                     warn!(%cause, "an event's target or person could not be looked up");
                 }
                 let origin = if ticket.is_some() { Origin::HOOK } else { Origin::DOOR };
@@ -167,11 +176,31 @@ impl Recorder {
                 let decision = Decision::stand_in(sequence, &answered, self.shared.provenance);
                 waiting.push(Waiting::StandIn(ticket, Box::new(decision)));
             }
+            Submission::Wake => {}
             Submission::Erase { user, at, sequence } => {
                 if let Err(cause) = self.identity.erase_person_once(user, at, sequence) {
                     error!(%cause, "a person's texts could not be erased");
                 }
             }
+        }
+    }
+
+    /// Tells those who wait that nothing is recorded here any more: another process leads.
+    fn refuse(&mut self, submission: Submission) {
+        match submission {
+            Submission::Event { ticket, line, .. } => {
+                Waiting::Event(ticket).unrecorded();
+                if let Some(line) = line {
+                    // Who asked may have gone away.
+                    let detail = "another process leads now; send it there".to_owned();
+                    drop(line.send(Submitted::Unrecorded { detail }));
+                }
+            }
+            Submission::Refused { line, .. } => drop(line.send(Submitted::Closing)),
+            Submission::Answered { ticket, .. } => ticket.settle(Reply::Unrecorded),
+            Submission::Wake => {}
+            // The erasure itself was recorded before.
+            erasure @ Submission::Erase { .. } => self.take(erasure, Timestamp::MIN, &mut Vec::new()),
         }
     }
 
@@ -181,22 +210,6 @@ impl Recorder {
             Body::Label(label) => label.resolved = self.targets.resolve(label.target)?,
             Body::PaymentResult(result) => result.resolved = self.targets.resolve(result.target)?,
             _ => {}
-        }
-        Ok(())
-    }
-
-    /// Links names to those who bear them, and lets an erased person come back by what they do.
-    fn know(&mut self, event: &Event) -> Result<(), StoreError> {
-        if let Some((name, bearer)) = named(&event.body) {
-            self.identity.belongs(name, bearer);
-        }
-        if let Some(person) = speaks_of(&event.body)
-            && let Some(at) = self.identity.erased_at(person)
-        {
-            match acts(&event.body) && event.time > at {
-                true => self.identity.came_back(person)?,
-                false => drop(self.identity.erase_person(person, at, &[])?),
-            }
         }
         Ok(())
     }
@@ -261,6 +274,7 @@ impl Recorder {
     /// Hands the group to the judge; what finds no room stands in the journal.
     fn hand_on(&mut self) {
         self.shared.recorded.store(self.journal.next().0, Ordering::Release);
+        self.shared.more.notify_waiters();
         let mut spilled = 0;
         for record in self.group.drain(..) {
             if spilled > 0 {

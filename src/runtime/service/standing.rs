@@ -49,7 +49,8 @@ pub(in crate::runtime) struct Opening<'a> {
     pub topology: &'a Topology,
     pub root: &'a Path,
     pub files: Arc<dyn Files>,
-    /// For a journal that begins now: whose ids it shall share. `None`: one of its own, made by chance.
+    /// For the journal of a standby: whose ids it shall share where it begins now; its records come from there too, from the first on.
+    /// `None`: a journal of its own, with a key made by chance.
     pub key: Option<IdKey>,
     pub metrics: &'a Metrics,
     pub progress: bool,
@@ -66,7 +67,7 @@ impl Standing {
         if recovered.cut_bytes > 0 {
             warn!(bytes = recovered.cut_bytes, "a torn end of the journal was cut");
         }
-        found(topology, &dir, files, &mut journal)?;
+        found(topology, &dir, files, &mut journal, opening.key.is_none())?;
         // What is not on disk of outputs is derived again: nobody need wait for it.
         let unwaited = LogOptions { durability: Durability::Written, ..log };
         let (mut outputs, _) = OutputLog::open(files.clone(), &dir.outputs(), unwaited)?;
@@ -211,12 +212,15 @@ fn fresh_key() -> Result<IdKey, ServiceError> {
 /// The first records name topology and policy: written where the journal is new, compared where it is not. Where the journal has let go of
 /// them, the snapshot names both, and fits no engine of others. A new journal begins at the clock: otherwise the first event, however old,
 /// would say what time it is.
-fn found(topology: &Topology, dir: &DataDir, files: &Arc<dyn Files>, journal: &mut Journal) -> Result<(), ServiceError> {
+fn found(topology: &Topology, dir: &DataDir, files: &Arc<dyn Files>, journal: &mut Journal, own: bool) -> Result<(), ServiceError> {
     let texts = foundation_texts(&topology.deciding);
     if journal.next() == Sequence(0) {
         let blobs = Blobs::open(files.clone(), &dir.blobs())?;
         for (_, text) in &texts {
             blobs.put(text.as_bytes())?;
+        }
+        if !own {
+            return Ok(());
         }
         for record in controls(&texts) {
             journal.append(&record)?;

@@ -1,0 +1,78 @@
+//! `GET /v1/journal` for standbys, and who leads: `GET /v1/leader`, `POST /v1/promote`, `POST /v1/fence`.
+
+use crate::api::authorize::{JSON, whole};
+use crate::api::body::{expect_media_type, parameter};
+use crate::api::desk::{Chunks, Desk};
+use crate::api::gate::Gate;
+use crate::api::problem::{Kind, Problem};
+use crate::api::route::{Phase, Shared, draining};
+use crate::api::streams::Open;
+use crate::event::Sequence;
+use axum::body::{Body, Bytes};
+use axum::http::Response;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use axum::http::request::Parts;
+use futures_util::StreamExt;
+use futures_util::stream::unfold;
+use serde_json::Value;
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The journal from the record `from` on, as frames, for as long as the caller reads it.
+pub(super) async fn journal<D: Desk, G: Gate>(shared: &Arc<Shared<D, G>>, parts: &Parts) -> Result<Response<Body>, Problem> {
+    let wrong = |found: &str| {
+        let detail = format!("from is {found}, expected the sequence of a record");
+        Problem::new(Kind::BadRequest, detail).reason("invalid").field("from")
+    };
+    let from = parameter(parts.uri.query(), "from")?.unwrap_or_else(|| "0".to_owned());
+    let from = from.parse().map(Sequence).map_err(|_| wrong(&from))?;
+    let Ok(permit) = shared.streams.clone().try_acquire_owned() else {
+        return Err(Problem::new(Kind::Busy, format!("{} streams are open, which is the most", shared.options.streams_max)));
+    };
+    let chunks = shared.desk.journal(from).map_err(|detail| Problem::new(Kind::NotReady, detail))?;
+    let open = Open::new(shared.metrics.http_streams.clone(), permit);
+    let chunks = unfold((chunks, shared.phase.clone(), open), async |(mut chunks, mut phase, open)| {
+        let chunk = next(&mut chunks, &mut phase).await?;
+        Some((Ok::<_, Infallible>(Bytes::from(chunk)), (chunks, phase, open)))
+    });
+    let mut response = Response::new(Body::from_stream(chunks));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+async fn next(chunks: &mut Chunks, phase: &mut watch::Receiver<Phase>) -> Option<Vec<u8>> {
+    tokio::select! {
+        biased;
+        () = draining(phase) => None,
+        chunk = chunks.next() => chunk,
+    }
+}
+
+/// Who leads, as far as this process knows.
+pub(super) fn leader<D: Desk, G: Gate>(shared: &Shared<D, G>) -> Response<Body> {
+    object(&shared.desk.leader())
+}
+
+/// Makes the leader of a standby.
+pub(super) async fn promote<D: Desk, G: Gate>(shared: &Shared<D, G>) -> Result<Response<Body>, Problem> {
+    shared.desk.promote().await.map(|promoted| object(&promoted)).map_err(|detail| Problem::new(Kind::Standing, detail))
+}
+
+/// Hears that another process leads.
+pub(super) async fn fence<D: Desk, G: Gate>(shared: &Shared<D, G>, parts: &Parts, body: Body) -> Result<Response<Body>, Problem> {
+    expect_media_type(&parts.headers, &JSON)?;
+    let json = whole(shared, body).await?;
+    let malformed = || Problem::new(Kind::BadRequest, "expected an object with epoch, a number, and leader, a URL").reason("malformed");
+    let told: Value = serde_json::from_slice(&json).map_err(|_| malformed())?;
+    let (Some(epoch), Some(leader)) = (told["epoch"].as_u64(), told["leader"].as_str()) else { return Err(malformed()) };
+    shared.desk.fence(epoch, leader).await.map(|fenced| object(&fenced)).map_err(|detail| Problem::new(Kind::Standing, detail))
+}
+
+fn object(value: &Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(value.to_string()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,679 @@
+//! The standby's side: one thread that takes frames, keeps the records they bring, and steps them.
+//!
+//! What the leader's journal holds becomes this directory's journal, record by record and byte by byte; texts are put before the records
+//! that bear their ids, as the leader does. At every checkpoint the courses of both engines are compared. A difference is no trouble of
+//! the connection: one of the two machines is wrong, and this one stops.
+
+use super::client::{Peer, Reply};
+use super::frame::{self, Frame, Hello};
+use super::leadership::Leadership;
+use crate::engine::Checkpoint;
+use crate::event::{Body, Content, Control, ControlKind, Record, Sequence};
+use crate::journal::{Blobs, LogKind, Records, Retention, decode_record, encode_record, hex};
+use crate::metrics::Metrics;
+use crate::runtime::naming::know;
+use crate::runtime::service::error::ServiceError;
+use crate::runtime::service::standing::Standing;
+use crate::snapshot::{Snapshots, Taker, TakerOptions, Taking};
+use crate::topology::Topology;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration as Wall, Instant};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+/// A leader that says nothing for so long is gone: it beats every second.
+const SILENCE: Wall = Wall::from_secs(5);
+/// Between two attempts at the leader, first and last.
+const AGAIN: (Wall, Wall) = (Wall::from_millis(100), Wall::from_secs(5));
+/// Entries of the index of judged events that are written at once.
+const TARGETS_WAITING: usize = 4_096;
+/// Bytes of a snapshot that are saved between two groups.
+const PUMP_BYTES: usize = 1 << 20;
+/// How long it may save where nothing comes: beats come once a second then.
+const PUMP_WHEN_QUIET: Wall = Wall::from_millis(200);
+/// How often the outputs are synced: they can be made again.
+const OUTPUTS_EVERY: Wall = Wall::from_secs(1);
+
+/// What the thread and those who look at it share.
+pub(super) struct Link {
+    /// The first record that is not here yet, and the first that the leader does not have.
+    pub next: AtomicU64,
+    pub leader_next: AtomicU64,
+    pub epoch: AtomicU64,
+    pub connected: AtomicBool,
+    /// No more is to be taken.
+    stop: AtomicBool,
+    /// The connection, to be shut by whoever ends the wait for it.
+    socket: Mutex<Option<TcpStream>>,
+    /// Why this standby has stopped for good.
+    pub failed: watch::Sender<Option<String>>,
+    /// Why there is no connection.
+    pub trouble: Mutex<String>,
+}
+
+impl Link {
+    pub(super) fn new(next: u64, epoch: u64) -> Link {
+        Link {
+            next: AtomicU64::new(next),
+            leader_next: AtomicU64::new(next),
+            epoch: AtomicU64::new(epoch),
+            connected: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            socket: Mutex::new(None),
+            failed: watch::Sender::new(None),
+            trouble: Mutex::new("not connected yet".to_owned()),
+        }
+    }
+
+    /// Records that the leader has and this standby does not.
+    pub(super) fn lag(&self) -> u64 {
+        self.leader_next.load(Ordering::Relaxed).saturating_sub(self.next.load(Ordering::Relaxed))
+    }
+
+    /// Follows no further than what is on its way already.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(socket) = &*self.socket.lock().expect("nobody panics with it") {
+            // Gone already is as good.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Waits, unless it is told to stop.
+    fn rest(&self, wait: Wall) {
+        let until = Instant::now() + wait;
+        while !self.is_done() && Instant::now() < until {
+            std::thread::sleep(Wall::from_millis(10));
+        }
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// It may come again.
+    Lost(String),
+    /// Nothing that comes again would help.
+    Fatal(String),
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Ending::Lost(why) | Ending::Fatal(why)) = self;
+        f.write_str(why)
+    }
+}
+
+impl From<io::Error> for Ending {
+    fn from(error: io::Error) -> Ending {
+        Ending::Lost(match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => format!("no word for {} s", SILENCE.as_secs()),
+            io::ErrorKind::UnexpectedEof => "the connection ended".to_owned(),
+            _ => error.to_string(),
+        })
+    }
+}
+
+fn fatal(error: impl fmt::Display) -> Ending {
+    Ending::Fatal(error.to_string())
+}
+
+/// Asks the leader for its journal from `from` on, and hears its first word.
+fn begin(peer: &Peer, stream: TcpStream, from: u64) -> Result<(Reply, Hello), Ending> {
+    let mut reply = peer.ask(stream, "GET", &format!("/v1/journal?from={from}"), "")?;
+    match reply.status {
+        200 => {}
+        401 | 403 => {
+            return Err(Ending::Lost(format!("{peer} does not let us in (status {}): a key of scope admin is needed", reply.status)));
+        }
+        status => return Err(Ending::Lost(format!("{peer} answers with status {status}: does it lead?"))),
+    }
+    match frame::read(&mut reply)? {
+        Some(Frame::Hello(hello)) => Ok((reply, *hello)),
+        _ => Err(Ending::Lost(format!("{peer} begins without a hello"))),
+    }
+}
+
+/// What the leader at `peer` says first.
+pub(super) fn greet(peer: &Peer) -> Result<Hello, Ending> {
+    let (_, hello) = begin(peer, peer.connect(SILENCE)?, u64::MAX)?;
+    Ok(hello)
+}
+
+/// The thread's own things.
+pub(super) struct Follower {
+    pub link: Arc<Link>,
+    pub peer: Peer,
+    pub topology: Arc<Topology>,
+    /// SHA-256 of the texts of topology and policy.
+    pub foundations: [[u8; 32]; 2],
+    pub metrics: Metrics,
+    pub leadership: Leadership,
+    pub standing: Standing,
+    /// Records that came and are not written yet.
+    pub group: Vec<Record>,
+    /// Checkpoints of the leader to which this engine has not come.
+    pub awaited: VecDeque<Checkpoint>,
+    pub outputs_synced: Instant,
+    pub snapping: Option<Snapping>,
+}
+
+/// Snapshots of a standby, taken between two groups.
+pub(super) struct Snapping {
+    taker: Taker,
+    snapshots: Snapshots,
+    last: (u64, Instant),
+}
+
+impl Snapping {
+    pub(super) fn start(standing: &Standing, topology: &Topology) -> Result<Snapping, ServiceError> {
+        let options = TakerOptions { copy_bytes_max: topology.snapshot.copy_bytes_max, keep: topology.snapshot.keep };
+        let dir = standing.dir.snapshots();
+        let snapshots = Snapshots::at(standing.files.clone(), &dir);
+        let last = snapshots.list()?.first().map_or(0, |kept| kept.sequence.0);
+        Ok(Snapping { taker: Taker::start(standing.files.clone(), &dir, options)?, snapshots, last: (last, Instant::now()) })
+    }
+}
+
+impl Follower {
+    /// Follows until it is told to stop; gives back what stands then. `None`: it has stopped for good, and the link says why.
+    pub(super) fn run(mut self) -> Option<Standing> {
+        let mut pause = AGAIN.0;
+        while !self.link.is_done() {
+            let began = Instant::now();
+            let ended = self.follow();
+            self.link.connected.store(false, Ordering::Release);
+            self.metrics.standby_connected.set(0);
+            *self.link.socket.lock().expect("nobody panics with it") = None;
+            // What came whole is kept, also where the connection broke behind it.
+            let ended = ended.and_then(|()| self.apply()).or_else(|ending| match ending {
+                Ending::Lost(_) => self.apply().and(Err(ending)),
+                Ending::Fatal(_) => Err(ending),
+            });
+            match ended {
+                Ok(()) => {}
+                Err(Ending::Lost(why)) => {
+                    if !self.link.is_done() {
+                        let mut trouble = self.link.trouble.lock().expect("nobody panics with it");
+                        // Said once, not every five seconds through a night.
+                        if *trouble != why {
+                            warn!(leader = %self.peer, why, "not connected; trying again");
+                        }
+                        *trouble = why;
+                    }
+                }
+                Err(Ending::Fatal(why)) => {
+                    error!(leader = %self.peer, why, "following has stopped");
+                    self.link.failed.send_replace(Some(why));
+                    return None;
+                }
+            }
+            if began.elapsed() > SILENCE {
+                pause = AGAIN.0;
+            }
+            self.link.rest(pause);
+            pause = (pause * 2).min(AGAIN.1);
+        }
+        let link = self.link.clone();
+        match self.finish() {
+            Ok(standing) => Some(standing),
+            Err(ending) => {
+                error!(why = %ending, "following has stopped");
+                link.failed.send_replace(Some(ending.to_string()));
+                None
+            }
+        }
+    }
+
+    /// One connection, to its end.
+    fn follow(&mut self) -> Result<(), Ending> {
+        let own = self.standing.journal.next().0;
+        let stream = self.peer.connect(SILENCE)?;
+        *self.link.socket.lock().expect("nobody panics with it") = Some(stream.try_clone()?);
+        if self.link.is_done() {
+            return Ok(());
+        }
+        // One record that is here already comes again: it tells whether both journals are one.
+        let from = own.saturating_sub(1);
+        let (mut reply, hello) = begin(&self.peer, stream, from)?;
+        self.check(&hello, own)?;
+        // It tells the latest again.
+        self.awaited.clear();
+        let mut overlap = (own > 0).then(|| self.own(from)).transpose()?;
+        self.link.leader_next.store(hello.next, Ordering::Relaxed);
+        let mut due = Instant::now();
+        while !self.link.is_done() {
+            let Some(frame) = frame::read(&mut reply)? else { return Err(Ending::Lost("the leader ended the stream".to_owned())) };
+            match frame {
+                Frame::Hello(_) => return Err(Ending::Lost("a second hello".to_owned())),
+                Frame::Blob(bytes) => {
+                    let blobs = Blobs::open(self.standing.files.clone(), &self.standing.dir.blobs()).map_err(fatal)?;
+                    blobs.put(&bytes).map_err(fatal)?;
+                }
+                Frame::Text { id, kind, text } => self.standing.identity.put(id, kind, &text),
+                Frame::Record { sequence, body } => match overlap.take() {
+                    Some(expected) if sequence.0 == from && body == expected => self.greeted(&hello)?,
+                    Some(_) => return Err(self.diverged(hello.first, own.min(hello.next))),
+                    None => self.take(sequence, &body)?,
+                },
+                Frame::Checkpoint(checkpoint) => self.awaited.push_back(checkpoint),
+                Frame::Beat { next } => {
+                    self.link.leader_next.store(next, Ordering::Relaxed);
+                    if own == 0 && !self.link.connected.load(Ordering::Relaxed) {
+                        self.greeted(&hello)?;
+                    }
+                    let quiet = self.group.is_empty();
+                    self.apply()?;
+                    if due <= Instant::now() {
+                        due = Instant::now() + Wall::from_millis(u64::from(self.topology.journal.sync_ms_max));
+                        self.sync()?;
+                    }
+                    self.snap(quiet)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Both journals are one: from here on it is followed.
+    fn greeted(&mut self, hello: &Hello) -> Result<(), Ending> {
+        // Where this directory led once and was fenced, it has now found who leads, and holds nothing that one lacks.
+        self.leadership.end_fence().map_err(fatal)?;
+        self.link.epoch.store(hello.epoch, Ordering::Release);
+        self.leadership.set_epoch(hello.epoch).map_err(fatal)?;
+        self.link.connected.store(true, Ordering::Release);
+        self.metrics.standby_connected.set(1);
+        self.link.trouble.lock().expect("nobody panics with it").clear();
+        info!(leader = %self.peer, epoch = hello.epoch, behind = hello.next.saturating_sub(self.standing.journal.next().0), "following");
+        Ok(())
+    }
+
+    /// Whether what the leader says of itself fits this directory.
+    fn check(&self, hello: &Hello, own: u64) -> Result<(), Ending> {
+        if hello.engine_version != crate::journal::ENGINE_VERSION {
+            let (found, expected) = (hello.engine_version, crate::journal::ENGINE_VERSION);
+            return Err(Ending::Fatal(format!("{} has engine version {found}, expected {expected}: run one version on both", self.peer)));
+        }
+        if hello.key != self.standing.journal.key() {
+            return Err(Ending::Fatal(format!(
+                "the journal in {} is another than that of {}: its ids have another key. Follow with an empty directory",
+                self.standing.dir.root().display(),
+                self.peer
+            )));
+        }
+        for (what, found, expected) in [("topology", hello.topology, self.foundations[0]), ("policy", hello.policy, self.foundations[1])] {
+            if found != expected {
+                return Err(Ending::Fatal(format!(
+                    "{} runs with the {what} {}…, found {}… here: give the same files with -t on both",
+                    self.peer,
+                    hex(&found[..8]),
+                    hex(&expected[..8])
+                )));
+            }
+        }
+        let known = self.link.epoch.load(Ordering::Acquire);
+        if hello.epoch < known {
+            return Err(Ending::Lost(format!(
+                "{} is at epoch {}, this directory knows of epoch {known}: it leads no more",
+                self.peer, hello.epoch
+            )));
+        }
+        if hello.next < own {
+            return Err(self.diverged(hello.first, hello.next));
+        }
+        // With nothing of its own it needs all; else at least the record that both have.
+        if hello.first > own.saturating_sub(1) {
+            return Err(Ending::Fatal(format!(
+                "the journal of {} begins at record {}, the one here ends before {own}: what lies between is gone. Begin with a copy of the \
+                 leader's data directory, made while it does not run or from a file system snapshot",
+                self.peer, hello.first
+            )));
+        }
+        Ok(())
+    }
+
+    /// The own record of a sequence, in the journal's form.
+    fn own(&self, sequence: u64) -> Result<Vec<u8>, Ending> {
+        let dir = self.standing.dir.journal();
+        let mut records = Records::open(self.standing.files.clone(), &dir, Sequence(sequence)).map_err(fatal)?;
+        let record = records.next_record().map_err(fatal)?.filter(|record| record.sequence.0 == sequence);
+        let record = record.ok_or_else(|| Ending::Fatal(format!("record {sequence} is not in the journal here")))?;
+        let mut body = Vec::new();
+        encode_record(&record, &mut body);
+        Ok(body)
+    }
+
+    /// Whether record `sequence` is the same there as here.
+    fn agrees(&self, sequence: u64) -> Result<bool, Ending> {
+        let (mut reply, _) = begin(&self.peer, self.peer.connect(SILENCE)?, sequence)?;
+        loop {
+            match frame::read(&mut reply)? {
+                Some(Frame::Record { sequence: found, body }) => return Ok(found.0 == sequence && body == self.own(sequence)?),
+                Some(Frame::Beat { .. }) | None => return Ok(false),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Finds the first record that differs, before `end` at the latest: two journals agree up to it and nowhere behind.
+    fn diverged(&self, first: u64, end: u64) -> Ending {
+        let own = self.standing.journal.next().0;
+        let (mut low, mut high) = (first, end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.agrees(middle) {
+                Ok(true) => low = middle + 1,
+                Ok(false) => high = middle,
+                Err(ending) => return ending,
+            }
+        }
+        let dir = self.standing.dir.root().display();
+        Ending::Fatal(format!(
+            "this directory holds records that {} never got: {} of them, from record {low} on, where both part. What was answered for them \
+             is known only here. Keep them (weir journal export {dir} --from {low}), settle them by hand, move {dir} away and follow with an \
+             empty directory. Or, where it is the leader that lost them in a power cut: run this directory without --follow, and that one \
+             as its standby",
+            self.peer,
+            own - low
+        ))
+    }
+
+    /// Takes a record that comes next.
+    fn take(&mut self, sequence: Sequence, body: &[u8]) -> Result<(), Ending> {
+        let expected = self.standing.journal.next().0 + self.group.len() as u64;
+        if sequence.0 != expected {
+            return Err(Ending::Lost(format!("found record {}, expected {expected}", sequence.0)));
+        }
+        let record = decode_record(sequence, body).map_err(|error| fatal(format!("record {expected}: {error}")))?;
+        let alone = match &record.content {
+            // What comes behind an erasure may name the person again.
+            Content::Event(event) => matches!(event.body, Body::Erase(_)),
+            Content::Control(_) => true,
+            _ => false,
+        };
+        if let Content::Event(event) = &record.content {
+            know(&mut self.standing.identity, event).map_err(fatal)?;
+        }
+        self.group.push(record);
+        if alone || self.group.len() >= self.topology.batch_events_max { self.apply() } else { Ok(()) }
+    }
+
+    /// Writes the group, steps it, and compares where a checkpoint was passed.
+    fn apply(&mut self) -> Result<(), Ending> {
+        if !self.group.is_empty() {
+            let standing = &mut self.standing;
+            standing.identity.flush().map_err(fatal)?;
+            for record in &self.group {
+                standing.journal.append(record).map_err(fatal)?;
+                standing.targets.note(record);
+                standing.latest = standing.latest.max(record.received);
+            }
+            standing.journal.commit().map_err(fatal)?;
+            self.metrics.journal_records_total.inc_by(self.group.len() as u64);
+            for (user, at, sequence) in standing.step(&self.group, None).map_err(fatal)? {
+                standing.identity.erase_person_once(user, at, sequence).map_err(fatal)?;
+            }
+            standing.answers.forget(standing.engine.now(), self.topology.deciding.dedupe);
+            self.link.next.store(standing.journal.next().0, Ordering::Release);
+            self.metrics.engine_stream_time_seconds.set(standing.engine.now().0 as f64 / 1e6);
+            self.metrics.graph_nodes.set(standing.engine.graph().nodes.len() as i64);
+            if let Some(epoch) = self.group.iter().find_map(|record| led(record, standing)) {
+                self.link.epoch.store(epoch, Ordering::Release);
+                self.leadership.set_epoch(epoch).map_err(fatal)?;
+            }
+            self.group.clear();
+            if self.standing.targets.waiting() >= TARGETS_WAITING {
+                // The index knows of no record that a power cut can take away.
+                self.standing.journal.sync().map_err(fatal)?;
+                self.standing.targets.expire(self.standing.latest - self.topology.deciding.labels.known);
+                self.standing.targets.flush().map_err(fatal)?;
+            }
+        }
+        self.metrics.standby_lag_records.set(self.link.lag() as i64);
+        self.compare()
+    }
+
+    /// Compares courses at the checkpoints that both engines have passed.
+    fn compare(&mut self) -> Result<(), Ending> {
+        let next = self.standing.journal.next();
+        while let Some(theirs) = self.awaited.pop_front_if(|awaited| awaited.sequence <= next) {
+            // One that the engine passed before this process began it does not know.
+            let Some(ours) = self.standing.engine.checkpoints().find(|ours| ours.sequence == theirs.sequence) else { continue };
+            self.metrics.standby_checkpoints_total.inc();
+            if ours.course != theirs.course {
+                self.metrics.standby_mismatches_total.inc();
+                return Err(Ending::Fatal(mismatch(&self.peer.to_string(), theirs, ours)));
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), Ending> {
+        if self.standing.journal.is_unsynced() {
+            self.standing.journal.sync().map_err(fatal)?;
+        }
+        if self.outputs_synced.elapsed() > OUTPUTS_EVERY {
+            self.standing.outputs.sync().map_err(fatal)?;
+            self.outputs_synced = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Takes snapshots as often as a leader would, and lets go of what is old. `quiet`: nothing came, so there is time for it.
+    fn snap(&mut self, quiet: bool) -> Result<(), Ending> {
+        let Some(snapping) = &mut self.snapping else { return Ok(()) };
+        let (standing, options) = (&mut self.standing, &self.topology.snapshot);
+        let next = standing.journal.next();
+        if !snapping.taker.is_busy() {
+            let records = next.0 - snapping.last.0;
+            if records < options.records && (records == 0 || snapping.last.1.elapsed() < options.every) {
+                return Ok(());
+            }
+            snapping.last = (next.0, Instant::now());
+            if let Err(cause) = snapping.taker.begin(&mut standing.engine, next, standing.latest) {
+                error!(%cause, "a snapshot could not be begun");
+            }
+        }
+        // What is written and synced now is durable up to its end.
+        let durable = if standing.journal.is_unsynced() { Sequence(0) } else { next };
+        let until = Instant::now() + if quiet { PUMP_WHEN_QUIET } else { Wall::ZERO };
+        let mut taking = snapping.taker.pump(&mut standing.engine, PUMP_BYTES, durable);
+        while matches!(taking, Taking::Going { .. }) && Instant::now() < until {
+            taking = snapping.taker.pump(&mut standing.engine, PUMP_BYTES, durable);
+        }
+        match taking {
+            Taking::Idle | Taking::Going { .. } | Taking::Settling => {}
+            Taking::Taken(taken) => {
+                self.metrics.snapshots_total.with_label_values(&["taken"]).inc();
+                self.metrics.snapshot_sequence.set(taken.sequence.0 as i64);
+                self.metrics.snapshot_bytes.set(taken.bytes as i64);
+                info!(sequence = taken.sequence.0, bytes = taken.bytes, "a snapshot was taken");
+                let oldest = snapping.snapshots.list().map_err(fatal)?.last().map_or(Sequence(0), |kept| kept.sequence);
+                retain(standing, &self.topology, oldest, &self.metrics);
+            }
+            Taking::Abandoned(failure) => {
+                self.metrics.snapshots_total.with_label_values(&["abandoned"]).inc();
+                warn!(?failure, "a snapshot was given up; the next one comes in its time");
+            }
+            Taking::Failed(cause) => {
+                self.metrics.snapshots_total.with_label_values(&["failed"]).inc();
+                error!(%cause, "a snapshot could not be written");
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends in order: everything that came is applied and on disk.
+    fn finish(mut self) -> Result<Standing, Ending> {
+        self.apply()?;
+        let mut standing = self.standing;
+        if let Some(mut snapping) = self.snapping.take() {
+            // The leader that this becomes takes its own.
+            snapping.taker.abandon(&mut standing.engine);
+        }
+        standing.journal.sync().map_err(fatal)?;
+        standing.outputs.sync().map_err(fatal)?;
+        standing.targets.flush().map_err(fatal)?;
+        self.metrics.standby_lag_records.set(0);
+        Ok(standing)
+    }
+}
+
+/// The epoch that a record begins.
+fn led(record: &Record, standing: &Standing) -> Option<u64> {
+    let Content::Control(Control { kind: ControlKind::Leader, blob }) = &record.content else { return None };
+    let text = Blobs::read(standing.files.clone(), &standing.dir.blobs()).get(blob).ok()?;
+    serde_json::from_slice::<serde_json::Value>(&text).ok()?["epoch"].as_u64()
+}
+
+/// Lets go of what is old, now that the journal's start is needed less.
+fn retain(standing: &Standing, topology: &Topology, snapshot: Sequence, metrics: &Metrics) {
+    let of = |dir, kind| Retention::of(standing.files.clone(), dir, kind);
+    let (journal, outputs) = (standing.dir.journal(), standing.dir.outputs());
+    let done = || {
+        let recovery = snapshot.min(standing.targets.noted());
+        let kept = of(&journal, LogKind::Journal).apply(recovery, standing.latest - topology.journal.keep)?;
+        let answers = standing.engine.oldest_judged().unwrap_or(recovery);
+        of(&outputs, LogKind::Outputs).apply(kept.min(answers), standing.latest)?;
+        metrics.journal_first_sequence.set(kept.0 as i64);
+        Ok::<_, crate::journal::JournalError>(())
+    };
+    if let Err(cause) = done() {
+        // Nothing is lost by it but room: the next snapshot tries again.
+        error!(%cause, "old segments could not be removed");
+    }
+}
+
+/// What is said when both engines differ.
+fn mismatch(leader: &str, theirs: Checkpoint, ours: Checkpoint) -> String {
+    format!(
+        "before record {} the course of the engine of {leader} is {:016x}, here it is {:016x}: the same records led to other decisions or \
+         figures. One of both machines computes or remembers wrongly. This standby must not be promoted: replay the journals of both (weir \
+         replay DIR --json) to learn which is right, then begin with an empty directory",
+        theirs.sequence.0, theirs.course, ours.course
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::CHECKPOINT_EVERY;
+    use crate::event::{Effort, Erase, Event, Id, IdKey, IdKind, Origin, Session, Timestamp};
+    use crate::journal::Disk;
+    use crate::runtime::service::standing::Opening;
+    use crate::topology::Layer;
+    use std::path::Path;
+
+    const SMALL: &str = "[limits]\nnodes_max = 1_000\nids_max = 1_000\n\
+        [limits.money]\nrows_max = 1_000\nwarm_nodes_max = 100\npairs_max = 1_000\nlate_rows_max = 100\nevents_per_day = 1\n\
+        [limits.access]\nrows_max = 1_000\nwarm_nodes_max = 100\nlate_rows_max = 100\nevents_per_day = 1\n\
+        [limits.interest]\nrows_max = 1_000\nwarm_nodes_max = 100\nlate_rows_max = 100\nevents_per_day = 1\n";
+
+    const NOON: i64 = 1_700_000_000_000_000;
+
+    fn follower(dir: &Path) -> Follower {
+        let topology = Topology::parse(&[Layer { name: "small", text: SMALL, folder: Path::new("") }]).unwrap();
+        let metrics = Metrics::new("test");
+        let files = Arc::new(Disk);
+        let key = Some(IdKey([3; 16]));
+        let standing = Standing::open(&Opening { topology: &topology, root: dir, files, key, metrics: &metrics, progress: false }).unwrap();
+        Follower {
+            link: Arc::new(Link::new(standing.journal.next().0, 1)),
+            peer: Peer::new("http://127.0.0.1:1", None, None).unwrap(),
+            topology: Arc::new(topology),
+            foundations: [[0; 32]; 2],
+            metrics,
+            leadership: Leadership::of(dir),
+            standing,
+            group: Vec::new(),
+            awaited: VecDeque::new(),
+            outputs_synced: Instant::now(),
+            snapping: None,
+        }
+    }
+
+    fn taken(follower: &mut Follower, content: Content) -> Result<(), Ending> {
+        let sequence = Sequence(follower.standing.journal.next().0 + follower.group.len() as u64);
+        let received = Timestamp(NOON + sequence.0 as i64);
+        let record = Record { sequence, received, origin: Origin::engine(), effort: Effort::Full, content };
+        let mut body = Vec::new();
+        encode_record(&record, &mut body);
+        follower.take(sequence, &body)
+    }
+
+    /// Caught when planted: a comparison that asked whether the checkpoint was there and not what it said.
+    #[test]
+    fn another_course_than_the_leaders_stops_the_standby() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut follower = follower(dir.path());
+        for n in 0..CHECKPOINT_EVERY + 50 {
+            taken(&mut follower, Content::Tick(Timestamp(NOON + n as i64))).unwrap();
+        }
+        follower.apply().unwrap();
+        let ours = follower.standing.engine.checkpoints().next_back().unwrap();
+        assert_eq!(ours.sequence, Sequence(CHECKPOINT_EVERY));
+        // The leader's word comes after the records, before them, or of a time that this process does not know.
+        let ahead = Checkpoint { sequence: Sequence(2 * CHECKPOINT_EVERY), course: 1 };
+        follower.awaited.extend([Checkpoint { sequence: Sequence(0), course: 1 }, ours, ahead]);
+        follower.compare().unwrap();
+        assert_eq!((follower.metrics.standby_checkpoints_total.get(), follower.awaited.len()), (1, 1));
+        follower.awaited.push_front(Checkpoint { course: ours.course ^ 1, ..ours });
+        let ending = follower.compare().unwrap_err();
+        let told = format!(
+            "before record 10000 the course of the engine of http://127.0.0.1:1 is {:016x}, here it is {:016x}",
+            ours.course ^ 1,
+            ours.course
+        );
+        assert!(matches!(&ending, Ending::Fatal(why) if why.starts_with(&told)), "{ending}");
+        assert_eq!(follower.metrics.standby_mismatches_total.get(), 1);
+    }
+
+    #[test]
+    fn records_come_one_after_the_other_and_stand_as_they_came() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut follower = follower(dir.path());
+        for n in 0..5 {
+            taken(&mut follower, Content::Tick(Timestamp(NOON + n))).unwrap();
+        }
+        follower.apply().unwrap();
+        let body = follower.own(3).unwrap();
+        assert_eq!(decode_record(Sequence(3), &body).unwrap().content, Content::Tick(Timestamp(NOON + 3)));
+        assert!(matches!(follower.take(Sequence(7), &body), Err(Ending::Lost(why)) if why.contains("found record 7, expected 5")));
+        assert!(matches!(follower.take(Sequence(5), &body[1..]), Err(Ending::Fatal(_))));
+        let standing = follower.finish().unwrap();
+        assert_eq!(standing.journal.next(), Sequence(5));
+    }
+
+    /// Texts that come behind an erasure are of who came back, also where all of it arrives at once. Caught when planted: an erasure that
+    /// did not end its group.
+    #[test]
+    fn an_erasure_takes_what_came_before_it_and_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut follower = follower(dir.path());
+        let id = |kind, text: &str| -> Id { IdKey([3; 16]).id(kind, text.as_bytes()) };
+        let user = id(IdKind::User, "u-1");
+        let session = |name: &str, at: i64| {
+            let session = Session { user, device: None, ip: None, action: None, session: None };
+            Content::Event(Event { id: id(IdKind::Event, name), time: Timestamp(NOON + at), body: Body::Session(session) })
+        };
+        follower.standing.identity.put(user, IdKind::User, "u-1");
+        taken(&mut follower, session("s-1", 1)).unwrap();
+        let erase = Erase { user };
+        taken(&mut follower, Content::Event(Event { id: id(IdKind::Event, "e"), time: Timestamp(NOON + 2), body: Body::Erase(erase) }))
+            .unwrap();
+        assert_eq!(follower.standing.identity.text(user).unwrap(), None);
+        follower.standing.identity.put(user, IdKind::User, "u-1");
+        taken(&mut follower, session("s-2", 3)).unwrap();
+        follower.apply().unwrap();
+        assert_eq!(follower.standing.identity.text(user).unwrap().map(|(_, text)| text), Some("u-1".to_owned()));
+    }
+}

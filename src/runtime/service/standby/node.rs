@@ -1,0 +1,445 @@
+//! A process behind its doors: it leads, or it follows until it is promoted, or it has led and is fenced.
+
+use super::client::Peer;
+use super::follower::{Ending, Follower, Link, Snapping, greet};
+use super::leadership::{Fenced, Leadership};
+use crate::api::{Answer, ChallengeResult, Chunks, Desk, Page, Readiness, Stream, Submitted};
+use crate::event::{Content, Control, ControlKind, Effort, IdKey, Origin, Record, Sequence};
+use crate::journal::{Blobs, DataDir, Disk, Files, Records};
+use crate::metrics::Metrics;
+use crate::runtime::service::clock::Clock;
+use crate::runtime::service::error::ServiceError;
+use crate::runtime::service::standing::{Opening, Standing};
+use crate::runtime::service::{Ended, Service};
+use crate::runtime::source::foundation_texts;
+use crate::topology::{Topology, content_hash};
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration as Wall, Instant};
+use tokio::sync::Mutex;
+use tracing::{error, info, warn};
+
+/// How long the old leader may take to hear that it is fenced, before it counts as gone.
+const FENCE_PATIENCE: Wall = Wall::from_millis(500);
+/// How long what it recorded until then may take to come.
+const REST_PATIENCE: Wall = Wall::from_secs(2);
+/// An old leader that has not heard is told again.
+const KNOCK_EVERY: Wall = Wall::from_secs(1);
+/// Between two attempts to hear whose journal a new standby shall have.
+const GREET_EVERY: Wall = Wall::from_secs(1);
+
+/// A standby: the thread that follows.
+pub struct Standby {
+    link: Arc<Link>,
+    peer: Peer,
+    thread: JoinHandle<Option<Standing>>,
+}
+
+impl Standby {
+    /// Opens the data directory `dir`, or begins it as a standby of `peer` (then it waits until that one answers), and follows.
+    ///
+    /// # Errors
+    /// As [`Service::start`]; and where the directory's journal is another one than the leader's.
+    pub fn start(topology: &Topology, dir: &Path, peer: Peer, metrics: &Metrics, progress: bool) -> Result<Standby, String> {
+        let files: Arc<dyn Files> = Arc::new(Disk);
+        let words = |error: ServiceError| error.to_string();
+        let key = match known_key(&files, dir)? {
+            Some(key) => key,
+            None => wait_for_key(&peer)?,
+        };
+        let opening = Opening { topology, root: dir, files, key: Some(key), metrics, progress };
+        let standing = Standing::open(&opening).map_err(words)?;
+        let leadership = Leadership::of(dir);
+        let link = Arc::new(Link::new(standing.journal.next().0, leadership.epoch()?));
+        let snapping = Some(Snapping::start(&standing, topology).map_err(words)?);
+        let follower = Follower {
+            link: link.clone(),
+            peer: peer.clone(),
+            topology: Arc::new(topology.clone()),
+            foundations: foundation_texts(&topology.deciding).map(|(_, text)| content_hash(&text)),
+            metrics: metrics.clone(),
+            leadership,
+            standing,
+            group: Vec::new(),
+            awaited: VecDeque::new(),
+            outputs_synced: Instant::now(),
+            snapping,
+        };
+        let watching = link.clone();
+        let follow = move || {
+            // A standby that does nothing must not look as if it did.
+            catch_unwind(AssertUnwindSafe(|| follower.run())).unwrap_or_else(|_| {
+                watching.failed.send_replace(Some("the thread that follows broke off; the log says where".to_owned()));
+                None
+            })
+        };
+        let thread = Builder::new().name("follower".to_owned()).spawn(follow).map_err(|error| error.to_string())?;
+        Ok(Standby { link, peer, thread })
+    }
+
+    /// Follows no further, and gives what stands.
+    fn end(self) -> Result<Standing, String> {
+        self.link.stop();
+        let standing = self.thread.join().expect("the follower does not panic");
+        standing.ok_or_else(|| self.link.failed.borrow().clone().unwrap_or_else(|| "following has stopped".to_owned()))
+    }
+}
+
+/// The key of the journal in `dir`, if there is one.
+fn known_key(files: &Arc<dyn Files>, dir: &Path) -> Result<Option<IdKey>, String> {
+    let Ok(dir) = DataDir::read(dir) else { return Ok(None) };
+    let records = Records::open(files.clone(), &dir.journal(), Sequence(0)).map_err(|error| error.to_string())?;
+    Ok(records.0.key())
+}
+
+fn wait_for_key(peer: &Peer) -> Result<IdKey, String> {
+    let mut told = String::new();
+    loop {
+        match greet(peer) {
+            Ok(hello) => return Ok(hello.key),
+            Err(Ending::Fatal(why)) => return Err(why),
+            Err(Ending::Lost(why)) => {
+                if why != told {
+                    warn!(leader = %peer, why, "a new standby needs its leader to begin; trying again");
+                }
+                told = why;
+                std::thread::sleep(GREET_EVERY);
+            }
+        }
+    }
+}
+
+/// What a process is, for the doors.
+pub struct Node {
+    leading: OnceLock<Service>,
+    standby: Mutex<Option<Standby>>,
+    /// Where it follows or followed.
+    followed: Option<(Arc<Link>, Peer)>,
+    leadership: Leadership,
+    topology: Topology,
+    metrics: Metrics,
+    /// Where this process is reached.
+    url: OnceLock<String>,
+}
+
+impl Node {
+    /// A leader; one that was fenced before is so again. `peer` is asked first whether it leads in a later epoch.
+    ///
+    /// # Errors
+    /// As [`Service::start`]; where the files that say who leads are damaged.
+    pub fn lead(topology: Topology, dir: &Path, peer: Option<&Peer>, metrics: &Metrics, progress: bool) -> Result<Node, String> {
+        let leadership = Leadership::of(dir);
+        if let Some(fenced) = peer.map(|peer| ask(peer, leadership.epoch()?)).transpose()?.flatten() {
+            leadership.fence(&fenced)?;
+        }
+        let fenced = leadership.fenced()?;
+        let service = Service::start(&topology, dir, metrics, progress).map_err(|error| error.to_string())?;
+        metrics.service_epoch.set(service.shared.epoch as i64);
+        let node = Node::new(topology, leadership, metrics, None);
+        if let Some(fenced) = fenced {
+            node.heed(&service, &fenced)?;
+        }
+        let _ = node.leading.set(service);
+        Ok(node)
+    }
+
+    /// A standby.
+    pub fn follow(topology: Topology, dir: &Path, standby: Standby, metrics: &Metrics) -> Node {
+        let followed = (standby.link.clone(), standby.peer.clone());
+        let mut node = Node::new(topology, Leadership::of(dir), metrics, Some(followed));
+        *node.standby.get_mut() = Some(standby);
+        node
+    }
+
+    fn new(topology: Topology, leadership: Leadership, metrics: &Metrics, followed: Option<(Arc<Link>, Peer)>) -> Node {
+        let (leading, standby, url) = (OnceLock::new(), Mutex::new(None), OnceLock::new());
+        Node { leading, standby, followed, leadership, topology, metrics: metrics.clone(), url }
+    }
+
+    /// Says where this process is reached: what an old leader tells its callers.
+    pub fn reached_at(&self, url: &str) {
+        let _ = self.url.set(url.to_owned());
+    }
+
+    /// Resolves when a standby has stopped for good: why.
+    pub async fn failed(&self) -> String {
+        let Some((link, _)) = &self.followed else { return std::future::pending().await };
+        let mut failed = link.failed.subscribe();
+        match failed.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(why)) => why.clone(),
+            // The link lives as long as this.
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Ends in order: [`Service::end`], or the end of following.
+    pub fn end(&self) -> Option<Ended> {
+        if let Some(service) = self.leading.get() {
+            return service.end();
+        }
+        let standby = self.standby.blocking_lock().take()?;
+        match standby.end() {
+            Ok(standing) => Some(Ended { records: standing.journal.next().0, state_hash: standing.engine.state_hash() }),
+            Err(why) => {
+                error!(why, "the end was not orderly");
+                None
+            }
+        }
+    }
+
+    /// Stops taking requests: another process leads.
+    fn heed(&self, service: &Service, fenced: &Fenced) -> Result<u64, String> {
+        error!(epoch = fenced.epoch, leader = fenced.leader, "fenced: nothing is taken here any more");
+        self.metrics.service_fenced.set(1);
+        let (file, leader) = (self.leadership.fence_path(), &fenced.leader);
+        service.fence(&format!(
+            "{fenced}. This process records nothing more. To make it the standby of that leader, run it with --follow {leader}; if nobody \
+             leads there, remove {} and start it again",
+            file.display()
+        ))
+    }
+
+    fn told(&self) -> Value {
+        let url = self.url.get().map(String::as_str);
+        match (self.leading.get(), &self.followed) {
+            (Some(service), _) => match self.leadership.fenced() {
+                Ok(Some(fenced)) => json!({ "role": "fenced", "epoch": fenced.epoch, "leader": fenced.leader }),
+                _ => json!({ "role": "leader", "epoch": service.shared.epoch, "leader": url }),
+            },
+            (None, Some((link, peer))) => {
+                json!({ "role": "standby", "epoch": link.epoch.load(Ordering::Relaxed), "leader": peer.to_string(), "behind": link.lag() })
+            }
+            (None, None) => json!({ "role": "starting" }),
+        }
+    }
+}
+
+/// Whether `peer` leads in a later epoch than `epoch`. One that does not answer says nothing.
+fn ask(peer: &Peer, epoch: u64) -> Result<Option<Fenced>, String> {
+    let answer = match peer.answer("GET", "/v1/leader", "", FENCE_PATIENCE) {
+        Ok((200, text)) => serde_json::from_str::<Value>(&text).map_err(|error| format!("{peer}: {error}"))?,
+        Ok((status, _)) => {
+            warn!(%peer, status, "the peer does not say who leads; starting all the same");
+            return Ok(None);
+        }
+        Err(error) => {
+            warn!(%peer, %error, "the peer cannot be asked who leads; starting all the same");
+            return Ok(None);
+        }
+    };
+    let later = answer["epoch"].as_u64().filter(|later| *later > epoch && answer["role"] == "leader");
+    Ok(later.map(|epoch| Fenced { epoch, leader: peer.to_string() }))
+}
+
+/// What the old leader says to its fence.
+enum Told {
+    /// It records nothing more, and has so many records.
+    Fenced(u64),
+    /// It knows better.
+    Refused(String),
+    Silent(String),
+}
+
+fn tell(peer: &Peer, epoch: u64, url: &str) -> Told {
+    let body = json!({ "epoch": epoch, "leader": url }).to_string();
+    match peer.answer("POST", "/v1/fence", &body, FENCE_PATIENCE) {
+        Ok((200, text)) => match serde_json::from_str::<Value>(&text).ok().and_then(|answer| answer["records"].as_u64()) {
+            Some(records) => Told::Fenced(records),
+            None => Told::Silent(format!("it answers {text:?}")),
+        },
+        Ok((409, text)) => Told::Refused(text),
+        Ok((status, _)) => Told::Silent(format!("it answers with status {status}")),
+        Err(error) => Told::Silent(error.to_string()),
+    }
+}
+
+/// What a promotion needs.
+struct Succession {
+    topology: Topology,
+    metrics: Metrics,
+    leadership: Leadership,
+    epoch: u64,
+    url: String,
+    /// How many records the old leader has, if it has heard.
+    records: Option<u64>,
+}
+
+impl Succession {
+    /// Makes a service of a standby.
+    fn take(self, standby: Standby) -> Result<Service, String> {
+        if let Some(records) = self.records {
+            let until = Instant::now() + REST_PATIENCE;
+            while standby.link.next.load(Ordering::Acquire) < records && !standby.thread.is_finished() && Instant::now() < until {
+                std::thread::sleep(Wall::from_millis(1));
+            }
+        }
+        let mut standing = standby.end()?;
+        if let Some(missing) = self.records.and_then(|records| records.checked_sub(standing.journal.next().0)).filter(|n| *n > 0) {
+            warn!(missing, "the old leader has records that did not come in time: what it answered for them is known only there");
+        }
+        self.sign(&mut standing)?;
+        let service = Service::launch(&self.topology, standing, &self.metrics).map_err(|error| error.to_string())?;
+        self.metrics.service_epoch.set(self.epoch as i64);
+        Ok(service)
+    }
+
+    /// Writes into the journal who leads from here on.
+    fn sign(&self, standing: &mut Standing) -> Result<(), String> {
+        let received = Clock::new(standing.latest).read();
+        let text = json!({ "epoch": self.epoch, "leader": self.url, "since": received.to_string() }).to_string();
+        let signed = (|| {
+            let blob = Blobs::open(standing.files.clone(), &standing.dir.blobs())?.put(text.as_bytes())?;
+            let content = Content::Control(Control { kind: ControlKind::Leader, blob });
+            let record = Record { sequence: standing.journal.next(), received, origin: Origin::engine(), effort: Effort::Full, content };
+            standing.journal.append(&record)?;
+            standing.journal.commit()?;
+            standing.journal.sync()?;
+            standing.latest = received;
+            standing.targets.note(&record);
+            standing.step(&[record], None).map(drop)
+        })();
+        signed.map_err(|error: ServiceError| error.to_string())?;
+        self.leadership.set_epoch(self.epoch)?;
+        self.leadership.end_fence()
+    }
+}
+
+impl Desk for Node {
+    async fn authorize(&self, json: &[u8], deadline: Wall) -> Answer {
+        match self.leading.get() {
+            Some(service) => service.authorize(json, deadline).await,
+            None => Answer::Closing,
+        }
+    }
+
+    async fn challenge(&self, event_id: &str, result: ChallengeResult, deadline: Wall) -> Option<Answer> {
+        self.leading.get()?.challenge(event_id, result, deadline).await
+    }
+
+    async fn submit(&self, json: &[u8]) -> Submitted {
+        match self.leading.get() {
+            Some(service) => service.submit(json).await,
+            None => Submitted::Closing,
+        }
+    }
+
+    async fn decision(&self, event_id: &str, internal: bool) -> Option<Arc<[u8]>> {
+        self.leading.get()?.decision(event_id, internal).await
+    }
+
+    async fn page(&self, stream: Stream, after: Option<&str>, limit: usize, wait: Wall) -> Result<Page, String> {
+        match self.leading.get() {
+            Some(service) => service.page(stream, after, limit, wait).await,
+            None => Err("this process does not lead".to_owned()),
+        }
+    }
+
+    fn readiness(&self) -> Readiness {
+        let detail = match (self.leading.get(), &self.followed) {
+            (Some(service), _) => return Desk::readiness(service),
+            (None, Some((link, peer))) => match link.connected.load(Ordering::Relaxed) {
+                true => format!("following {peer}, {} records behind", link.lag()),
+                false => format!("following {peer}: {}", link.trouble.lock().expect("nobody panics with it")),
+            },
+            (None, None) => "starting".to_owned(),
+        };
+        Readiness { ready: false, detail }
+    }
+
+    fn elsewhere(&self, reading: bool) -> Option<String> {
+        match (self.leading.get(), &self.followed) {
+            (Some(service), _) => {
+                if reading {
+                    None
+                } else {
+                    service.shared.elsewhere.get().cloned()
+                }
+            }
+            (None, Some((_, peer))) => Some(format!("this is a standby of {peer}: ask there, or promote this one (weir promote)")),
+            (None, None) => Some("starting".to_owned()),
+        }
+    }
+
+    fn journal(&self, from: Sequence) -> Result<Chunks, String> {
+        self.leading.get().ok_or_else(|| "this process does not lead".to_owned())?.journal(from)
+    }
+
+    fn leader(&self) -> Value {
+        self.told()
+    }
+
+    async fn promote(&self) -> Result<Value, String> {
+        let mut slot = self.standby.lock().await;
+        let (Some(standby), Some((link, peer))) = (slot.as_ref(), &self.followed) else {
+            return Err(format!("this process is no standby: {}", self.told()));
+        };
+        let began = Instant::now();
+        let epoch = standby.link.epoch.load(Ordering::Acquire) + 1;
+        let url = self.url.get().cloned().unwrap_or_default();
+        let (asked, own) = (peer.clone(), url.clone());
+        let told = tokio::task::spawn_blocking(move || tell(&asked, epoch, &own)).await.map_err(|error| error.to_string())?;
+        let records = match told {
+            Told::Fenced(records) => Some(records),
+            Told::Refused(why) => return Err(format!("{peer} refuses: {why}")),
+            Told::Silent(why) => {
+                warn!(%peer, why, "the old leader does not answer and is not fenced: see to it that nothing reaches it");
+                None
+            }
+        };
+        let standby = slot.take().expect("it was there a moment ago");
+        let (topology, leadership) = (self.topology.clone(), self.leadership.clone());
+        let succession = Succession { topology, metrics: self.metrics.clone(), leadership, epoch, url: url.clone(), records };
+        let taken = tokio::task::spawn_blocking(move || succession.take(standby)).await.map_err(|error| error.to_string());
+        let service = match taken.and_then(|taken| taken) {
+            Ok(service) => service,
+            Err(why) => {
+                // Neither a standby any more nor a leader: the process ends and says why.
+                link.failed.send_replace(Some(format!("promotion failed: {why}")));
+                return Err(why);
+            }
+        };
+        let recorded = service.recorded();
+        let _ = self.leading.set(service);
+        let seconds = began.elapsed().as_secs_f64();
+        info!(epoch, records = recorded, seconds, fenced = records.is_some(), "promoted: this process leads");
+        if records.is_none() {
+            tokio::spawn(knock(peer.clone(), epoch, url));
+        }
+        Ok(json!({ "epoch": epoch, "records": recorded, "old_leader_fenced": records.is_some(), "seconds": seconds }))
+    }
+
+    async fn fence(&self, epoch: u64, leader: &str) -> Result<Value, String> {
+        let Some(service) = self.leading.get() else {
+            let (link, _) = self.followed.as_ref().ok_or_else(|| "starting".to_owned())?;
+            // It records for nobody but the leader that it follows.
+            return Ok(json!({ "records": link.next.load(Ordering::Relaxed) }));
+        };
+        let own = service.shared.epoch;
+        if epoch <= own {
+            return Err(format!("this process leads in epoch {own}, it is not fenced by epoch {epoch}"));
+        }
+        let fenced = Fenced { epoch, leader: leader.to_owned() };
+        // On disk first: a process that forgets its fence must not lead again.
+        self.leadership.fence(&fenced)?;
+        let records = tokio::task::block_in_place(|| self.heed(service, &fenced))?;
+        Ok(json!({ "records": records }))
+    }
+}
+
+/// Tells the old leader, when it comes back, that it leads no more.
+async fn knock(peer: Peer, epoch: u64, url: String) {
+    loop {
+        tokio::time::sleep(KNOCK_EVERY).await;
+        let (asked, own) = (peer.clone(), url.clone());
+        match tokio::task::spawn_blocking(move || tell(&asked, epoch, &own)).await {
+            Ok(Told::Fenced(records)) => return info!(%peer, records, "the old leader has heard that it leads no more"),
+            Ok(Told::Refused(why)) => return error!(%peer, why, "two processes lead: the other does not give way"),
+            Ok(Told::Silent(_)) | Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! Leader and standby as processes: what was answered stays answered when the leader is killed and the standby promoted; who led before is
+//! fenced, and becomes a standby itself unless it holds what the new leader never got.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+const SMALL: &str = "
+[limits]
+nodes_max = 20_000
+ids_max = 200_000
+[limits.money]
+rows_max = 200_000
+warm_nodes_max = 2_000
+pairs_max = 20_000
+late_rows_max = 50_000
+events_per_day = 1_000
+[limits.access]
+rows_max = 1_000
+warm_nodes_max = 100
+late_rows_max = 100
+events_per_day = 10
+[limits.interest]
+rows_max = 1_000
+warm_nodes_max = 100
+late_rows_max = 100
+events_per_day = 10
+";
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Room(tempfile::TempDir);
+
+impl Room {
+    fn new() -> Room {
+        let room = Room(tempfile::tempdir().unwrap());
+        std::fs::write(room.path("small.toml"), SMALL).unwrap();
+        room
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, data: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        let listen = if more.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] };
+        command.arg("run").args(listen).arg("-t").arg(self.path("small.toml")).arg("--data").arg(self.path(data)).args(more);
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path(&format!("{data}.log"))).unwrap();
+        command.stdout(Stdio::piped()).stderr(log);
+        command
+    }
+
+    fn start(&self, data: &str, more: &[&str]) -> Running {
+        let mut child = self.command(data, more).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.strip_prefix("listening on http://").and_then(|rest| rest.split(',').next());
+        let address = address.unwrap_or_else(|| panic!("found {line:?}, expected where it listens\n{}", self.log(data))).to_owned();
+        Running { child, address }
+    }
+
+    /// What a process with this data directory said.
+    fn log(&self, data: &str) -> String {
+        std::fs::read_to_string(self.path(&format!("{data}.log"))).unwrap_or_default()
+    }
+}
+
+struct Running {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Gone already in most tests.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Running {
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn caller(&self) -> Caller {
+        Caller::new(&self.address).expect("it listens")
+    }
+
+    fn json(&self, method: &str, path: &str) -> (u16, Value) {
+        let (status, body) = self.caller().ask(method, path, "").expect("an answer");
+        (status, serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&body))))
+    }
+
+    fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.caller().ask("GET", "/metrics", "").expect("an answer");
+        let text = String::from_utf8(text).unwrap();
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()).unwrap_or_else(|| panic!("no {name}"))
+    }
+
+    /// Waits until the standby follows and lacks nothing.
+    fn caught_up(&self) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let detail = self.json("GET", "/readyz").1["detail"].as_str().unwrap_or_default().to_owned();
+            if detail.starts_with("following") && detail.ends_with(", 0 records behind") {
+                return;
+            }
+            assert!(Instant::now() < until, "{detail}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn promote(url: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_weir")).args(["promote", "--json", "--url", url]).output().unwrap()
+}
+
+/// One connection, kept alive.
+struct Caller(BufReader<TcpStream>);
+
+impl Caller {
+    fn new(address: &str) -> Option<Caller> {
+        let stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Some(Caller(BufReader::new(stream)))
+    }
+
+    /// Status and body; `None` where the connection broke.
+    fn ask(&mut self, method: &str, path: &str, body: &str) -> Option<(u16, Vec<u8>)> {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nWeir-Deadline-Ms: 5000\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.0.get_mut().write_all(head.as_bytes()).ok()?;
+        let mut line = String::new();
+        self.0.read_line(&mut line).ok()?;
+        let status = line.split(' ').nth(1)?.parse().ok()?;
+        let mut length = 0;
+        loop {
+            line.clear();
+            self.0.read_line(&mut line).ok()?;
+            if line == "\r\n" {
+                break;
+            }
+            let (name, value) = line.split_once(':')?;
+            if name.eq_ignore_ascii_case("content-length") {
+                length = value.trim().parse().ok()?;
+            }
+        }
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).ok()?;
+        Some((status, body))
+    }
+}
+
+fn now() -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    weir::event::Timestamp(since.as_micros() as i64).to_string()
+}
+
+fn payment(id: &str, number: u64) -> String {
+    let (user, shop, amount) = (number % 211, number % 17, number % 9_000);
+    format!(
+        r#"{{"id":"{id}","type":"payment","time":"{}","user":"u-{user}","merchant":"m-{shop}","amount":{amount},"currency":"EUR"}}"#,
+        now()
+    )
+}
+
+/// What callers got, by id: the body that was sent, the answer's bytes, and when it came.
+type Answered = BTreeMap<String, (String, Vec<u8>, Instant)>;
+
+/// Sends payments over four connections, about `rate` a second, until the leader breaks off or `during` has come back.
+fn traffic(address: &str, prefix: &str, rate: u64, during: impl FnOnce()) -> Answered {
+    const CALLERS: u64 = 4;
+    let (answered, stop, numbers) = (Mutex::new(Answered::new()), AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..CALLERS {
+            scope.spawn(|| {
+                let Some(mut caller) = Caller::new(address) else { return };
+                let mut due = Instant::now();
+                while !stop.load(Ordering::Relaxed) {
+                    due += Duration::from_micros(1_000_000 * CALLERS / rate);
+                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                    let number = numbers.fetch_add(1, Ordering::Relaxed);
+                    let id = format!("{prefix}-{number}");
+                    let body = payment(&id, number);
+                    let Some((status, bytes)) = caller.ask("POST", "/v1/authorizations", &body) else { return };
+                    if status == 503 {
+                        return;
+                    }
+                    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&bytes));
+                    answered.lock().unwrap().insert(id, (body, bytes, Instant::now()));
+                }
+            });
+        }
+        during();
+        stop.store(true, Ordering::Relaxed);
+    });
+    answered.into_inner().unwrap()
+}
+
+/// Asks again for everything that was answered; returns how long before `killed` those were answered that the standby never got.
+fn asked_again(running: &Running, answered: &Answered, killed: Instant) -> Vec<Duration> {
+    let mut caller = running.caller();
+    let mut lost = Vec::new();
+    for (id, (body, bytes, at)) in answered {
+        let (status, decision) = caller.ask("GET", &format!("/v1/decisions/{id}"), "").unwrap();
+        if status == 404 {
+            lost.push(killed.saturating_duration_since(*at));
+            continue;
+        }
+        assert_eq!((status, String::from_utf8_lossy(&decision)), (200, String::from_utf8_lossy(bytes)), "{id}");
+        let (status, again) = caller.ask("POST", "/v1/authorizations", body).unwrap();
+        assert_eq!((status, String::from_utf8_lossy(&again)), (200, String::from_utf8_lossy(bytes)), "{id}");
+    }
+    lost
+}
+
+/// Caught when planted: a course that depended on how records were cut into batches – the standby stopped.
+#[test]
+fn what_was_answered_stays_answered_when_the_leader_is_killed() {
+    let room = Room::new();
+    let mut leader = room.start("first", &[]);
+    // Before there is a standby, for it to catch up with.
+    let mut answered = traffic(&leader.address, "early", 2_000, || std::thread::sleep(Duration::from_millis(500)));
+    let standby = room.start("second", &["--follow", &leader.url()]);
+    standby.caught_up();
+    let (status, told) = standby.json("GET", "/readyz");
+    assert_eq!((status, told["title"].as_str()), (503, Some("traffic should not come here now")));
+    let (status, body) = standby.caller().ask("POST", "/v1/authorizations", &payment("x", 1)).unwrap();
+    let told: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((status, told["type"].as_str()), (503, Some("urn:weir:problem:elsewhere")));
+    assert!(told["detail"].as_str().unwrap().contains(&format!("a standby of {}", leader.url())), "{told}");
+    assert_eq!(standby.json("GET", "/v1/leader").1["role"], "standby");
+
+    let mut killed = Instant::now();
+    let address = leader.address.clone();
+    let more = traffic(&address, "late", 2_000, || {
+        // Past a checkpoint, and some seconds of it.
+        let until = Instant::now() + PATIENCE;
+        std::thread::sleep(Duration::from_millis(4_000));
+        while leader.metric("journal_records_total") < 10_500.0 {
+            assert!(Instant::now() < until, "too slow for a checkpoint");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        killed = Instant::now();
+        leader.child.kill().unwrap();
+    });
+    let count = more.len();
+    answered.extend(more);
+    let promoted = promote(&standby.url());
+    let told: Value = serde_json::from_slice(&promoted.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&promoted.stderr)));
+    assert_eq!((promoted.status.code(), &told["epoch"], &told["old_leader_fenced"]), (Some(1), &2.into(), &false.into()));
+    let (status, first) = standby.caller().ask("POST", "/v1/authorizations", &payment("after", 5)).unwrap();
+    let took = killed.elapsed();
+    let first: Value = serde_json::from_slice(&first).unwrap();
+    assert_eq!((status, first["status"].as_str()), (200, Some("evaluated")), "{first}");
+    let lost = asked_again(&standby, &answered, killed);
+    let oldest = lost.iter().max().copied().unwrap_or_default();
+    println!(
+        "{count} answers while following, {} in all; first answer of the promoted standby {} ms after the kill (its own part {} ms); {} answered \
+         events had not reached it, the oldest answered {:.1} ms before the kill",
+        answered.len(),
+        took.as_millis(),
+        (told["seconds"].as_f64().unwrap() * 1e3) as u64,
+        lost.len(),
+        oldest.as_secs_f64() * 1e3
+    );
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(count > 3_000, "only {count} answers");
+    assert!(lost.len() < count / 20 && oldest < Duration::from_secs(2), "{} lost, the oldest {oldest:?}", lost.len());
+    assert!(standby.metric("standby_checkpoints_total") >= 1.0, "a checkpoint was compared");
+    assert_eq!(standby.metric("standby_mismatches_total"), 0.0);
+    let (status, ready) = standby.json("GET", "/readyz");
+    assert_eq!((status, &ready["ready"]), (200, &true.into()));
+
+    // The old leader comes back as if nothing had happened: it hears within a second or two, and takes nothing then.
+    let old = room.start("first", &["--peer", &standby.url()]);
+    let (status, body) = old.caller().ask("POST", "/v1/authorizations", &payment("y", 1)).unwrap();
+    let told: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((status, told["type"].as_str()), (503, Some("urn:weir:problem:elsewhere")));
+    assert!(told["detail"].as_str().unwrap().starts_with(&format!("fenced: epoch 2 leads at {}", standby.url())), "{told}");
+    drop(old);
+    // Also without being asked for it: the fence is on disk.
+    let old = room.start("first", &[]);
+    assert_eq!(old.json("GET", "/v1/leader").1["role"], "fenced");
+    drop(old);
+    // Where it holds what the new leader never got – answered or on its way to be – it says so; else it becomes the standby.
+    let mut again = room.command("first", &["--follow", &standby.url()]).spawn().unwrap();
+    let until = Instant::now() + PATIENCE;
+    let ended = loop {
+        if let Some(status) = again.try_wait().unwrap() {
+            break Some(status.code());
+        }
+        if !room.path("first").join("fenced").exists() {
+            break None;
+        }
+        assert!(Instant::now() < until, "{}", room.log("first"));
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let _ = again.kill();
+    again.wait().unwrap();
+    println!("the old leader as a standby: {}", if ended.is_some() { "refused, it holds more" } else { "follows" });
+    match ended {
+        None => assert!(lost.is_empty(), "{} answers that the new leader never got", lost.len()),
+        Some(code) => {
+            assert_eq!(code, Some(1));
+            assert!(room.log("first").contains("this directory holds records that"), "{}", room.log("first"));
+        }
+    }
+}
+
+/// A leader that lives hands over all that it recorded, and then follows. Caught when planted: answers not noted while following.
+#[test]
+fn a_living_leader_hands_over_without_a_loss() {
+    let room = Room::new();
+    let first = room.start("first", &[]);
+    let second = room.start("second", &["--follow", &first.url()]);
+    second.caught_up();
+    // A leader that comes back at once is followed again.
+    let address = first.address.clone();
+    drop(first);
+    let first = room.start("first", &["--listen", &address]);
+    drop(traffic(&first.address, "again", 500, || std::thread::sleep(Duration::from_millis(300))));
+    second.caught_up();
+    let mut told = Value::Null;
+    let answered = traffic(&first.address, "p", 1_000, || {
+        std::thread::sleep(Duration::from_millis(1_500));
+        let promoted = promote(&second.url());
+        assert_eq!(promoted.status.code(), Some(0), "{}", String::from_utf8_lossy(&promoted.stderr));
+        told = serde_json::from_slice(&promoted.stdout).unwrap();
+    });
+    println!("{} answers; {told}", answered.len());
+    assert!(answered.len() > 200);
+    assert_eq!(asked_again(&second, &answered, Instant::now()).len(), 0);
+    // The old one answers what it answered, and takes nothing.
+    let (id, (_, bytes, _)) = answered.first_key_value().unwrap();
+    let (status, decision) = first.caller().ask("GET", &format!("/v1/decisions/{id}"), "").unwrap();
+    assert_eq!((status, &decision), (200, bytes));
+    let (status, _) = first.caller().ask("POST", "/v1/authorizations", &payment("z", 1)).unwrap();
+    assert_eq!(status, 503);
+    assert!(room.log("first").contains("fenced"));
+    // A second promotion is none.
+    assert_eq!(promote(&second.url()).status.code(), Some(2));
+    drop(first);
+    let first = room.start("first", &["--follow", &second.url()]);
+    first.caught_up();
+    assert!(!room.path("first").join("fenced").exists());
+    let again = promote(&first.url());
+    let told: Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!((again.status.code(), &told["epoch"]), (Some(0), &3.into()), "{}", String::from_utf8_lossy(&again.stderr));
+    assert_eq!(asked_again(&first, &answered, Instant::now()).len(), 0);
+    // Both journals are one, and whole.
+    for data in ["first", "second"] {
+        is_whole(&room.path(data));
+    }
+}
+
+/// The journal of a directory is whole, also while a process writes it.
+fn is_whole(dir: &Path) {
+    let verified = Command::new(env!("CARGO_BIN_EXE_weir")).args(["journal", "verify"]).arg(dir).output().unwrap();
+    assert!(verified.status.code() != Some(2), "{}", String::from_utf8_lossy(&verified.stderr));
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let room = Room::new();
+    let leader = room.start("first", &[]);
+    drop(traffic(&leader.address, "a", 500, || std::thread::sleep(Duration::from_millis(300))));
+    let refused = |data: &str, more: &[&str]| {
+        let mut child = room.command(data, more).spawn().unwrap();
+        let until = Instant::now() + PATIENCE;
+        while child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "it goes on: {}", room.log(data));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        (child.wait().unwrap().code(), room.log(data))
+    };
+    let url = leader.url();
+    // Another topology.
+    std::fs::write(room.path("other.toml"), "[dedupe]\ndays = 3\n").unwrap();
+    let other = room.path("other.toml");
+    let (code, log) = refused("other", &["-t", other.to_str().unwrap(), "--follow", &url]);
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("runs with the topology"), "{log}");
+    // Another journal.
+    drop(room.start("own", &[]));
+    let (code, log) = refused("own", &["--follow", &url]);
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("is another than that of"), "{log}");
+    // A leader is promoted by nobody; and no key is told by an address.
+    assert_eq!(promote(&url).status.code(), Some(2));
+    assert_eq!(promote("127.0.0.1:1").status.code(), Some(2));
+}
