@@ -216,5 +216,47 @@ fn a_step_up_ends_in_a_final_decision() {
     assert_eq!(json(&passed), json(&again));
     let failed = runtime.block_on(service.challenge("c-6", ChallengeResult::Failed, LONG)).unwrap();
     assert_eq!(value(&failed)["outcome"], "decline");
+    // The first result stands. Caught before it was mended: the second one answered with 200.
+    let contrary = runtime.block_on(service.challenge("c-6", ChallengeResult::Passed, LONG)).unwrap();
+    assert!(matches!(&contrary, Answer::Conflict { detail } if detail.contains("c-6")), "{contrary:?}");
+    let still = runtime.block_on(service.challenge("c-6", ChallengeResult::Failed, LONG)).unwrap();
+    assert_eq!(json(&failed), json(&still));
     assert_eq!(runtime.block_on(service.challenge("unknown", ChallengeResult::Passed, LONG)), None);
+}
+
+/// Caught before it was mended: past `waiting_max` a retry got an answer of its own beside the one that its first caller still waited for.
+#[test]
+fn past_the_limit_of_waiters_an_event_has_one_answer_still() {
+    let dir = tempfile::tempdir().unwrap();
+    let (runtime, time) = (runtime(), now());
+    let text = format!("{SMALL}\n[authorize]\nwaiting_max = 1\n");
+    let topology = Topology::parse(&[Layer { name: "small", text: &text, folder: Path::new("") }]).unwrap();
+    let service = Arc::new(Service::start(&topology, dir.path(), &Metrics::new("test"), false).unwrap());
+    service.pause(true);
+    let ask = |id: &str, deadline| {
+        let (service, body) = (service.clone(), payment(id, &time, 700));
+        runtime.spawn(async move { service.authorize(&body, deadline).await })
+    };
+    let first = ask("w-1", Duration::from_secs(2));
+    // A caller who hangs up leaves the event and its ticket to others.
+    let gone = ask("w-22", LONG);
+    std::thread::sleep(Duration::from_millis(200));
+    gone.abort();
+    assert_eq!(runtime.block_on(service.decision("w-1", false)), None, "nobody has answered yet");
+    let retry = ask("w-1", Duration::from_millis(20));
+    let beyond = runtime.block_on(ask("w-333", LONG)).unwrap();
+    assert!(matches!(beyond, Answer::Decided { status: Status::Fallback, .. }), "{beyond:?}");
+    let (first, retry) = runtime.block_on(async { (first.await.unwrap(), retry.await.unwrap()) });
+    assert!(matches!(first, Answer::Decided { status: Status::Fallback, .. }), "{first:?}");
+    assert_eq!(json(&first), json(&retry));
+    service.pause(false);
+    while service.judged() < service.recorded() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    for (id, answer) in [("w-1", &first), ("w-333", &beyond)] {
+        assert_eq!(json(&runtime.block_on(ask(id, LONG)).unwrap()), json(answer));
+        assert_eq!(runtime.block_on(service.decision(id, false)).unwrap()[..], *json(answer));
+    }
+    let came_back = runtime.block_on(ask("w-22", LONG)).unwrap();
+    assert_eq!(runtime.block_on(service.decision("w-22", false)).unwrap()[..], *json(&came_back));
 }

@@ -78,6 +78,11 @@ impl Judged {
         (!self.is_empty()).then(|| Sequence(self.entry(self.tail_at)[3] & !(ANSWERED | AWAITED)))
     }
 
+    /// Whether the record of `sequence` is the one by which `id` became known.
+    pub fn is_first(&self, id: Id, sequence: Sequence) -> bool {
+        self.place(id).is_some_and(|place| self.entry(place)[3] & !(ANSWERED | AWAITED) == sequence.0)
+    }
+
     /// Under which content `id` is known.
     pub fn fingerprint(&self, id: Id) -> Option<u64> {
         self.place(id).map(|place| self.entry(place)[2])
@@ -155,10 +160,11 @@ impl Judged {
         self.insert(id, fingerprint, Sequence(sequence.0 | ANSWERED | AWAITED), time);
     }
 
-    /// The awaited event has come: its record.
-    pub fn judge_awaited(&mut self, id: Id, sequence: Sequence) {
+    /// The awaited event has come. Its entry keeps the sequence of the stand-in: entries stand in the order of their sequences.
+    pub fn judge_awaited(&mut self, id: Id) {
         let place = self.place(id).expect("an awaited id is there");
-        self.entries.set(place * ENTRY + 3, sequence.0 | ANSWERED);
+        let word = self.entries[place * ENTRY + 3];
+        self.entries.set(place * ENTRY + 3, word & !AWAITED);
     }
 
     /// Notes that a stand-in answered for a judged id; `false` where one did before.

@@ -354,7 +354,7 @@ impl Engine {
         match self.judged.find(event.id, fingerprint) {
             Known::New => {}
             Known::Awaited => {
-                self.judged.judge_awaited(event.id, record.sequence);
+                self.judged.judge_awaited(event.id);
                 return Ok(2);
             }
             Known::Duplicate(_) => {
@@ -476,6 +476,11 @@ impl Engine {
     /// The record of the id of an event that is known longest: of outputs before it none is asked for by its id any more.
     pub fn oldest_judged(&self) -> Option<Sequence> {
         self.judged.oldest()
+    }
+
+    /// Whether the record of `sequence` is the one by which the event `id` became known: not one that came again.
+    pub fn is_first(&self, id: Id, sequence: Sequence) -> bool {
+        self.judged.is_first(id, sequence)
     }
 
     /// The fingerprint of the content under which the event `id` is known.

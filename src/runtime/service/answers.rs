@@ -34,7 +34,8 @@ impl Answers {
         Answers { files, outputs, by_id: DashMap::new(), order: Mutex::new(VecDeque::new()), ids_max }
     }
 
-    /// Takes note of a decision that stands at `place`. A stand-in's is the answer, whatever comes before or behind it.
+    /// Takes note of a decision that stands at `place`. A stand-in's is the answer, whatever comes before or behind it; one for other content
+    /// than that which is known is nobody's.
     pub(super) fn note(&self, decision: &Decision, fingerprint: u64, place: Place) {
         let fallback = decision.status == Status::Fallback;
         let mut new = true;
@@ -42,7 +43,7 @@ impl Answers {
             .entry(decision.event)
             .and_modify(|known| {
                 new = false;
-                if fallback || !known.fallback {
+                if known.fingerprint == fingerprint && (fallback || !known.fallback) {
                     *known = Answered { fingerprint, place, fallback };
                 }
             })

@@ -1,5 +1,7 @@
 //! What the doors ask for, done.
 
+use super::Shared;
+use super::answers::Answered as Known;
 use super::recorder::answered;
 use super::standby::Feed;
 use super::ticket::{Reply, Ticket, Winner};
@@ -7,7 +9,7 @@ use super::{Service, Submission};
 use crate::api::{Answer, ChallengeResult, Chunks, Desk, Page, Readiness, Stream, Submitted};
 use crate::decision::{Decision, Outcome};
 use crate::engine::Output;
-use crate::event::{Body, Event, EventType, Field, Id, IdKind, Money, Origin, Refusal, Refused, Sequence};
+use crate::event::{Answered, Body, Event, EventType, Field, Id, IdKind, Money, Origin, Refusal, Refused, Sequence};
 use crate::ingress::wire::{Line, parse_event};
 use crate::ingress::{Fault, Reading};
 use crate::journal::{Outputs, RawInputs, rejected_json};
@@ -19,6 +21,7 @@ use futures_util::stream::unfold;
 use std::sync::Arc;
 use std::time::Duration as Wall;
 use tokio::time::{Instant, sleep, timeout};
+use tracing::error;
 
 /// How long the journal may take to write a stand-in's answer before the caller hears that nothing is recorded.
 const RECORD_PATIENCE: Wall = Wall::from_secs(2);
@@ -48,60 +51,86 @@ impl Service {
         Answer::Decided { json: self.json(answer, View::Public, Some(id_text)), status: answer.status }
     }
 
-    /// What was answered for `id` before, where that is known.
-    fn known(&self, id: Id, fingerprint: u64, id_text: &str) -> Option<Answer> {
-        let known = self.shared.answers.get(id)?;
+    /// What was answered for `id` before; `None` where it cannot be read.
+    fn known(&self, id: Id, known: Known, fingerprint: u64, id_text: &str) -> Option<Answer> {
         if known.fingerprint != fingerprint {
             return Some(conflict(id_text));
         }
-        // Unreadable: the engine will say that it came again, and the caller waits.
-        let answer = self.shared.answers.read(id, known).ok()?;
-        Some(self.decided(&answer, id_text))
+        match self.shared.answers.read(id, known) {
+            Ok(answer) => Some(self.decided(&answer, id_text)),
+            Err(cause) => {
+                error!(%cause, "an answer that was given cannot be read back");
+                None
+            }
+        }
     }
 
+    /// What a caller hears that nothing could be recorded or read for.
+    fn unread(&self, event: &Event, fingerprint: u64, id_text: &str) -> Arc<[u8]> {
+        let answered = self.shared.stand_in(event, fingerprint);
+        let stand_in = Decision::stand_in(Sequence(u64::MAX >> 1), &answered, self.shared.provenance);
+        self.json(&stand_in, View::Public, Some(id_text))
+    }
+
+    /// Waits for the ticket's answer; where that does not come in time, for the stand-in's.
     async fn wait(&self, event: &Event, ticket: &Arc<Ticket>, id_text: &str, patience: Wall) -> Answer {
         let reply = match timeout(patience, ticket.settled()).await {
             Ok(reply) => reply,
-            Err(_) if ticket.claim(Winner::Timer) => {
-                let amount = money(&event.body).and_then(|money| self.shared.options.rates.reporting_minor(money, event.time));
-                let outcome = self.shared.options.stand_in.outcome(amount);
-                let answered = answered(event, key_of(event), ticket.fingerprint, outcome);
-                let submission = Submission::Answered { answered, ticket: ticket.clone() };
-                let until = Instant::now() + RECORD_PATIENCE;
-                match send(&self.hook, submission, until).await {
-                    Ok(()) => timeout(until - Instant::now(), ticket.settled()).await.unwrap_or(Reply::Unrecorded),
-                    Err(_) => Reply::Unrecorded,
+            Err(_) => {
+                if ticket.claim(Winner::Timer) {
+                    // A task of its own: it goes on where the caller hangs up.
+                    tokio::spawn(stand_in(self.shared.clone(), self.hook.clone(), event.clone(), ticket.clone()));
                 }
+                timeout(RECORD_PATIENCE, ticket.settled()).await.unwrap_or(Reply::Unrecorded)
             }
-            // The judge was faster by a hair, or another caller's timer.
-            Err(_) => timeout(RECORD_PATIENCE, ticket.settled()).await.unwrap_or(Reply::Unrecorded),
         };
         match reply {
             Reply::Decision(answer) => self.decided(&answer, id_text),
             Reply::Conflict => conflict(id_text),
             Reply::Refused(refused) => Answer::Refused { refused, detail: refusal_words(refused) },
-            Reply::Unrecorded => {
-                self.shared.tickets.remove_if(&event.id, |_, other| Arc::ptr_eq(other, ticket));
-                let amount = money(&event.body).and_then(|money| self.shared.options.rates.reporting_minor(money, event.time));
-                let outcome = self.shared.options.stand_in.outcome(amount);
-                let answered = answered(event, key_of(event), ticket.fingerprint, outcome);
-                let stand_in = Decision::stand_in(Sequence(u64::MAX >> 1), &answered, self.shared.provenance);
-                Answer::Unrecorded { json: self.json(&stand_in, View::Public, Some(id_text)) }
+            Reply::Unrecorded | Reply::Taken => {
+                self.forget_unrecorded(event.id, ticket);
+                Answer::Unrecorded { json: self.unread(event, ticket.fingerprint, id_text) }
             }
         }
     }
 
+    /// Lets the next caller try anew where nothing was recorded. A ticket that may still be settled stays: there is one for an event.
+    fn forget_unrecorded(&self, id: Id, ticket: &Arc<Ticket>) {
+        let unrecorded = || matches!(ticket.reply(), Some(Reply::Unrecorded));
+        self.shared.tickets.remove_if(&id, |_, other| Arc::ptr_eq(other, ticket) && unrecorded());
+    }
+
+    /// Gives an event to the recorder, with its ticket. Where the lane is full a task waits for room until `until`, and answers in the judge's
+    /// place where none comes: it goes on where the caller hangs up.
+    fn give(&self, event: &Event, texts: Told, ticket: &Arc<Ticket>, until: Instant) {
+        let submission = Submission::Event { event: Box::new(event.clone()), texts, ticket: Some(ticket.clone()), line: None };
+        let back = match self.hook.try_send(submission) {
+            Ok(()) => return,
+            Err(TrySendError::Full(back) | TrySendError::Disconnected(back)) => back,
+        };
+        let (shared, hook, event, ticket) = (self.shared.clone(), self.hook.clone(), event.clone(), ticket.clone());
+        tokio::spawn(async move {
+            if send(&hook, back, until).await.is_err() && ticket.claim(Winner::Timer) {
+                stand_in(shared, hook, event, ticket).await;
+            }
+        });
+    }
+
     /// Reads at most `limit` entries of a stream behind the record `after`.
     fn read(&self, stream: Stream, after: u64, limit: usize) -> Result<Page, String> {
-        let parked = self.shared.parked.remove(&after).map(|(_, reader)| reader);
-        let opened = match parked {
-            Some(reader) => Ok(reader),
-            None => Outputs::open(self.shared.files.clone(), &self.shared.dir.join("outputs"), Sequence(after + 1)),
+        let behind = Sequence(after.saturating_add(1));
+        let mut parked = self.shared.parked.lock().expect("nobody panics with it");
+        let found = parked.iter().position(|(place, _)| *place == after).and_then(|number| parked.remove(number));
+        drop(parked);
+        let opened = match found {
+            Some((_, reader)) => Ok(reader),
+            None => Outputs::open(self.shared.files.clone(), &self.shared.dir.join("outputs"), behind),
         };
         let mut reader = opened.map_err(|error| error.to_string())?;
         let mut raw = match stream {
             Stream::Rejected => {
-                let log = RawInputs::open(self.shared.files.clone(), &self.shared.dir.join("rejected"), Sequence(after + 1));
+                let log = RawInputs::open(self.shared.files.clone(), &self.shared.dir.join("rejected"), behind);
                 Some(log.map_err(|error| error.to_string())?)
             }
             _ => None,
@@ -123,9 +152,13 @@ impl Service {
             };
             entries.push((at.to_string(), json.into()));
         }
-        if self.shared.parked.len() < PARKED_MAX {
-            self.shared.parked.insert(at, reader);
+        let mut parked = self.shared.parked.lock().expect("nobody panics with it");
+        // Who does not come back is forgotten first.
+        if parked.len() == PARKED_MAX {
+            parked.pop_front();
         }
+        parked.push_back((at, reader));
+        drop(parked);
         Ok(Page { entries, next: at.to_string() })
     }
 
@@ -138,8 +171,8 @@ impl Service {
     }
 }
 
-/// Readers that wait for somebody to go on with them.
-const PARKED_MAX: usize = 256;
+/// Readers that wait for somebody to go on with them: several may stand at one place. 256 KiB each.
+const PARKED_MAX: usize = 64;
 
 impl Desk for Service {
     async fn authorize(&self, json: &[u8], deadline: Wall) -> Answer {
@@ -159,15 +192,17 @@ impl Desk for Service {
         }
         let id_text = texts.text(event.id).expect("an event's id was told");
         let fingerprint = event.fingerprint();
-        if let Some(answer) = self.known(event.id, fingerprint, &id_text) {
-            return answer;
-        }
-        if self.shared.tickets.len() >= self.shared.options.waiting_max {
-            return self.wait(&event, &Arc::new(Ticket::new(fingerprint)), &id_text, Wall::ZERO).await;
-        }
         let (ticket, mine) = match self.shared.tickets.entry(event.id) {
             Entry::Occupied(other) => (other.get().clone(), false),
             Entry::Vacant(place) => {
+                // Asked with the place held: the judge notes an answer before it takes the ticket away, so who finds neither is the first.
+                if let Some(known) = self.shared.answers.get(event.id) {
+                    drop(place);
+                    if let Some(answer) = self.known(event.id, known, fingerprint, &id_text) {
+                        return answer;
+                    }
+                    return Answer::Unrecorded { json: self.unread(&event, fingerprint, &id_text) };
+                }
                 let ticket = Arc::new(Ticket::new(fingerprint));
                 place.insert(ticket.clone());
                 (ticket, true)
@@ -177,18 +212,23 @@ impl Desk for Service {
             return conflict(&id_text);
         }
         let until = began + deadline;
+        if mine && self.shared.tickets.len() > self.shared.options.waiting_max {
+            // More would only wait: the stand-in answers at once.
+            return self.wait(&event, &ticket, &id_text, Wall::ZERO).await;
+        }
         if mine {
-            let submission = Submission::Event { event: Box::new(event.clone()), texts, ticket: Some(ticket.clone()), line: None };
-            // Where there is no room until the deadline, the timer's way follows: only the journal can say that it takes nothing.
-            let _ = send(&self.hook, submission, until).await;
+            self.give(&event, texts, &ticket, until);
         }
         self.wait(&event, &ticket, &id_text, until.saturating_duration_since(Instant::now())).await
     }
 
-    async fn challenge(&self, event_id: &str, result: ChallengeResult, _deadline: Wall) -> Option<Answer> {
+    async fn challenge(&self, event_id: &str, result: ChallengeResult, deadline: Wall) -> Option<Answer> {
         let id = self.event_id(event_id);
         let known = self.shared.answers.get(id)?;
         let answer = self.shared.answers.read(id, known).ok()?;
+        if self.shared.is_closing() {
+            return Some(Answer::Closing);
+        }
         let (word, outcome) = match result {
             ChallengeResult::Passed => ("challenge_passed", Outcome::Approve),
             ChallengeResult::Failed => ("challenge_failed", Outcome::Decline),
@@ -198,16 +238,37 @@ impl Desk for Service {
         let line = Line::new(EventType::PaymentResult, format!("challenge-{:032x}", id.bits()), answer.time)
             .text(Field::Target, event_id)
             .text(Field::Status, word);
-        let mut json = Vec::new();
+        let (mut json, mut texts) = (Vec::new(), Told::default());
         line.write(&mut json);
-        Some(match self.submit(&json).await {
-            Submitted::Recorded { .. } => {
+        let event = match self.parse(&json, &mut texts) {
+            Ok(event) => event,
+            Err(fault) => return Some(Answer::Refused { refused: fault.refused, detail: fault.detail }),
+        };
+        let ticket = self.shared.tickets.entry(event.id).or_insert_with(|| Arc::new(Ticket::new(event.fingerprint()))).clone();
+        let conflict =
+            || Answer::Conflict { detail: format!("another result of the step-up for {event_id:?} was given before; it stands") };
+        if ticket.fingerprint != event.fingerprint() {
+            return Some(conflict());
+        }
+        // Given again where somebody else waits for the same: the engine takes the first and passes over the second.
+        let submission = Submission::Event { event: Box::new(event.clone()), texts, ticket: Some(ticket.clone()), line: None };
+        let patience = deadline.max(RECORD_PATIENCE);
+        let reply = match send(&self.hook, submission, Instant::now() + patience).await {
+            Ok(()) => timeout(patience, ticket.settled()).await.unwrap_or(Reply::Unrecorded),
+            Err(_) => {
+                ticket.settle(Reply::Unrecorded);
+                Reply::Unrecorded
+            }
+        };
+        self.forget_unrecorded(event.id, &ticket);
+        Some(match reply {
+            Reply::Taken => {
                 let decided = Decision { outcome: if answer.outcome == Outcome::Challenge { outcome } else { answer.outcome }, ..answer };
                 self.decided(&decided, event_id)
             }
-            Submitted::Refused { refused, detail, .. } => Answer::Refused { refused, detail },
-            Submitted::Unrecorded { .. } => Answer::Unrecorded { json: self.json(&answer, View::Public, Some(event_id)) },
-            Submitted::Closing => Answer::Closing,
+            Reply::Conflict => conflict(),
+            Reply::Refused(refused) => Answer::Refused { refused, detail: refusal_words(refused) },
+            Reply::Decision(_) | Reply::Unrecorded => Answer::Unrecorded { json: self.json(&answer, View::Public, Some(event_id)) },
         })
     }
 
@@ -234,9 +295,9 @@ impl Desk for Service {
     async fn decision(&self, event_id: &str, internal: bool) -> Option<Arc<[u8]>> {
         let id = self.event_id(event_id);
         let view = if internal { View::Internal } else { View::Public };
-        // A stand-in's answer may have left before its output is there.
-        let waiting = self.shared.tickets.get(&id).map(|ticket| ticket.clone());
-        if let Some(Reply::Decision(answer)) = waiting.and_then(|ticket| ticket.reply()) {
+        // A stand-in's answer may have left before its output is there; and while nobody has answered, nobody sees what the answer may be.
+        if let Some(ticket) = self.shared.tickets.get(&id).map(|ticket| ticket.clone()) {
+            let Some(Reply::Decision(answer)) = ticket.reply() else { return None };
             return Some(self.json(&answer, view, Some(event_id)));
         }
         let answer = self.shared.answers.read(id, self.shared.answers.get(id)?).ok()?;
@@ -270,6 +331,22 @@ impl Desk for Service {
     fn journal(&self, from: Sequence) -> Result<Chunks, String> {
         let feed = Feed::open(self.shared.clone(), from)?;
         Ok(Box::pin(unfold(feed, Feed::chunk)))
+    }
+}
+
+/// Has the stand-in answer for an event whose ticket the timer has claimed: once that is recorded, the ticket is settled with it.
+async fn stand_in(shared: Arc<Shared>, hook: Sender<Submission>, event: Event, ticket: Arc<Ticket>) {
+    let submission = Submission::Answered { answered: shared.stand_in(&event, ticket.fingerprint), ticket: ticket.clone() };
+    if send(&hook, submission, Instant::now() + RECORD_PATIENCE).await.is_err() {
+        ticket.settle(Reply::Unrecorded);
+    }
+}
+
+impl Shared {
+    /// What the record of a stand-in for this event says.
+    fn stand_in(&self, event: &Event, fingerprint: u64) -> Answered {
+        let amount = money(&event.body).and_then(|money| self.options.rates.reporting_minor(money, event.time));
+        answered(event, key_of(event), fingerprint, self.options.stand_in.outcome(amount))
     }
 }
 

@@ -218,7 +218,7 @@ impl Judge {
                     self.shared.answers.note(decision, answered.fingerprint, *place);
                     self.shared.count_answer(decision);
                 }
-                self.shared.tickets.remove(&answered.event);
+                self.shared.tickets.remove_if(&answered.event, |_, ticket| ticket.reply().is_some());
             }
             (Content::Event(event), Some((Output::Decision(decision), place))) => {
                 self.shared.answers.note(decision, event.fingerprint(), *place);
@@ -241,10 +241,12 @@ impl Judge {
                         self.close(event.id, event.fingerprint(), Reply::Decision(Box::new(decision)));
                     }
                 }
-                // Only an admitted erasure gives no output; one that came again erases what was erased.
-                Body::Erase(erase) => {
+                // One that came again must not erase who has come back.
+                Body::Erase(erase) if self.engine.is_first(event.id, record.sequence) => {
                     drop(self.erasures.send(Submission::Erase { user: erase.user, at: event.time, sequence: record.sequence }));
                 }
+                // For the first time or again: what it says stands.
+                Body::PaymentResult(_) => self.close(event.id, event.fingerprint(), Reply::Taken),
                 _ => {}
             },
             _ => {}

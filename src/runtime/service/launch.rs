@@ -19,6 +19,7 @@ use crate::snapshot::{Snapshots, Taker, TakerOptions};
 use crate::topology::{Topology, content_hash};
 use crossbeam::channel::bounded;
 use dashmap::DashMap;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::{Builder, JoinHandle};
@@ -74,7 +75,7 @@ impl Service {
             identity: Identity::open(&store)?,
             sources: topology.deciding.sources.iter().map(|(name, _)| name.clone()).collect(),
             metrics: metrics.clone(),
-            parked: DashMap::new(),
+            parked: Mutex::new(VecDeque::new()),
         });
         let syncer = Syncer { shared: shared.clone(), rejected: rejected.syncing()?, outputs: outputs.syncing()? };
         let keeper = Keeper::new(shared.clone(), &files, &dir, topology.journal.keep, topology.journal.rejected_keep);

@@ -135,7 +135,7 @@ struct Shared {
     sources: Vec<String>,
     metrics: Metrics,
     /// Places in streams at which somebody stopped reading, to go on from.
-    parked: DashMap<u64, Outputs>,
+    parked: Mutex<VecDeque<(u64, Outputs)>>,
 }
 
 /// Answers of the last minute.

@@ -262,6 +262,7 @@ impl Recorder {
             if let Err(back) = self.keeper.try_send(Task::Targets(leaving))
                 && let Task::Targets(leaving) = back.into_inner()
             {
+                self.journal.sync()?;
                 leaving.write()?;
             }
         } else if waiting >= TARGETS_WAITING_MAX {

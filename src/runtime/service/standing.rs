@@ -8,6 +8,7 @@ use super::answers::Answers;
 use super::clock::Clock;
 use super::error::ServiceError;
 use super::recorder::TICK_BEHIND;
+use crate::decision::Status;
 use crate::engine::{BuildError, Engine, Output, Phase};
 use crate::event::{Body, Content, Effort, Id, IdKey, Origin, Record, Sequence, Timestamp};
 use crate::identity::Identity;
@@ -19,6 +20,7 @@ use crate::snapshot::Snapshots;
 use crate::store::Store;
 use crate::targets::Targets;
 use crate::topology::{Bill, Sizes, Topology, content_hash};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -105,14 +107,28 @@ impl Standing {
         let _span = info_span!("answers").entered();
         let Some(oldest) = self.engine.oldest_judged() else { return Ok(()) };
         let mut logged = Outputs::open(self.files.clone(), &self.dir.outputs(), oldest)?;
+        let mut stand_ins = BTreeMap::new();
         while let Some(output) = logged.next_output()? {
             if output.sequence() >= from {
                 break;
             }
-            if let (Output::Decision(decision), Some(place)) = (output, logged.place())
-                && let Some(fingerprint) = self.engine.judged_fingerprint(decision.event)
+            let (Output::Decision(decision), Some(place)) = (output, logged.place()) else { continue };
+            match self.engine.judged_fingerprint(decision.event) {
+                _ if decision.status == Status::Fallback => drop(stand_ins.insert(decision.sequence, (decision, place))),
+                Some(fingerprint) => self.answers.note(&decision, fingerprint, place),
+                None => {}
+            }
+        }
+        // A stand-in may have answered for an event that was refused later: only its own record says for which content.
+        let Some(first) = stand_ins.keys().next() else { return Ok(()) };
+        let mut records = Records::open(self.files.clone(), &self.dir.journal(), *first)?;
+        while let Some(record) = records.next_record()?
+            && record.sequence < from
+        {
+            if let Content::Answered(answered) = &record.content
+                && let Some((decision, place)) = stand_ins.get(&record.sequence)
             {
-                self.answers.note(&decision, fingerprint, place);
+                self.answers.note(decision, answered.fingerprint, *place);
             }
         }
         Ok(())
@@ -173,6 +189,7 @@ impl Standing {
                 // Only an admitted erasure gives no output, and one that came again.
                 if let Content::Event(event) = &record.content
                     && let Body::Erase(erase) = &event.body
+                    && self.engine.is_first(event.id, record.sequence)
                 {
                     erasures.push((erase.user, event.time, record.sequence));
                 }

@@ -14,6 +14,8 @@ use tokio::sync::Notify;
 pub(super) enum Reply {
     /// The judgement or, with [`crate::decision::Status::Fallback`], what the stand-in said.
     Decision(Box<Decision>),
+    /// The engine took the event, which is none that is judged.
+    Taken,
     /// The engine refused the event.
     Refused(Refused),
     /// The id was used with other content.
