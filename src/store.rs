@@ -80,6 +80,14 @@ impl Store {
         Store::with(dir, durability, None)
     }
 
+    /// Returns when what was written survives a power cut.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.database.persist(PersistMode::SyncData).map_err(self.failed("syncing"))
+    }
+
     /// A database in a temporary folder, gone when the last clone of it is: for a replay that keeps nothing.
     ///
     /// # Errors

@@ -3,15 +3,19 @@
 use super::Shared;
 use crate::event::{Duration, Sequence, Timestamp};
 use crate::journal::{DataDir, Files, JournalError, LogKind, Retention};
+use crate::store::Store;
 use crate::targets::Leaving;
 use crossbeam::channel::Receiver;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::{error, info};
 
 /// What the keeper is asked for.
 pub(super) enum Task {
     /// Write this part of the index.
     Targets(Arc<Leaving>),
+    /// Make texts and erasures survive a power cut, then say so.
+    Texts(Arc<AtomicBool>),
     /// Let go of what is old.
     Retain(Floors),
 }
@@ -30,6 +34,7 @@ pub(super) struct Floors {
 /// The keeper's own things.
 pub(super) struct Keeper {
     pub(super) shared: Arc<Shared>,
+    pub(super) store: Store,
     pub(super) journal: Retention,
     pub(super) outputs: Retention,
     pub(super) rejected: Retention,
@@ -39,11 +44,18 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// For the logs of `dir`.
-    pub(super) fn new(shared: Arc<Shared>, files: &Arc<dyn Files>, dir: &DataDir, keep: Duration, rejected_keep: Duration) -> Keeper {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        store: Store,
+        files: &Arc<dyn Files>,
+        dir: &DataDir,
+        keep: Duration,
+        rejected_keep: Duration,
+    ) -> Keeper {
         let of = |dir: &std::path::Path, kind| Retention::of(files.clone(), dir, kind);
         let journal = of(&dir.journal(), LogKind::Journal);
         let (outputs, rejected) = (of(&dir.outputs(), LogKind::Outputs), of(&dir.rejected(), LogKind::Rejected));
-        Keeper { shared, journal, outputs, rejected, keep, rejected_keep }
+        Keeper { shared, store, journal, outputs, rejected, keep, rejected_keep }
     }
 
     /// Does what it is asked until nobody asks any more.
@@ -51,6 +63,13 @@ impl Keeper {
         for task in tasks {
             match task {
                 Task::Targets(leaving) => self.write(&leaving),
+                Task::Texts(synced) => match self.store.sync() {
+                    Ok(()) => synced.store(true, Ordering::Release),
+                    Err(cause) => {
+                        self.shared.stop(format!("texts of ids could not be synced: {cause}"));
+                        error!(%cause, "texts of ids could not be synced");
+                    }
+                },
                 Task::Retain(floors) => match self.retain(floors) {
                     Ok(()) => {}
                     // Nothing is lost by it but room: the next snapshot tries again.

@@ -78,7 +78,7 @@ impl Service {
             parked: Mutex::new(VecDeque::new()),
         });
         let syncer = Syncer { shared: shared.clone(), rejected: rejected.syncing()?, outputs: outputs.syncing()? };
-        let keeper = Keeper::new(shared.clone(), &files, &dir, topology.journal.keep, topology.journal.rejected_keep);
+        let keeper = Keeper::new(shared.clone(), store.clone(), &files, &dir, topology.journal.keep, topology.journal.rejected_keep);
         let taking = TakerOptions { copy_bytes_max: topology.snapshot.copy_bytes_max, keep: topology.snapshot.keep };
         let taker = Taker::start(files.clone(), &dir.snapshots(), taking)?;
         let snapshots = Snapshots::at(files.clone(), &dir.snapshots());
