@@ -69,7 +69,7 @@ pub(crate) const TARGETS: &str = "targets";
 const MEMTABLE_BYTES: u64 = 32 << 20;
 const CACHE_BYTES: u64 = 16 << 20;
 /// The database's own log is cut when this much of it stands there: it bounds the time of opening.
-const LOG_BYTES_MAX: u64 = 256 << 20;
+const LOG_BYTES_MAX: u64 = 96 << 20;
 
 impl Store {
     /// Opens the database in `dir`, or begins it.
@@ -88,6 +88,26 @@ impl Store {
         self.database.persist(PersistMode::SyncData).map_err(self.failed("syncing"))
     }
 
+    /// Writes the database's log back to the disk, without its lock. The database syncs that log now and then while writers wait (a memtable
+    /// becomes a table): what is on disk already does not hold them up then.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn write_back(&self) -> std::io::Result<()> {
+        for entry in std::fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|end| end == "jnl") {
+                match std::fs::File::open(&path) {
+                    Ok(log) => log.sync_data()?,
+                    // Nobody needs it any more.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// A database in a temporary folder, gone when the last clone of it is: for a replay that keeps nothing.
     ///
     /// # Errors
@@ -103,7 +123,8 @@ impl Store {
         let targets_expired = Arc::new(AtomicI64::new(i64::MIN));
         let expired: Arc<dyn Factory> = Arc::new(crate::targets::Expired(targets_expired.clone()));
         let database = Database::builder(dir)
-            .worker_threads(1)
+            // Two, so that merging tables does not keep memory from becoming one: then the log stays short, which is read at the next start.
+            .worker_threads(2)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(LOG_BYTES_MAX)
             .with_compaction_filter_factories(Arc::new(move |keyspace| (keyspace == TARGETS).then(|| expired.clone())))

@@ -77,7 +77,7 @@ impl Service {
             metrics: metrics.clone(),
             parked: Mutex::new(VecDeque::new()),
         });
-        let syncer = Syncer { shared: shared.clone(), rejected: rejected.syncing()?, outputs: outputs.syncing()? };
+        let syncer = Syncer { shared: shared.clone(), rejected: rejected.syncing()?, outputs: outputs.syncing()?, store: store.clone() };
         let keeper = Keeper::new(shared.clone(), store.clone(), &files, &dir, topology.journal.keep, topology.journal.rejected_keep);
         let taking = TakerOptions { copy_bytes_max: topology.snapshot.copy_bytes_max, keep: topology.snapshot.keep };
         let taker = Taker::start(files.clone(), &dir.snapshots(), taking)?;

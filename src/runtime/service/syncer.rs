@@ -2,9 +2,10 @@
 
 use super::Shared;
 use crate::journal::{JournalError, Syncing};
+use crate::store::Store;
 use std::sync::Arc;
 use std::time::{Duration as Wall, Instant};
-use tracing::error;
+use tracing::{error, warn};
 
 /// The syncer's own things.
 pub(super) struct Syncer {
@@ -13,6 +14,7 @@ pub(super) struct Syncer {
     pub(super) rejected: Arc<Syncing>,
     /// What can be derived again is synced less often.
     pub(super) outputs: Arc<Syncing>,
+    pub(super) store: Store,
 }
 
 /// Syncs of the journal to one of the outputs.
@@ -43,6 +45,10 @@ impl Syncer {
         }
         if outputs_too {
             self.outputs.sync()?;
+            if let Err(cause) = self.store.write_back() {
+                // The database syncs it itself where it must.
+                warn!(%cause, "the log of texts could not be written back");
+            }
         }
         Ok(())
     }
