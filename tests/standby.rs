@@ -411,7 +411,7 @@ fn a_living_leader_hands_over_without_a_loss() {
     }
 }
 
-/// What the fenced leader holds and cannot hand over is said aloud. Planted: the wait for it that ended in silence; told by the exit code.
+/// What the fenced leader holds and cannot hand over is said aloud.
 #[test]
 fn what_does_not_come_from_a_living_leader_is_told() {
     let room = Room::new();
@@ -433,7 +433,7 @@ fn what_does_not_come_from_a_living_leader_is_told() {
     assert!(said.contains(&format!("MISSING: {missing} records")), "{said}");
 }
 
-/// What comes late comes all the same, also over a connection that has to be made again. Planted: two seconds for all of it; told.
+/// What comes late comes all the same, also over a connection that has to be made again.
 #[test]
 fn promotion_waits_for_records_that_are_on_their_way() {
     let room = Room::new();
@@ -453,7 +453,7 @@ fn promotion_waits_for_records_that_are_on_their_way() {
     assert_eq!(asked_again(&standby, &held, Instant::now()).len(), 0);
 }
 
-/// Planted: a fence that looked at its own epoch only; both led.
+/// A fence for the one holds against the other, who asks in the same epoch.
 #[test]
 fn of_two_standbys_one_leads() {
     let room = Room::new();
@@ -480,7 +480,7 @@ fn of_two_standbys_one_leads() {
     assert_eq!(first.caller().ask("POST", "/v1/fence", &body).unwrap().0, 409);
 }
 
-/// A leader that is ended in order takes nothing with it. Planted: streams of the journal that ended when the doors began to close; told.
+/// A leader that is ended in order takes nothing with it.
 #[test]
 fn a_leader_that_ends_hands_over_what_it_answered_last() {
     let room = Room::new();

@@ -600,7 +600,7 @@ mod tests {
 
     const TAKEN: &str = "following has stopped";
 
-    /// Planted: no such limit; a directory was left behind that never opened again.
+    /// Its first record would be the one that says who leads, and the directory would never open again.
     #[test]
     fn a_standby_without_the_journals_beginning_is_not_promoted() {
         let dir = tempfile::tempdir().unwrap();
@@ -639,7 +639,7 @@ mod tests {
         assert!(answering.join().unwrap().starts_with("GET /v1/leader "));
     }
 
-    /// Planted: a time-out taken for a process that is gone; told.
+    /// A time-out is not the word of a process that is gone.
     #[test]
     fn a_leader_that_does_not_answer_may_live() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
