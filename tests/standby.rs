@@ -4,11 +4,11 @@
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const SMALL: &str = "
@@ -122,6 +122,51 @@ impl Running {
 
 fn promote(url: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_weir")).args(["promote", "--json", "--url", url]).output().unwrap()
+}
+
+/// Stands between a standby and its leader, and can hold back the journal: what an overloaded line does.
+struct Line {
+    address: String,
+    holds: Arc<AtomicBool>,
+}
+
+impl Line {
+    fn to(leader: &str) -> Line {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, holds) = (listener.local_addr().unwrap().to_string(), Arc::new(AtomicBool::new(false)));
+        let (held, leader) = (holds.clone(), leader.to_owned());
+        // Both threads of a connection end with it, and all of them with the test.
+        std::thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                let Ok(far) = TcpStream::connect(&leader) else { continue };
+                let mut head = BufReader::new(near.try_clone().unwrap());
+                let mut first = String::new();
+                if head.read_line(&mut first).is_err() || (&far).write_all(first.as_bytes()).is_err() {
+                    continue;
+                }
+                let journal = first.contains(" /v1/journal");
+                let (held, sink) = (held.clone(), far.try_clone().unwrap());
+                std::thread::spawn(move || std::io::copy(&mut head, &mut &sink));
+                std::thread::spawn(move || {
+                    let mut bytes = vec![0; 64 << 10];
+                    while let Ok(read @ 1..) = (&far).read(&mut bytes) {
+                        while journal && held.load(Ordering::Relaxed) {
+                            std::thread::sleep(Duration::from_millis(5));
+                        }
+                        if (&near).write_all(&bytes[..read]).is_err() {
+                            break;
+                        }
+                    }
+                    let _ = near.shutdown(std::net::Shutdown::Both);
+                });
+            }
+        });
+        Line { address, holds }
+    }
+
+    fn hold(&self, holds: bool) {
+        self.holds.store(holds, Ordering::Relaxed);
+    }
 }
 
 /// One connection, kept alive.
@@ -364,6 +409,100 @@ fn a_living_leader_hands_over_without_a_loss() {
     for data in ["first", "second"] {
         is_whole(&room.path(data));
     }
+}
+
+/// What the fenced leader holds and cannot hand over is said aloud.
+#[test]
+fn what_does_not_come_from_a_living_leader_is_told() {
+    let room = Room::new();
+    let leader = room.start("first", &[]);
+    let line = Line::to(&leader.address);
+    let standby = room.start("second", &["--follow", &format!("http://{}", line.address)]);
+    drop(traffic(&leader.address, "a", 1_000, || std::thread::sleep(Duration::from_millis(500))));
+    standby.caught_up();
+    line.hold(true);
+    let held = traffic(&leader.address, "b", 1_000, || std::thread::sleep(Duration::from_millis(500)));
+    let promoted = promote(&standby.url());
+    let (told, said) = (String::from_utf8_lossy(&promoted.stdout), String::from_utf8_lossy(&promoted.stderr));
+    let reply: Value = serde_json::from_str(&told).unwrap_or_else(|_| panic!("{said}"));
+    assert_eq!((promoted.status.code(), &reply["old_leader_fenced"]), (Some(1), &true.into()), "{told}");
+    let lost = asked_again(&standby, &held, Instant::now()).len() as u64;
+    let missing = reply["missing"].as_u64().unwrap();
+    // Ticks are records too.
+    assert!(lost > 50 && (lost..lost + 30).contains(&missing), "{missing} missing, {lost} answers lost");
+    assert!(said.contains(&format!("MISSING: {missing} records")), "{said}");
+}
+
+/// What comes late comes all the same, also over a connection that has to be made again.
+#[test]
+fn promotion_waits_for_records_that_are_on_their_way() {
+    let room = Room::new();
+    let leader = room.start("first", &[]);
+    let line = Line::to(&leader.address);
+    let standby = room.start("second", &["--follow", &format!("http://{}", line.address)]);
+    standby.caught_up();
+    line.hold(true);
+    let held = traffic(&leader.address, "b", 1_000, || std::thread::sleep(Duration::from_millis(500)));
+    let promoted = std::thread::scope(|scope| {
+        let promoting = scope.spawn(|| promote(&standby.url()));
+        std::thread::sleep(Duration::from_secs(4));
+        line.hold(false);
+        promoting.join().unwrap()
+    });
+    assert_eq!(promoted.status.code(), Some(0), "{}", String::from_utf8_lossy(&promoted.stderr));
+    assert_eq!(asked_again(&standby, &held, Instant::now()).len(), 0);
+}
+
+/// A fence for the one holds against the other, who asks in the same epoch.
+#[test]
+fn of_two_standbys_one_leads() {
+    let room = Room::new();
+    let first = room.start("first", &[]);
+    let follow = ["--follow", &first.url()];
+    let (second, third) = (room.start("second", &follow), room.start("third", &follow));
+    second.caught_up();
+    third.caught_up();
+    assert_eq!(promote(&second.url()).status.code(), Some(0));
+    let refused = promote(&third.url());
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains(&format!("fenced: epoch 2 leads at {}", second.url())), "{said}");
+    assert_eq!(third.json("GET", "/v1/leader").1["role"], "standby");
+    // Asking again is no new fence.
+    let body = format!(r#"{{"epoch":2,"leader":"{}"}}"#, second.url());
+    assert_eq!(first.caller().ask("POST", "/v1/fence", &body).unwrap().0, 200);
+    // Nor does who became the standby of one give way to the other.
+    drop(first);
+    let first = room.start("first", &["--follow", &second.url()]);
+    first.caught_up();
+    assert_eq!(first.caller().ask("POST", "/v1/fence", &body).unwrap().0, 200);
+    let body = format!(r#"{{"epoch":2,"leader":"{}"}}"#, third.url());
+    assert_eq!(first.caller().ask("POST", "/v1/fence", &body).unwrap().0, 409);
+}
+
+/// A leader that is ended in order takes nothing with it.
+#[test]
+fn a_leader_that_ends_hands_over_what_it_answered_last() {
+    let room = Room::new();
+    let mut leader = room.start("first", &[]);
+    let standby = room.start("second", &["--follow", &leader.url()]);
+    standby.caught_up();
+    let address = leader.address.clone();
+    let answered = traffic(&address, "p", 2_000, || {
+        std::thread::sleep(Duration::from_millis(1_500));
+        assert!(Command::new("kill").args(["-TERM", &leader.child.id().to_string()]).status().unwrap().success());
+        let began = Instant::now();
+        assert!(leader.child.wait().unwrap().success());
+        assert!(began.elapsed() < Duration::from_secs(8), "the end waited for its standby: {:?}", began.elapsed());
+    });
+    let promoted = promote(&standby.url());
+    let told: Value = serde_json::from_slice(&promoted.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&promoted.stderr)));
+    assert_eq!((promoted.status.code(), &told["missing"]), (Some(1), &0.into()));
+    assert!(answered.len() > 500, "{}", answered.len());
+    assert_eq!(asked_again(&standby, &answered, Instant::now()).len(), 0);
+    // Not even a tick is missing: it can follow.
+    let first = room.start("first", &["--follow", &standby.url()]);
+    first.caught_up();
 }
 
 /// The journal of a directory is whole, also while a process writes it.

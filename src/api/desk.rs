@@ -117,11 +117,16 @@ pub trait Desk: Send + Sync + 'static {
         json!({ "role": "leader", "epoch": 1, "leader": null })
     }
 
-    /// Makes the leader of a standby.
+    /// Every request that was begun has its answer and no other comes: nothing more is to be recorded, and the chunks of
+    /// [`Desk::journal`] end when everything was sent.
+    fn close(&self) {}
+
+    /// Makes the leader of a standby; `forced`: also where that one lacks much that its leader has, or that leader may live and does not
+    /// answer.
     ///
     /// # Errors
     /// Where this is none, or nothing came of it, in words for the caller.
-    fn promote(&self) -> impl Future<Output = Result<Value, String>> + Send {
+    fn promote(&self, _forced: bool) -> impl Future<Output = Result<Value, String>> + Send {
         async { Err("this process is no standby".to_owned()) }
     }
 

@@ -5,7 +5,7 @@ use crate::api::body::{expect_media_type, parameter};
 use crate::api::desk::{Chunks, Desk};
 use crate::api::gate::Gate;
 use crate::api::problem::{Kind, Problem};
-use crate::api::route::{Phase, Shared, draining};
+use crate::api::route::Shared;
 use crate::api::streams::Open;
 use crate::event::Sequence;
 use axum::body::{Body, Bytes};
@@ -17,9 +17,30 @@ use futures_util::stream::unfold;
 use serde_json::Value;
 use std::convert::Infallible;
 use std::sync::Arc;
-use tokio::sync::watch;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The journal from the record `from` on, as frames, for as long as the caller reads it.
+/// A stream of the journal that is open.
+struct Sending {
+    chunks: Chunks,
+    journals: Arc<AtomicUsize>,
+    _open: Open,
+}
+
+impl Sending {
+    fn begin(chunks: Chunks, journals: Arc<AtomicUsize>, open: Open) -> Sending {
+        journals.fetch_add(1, Ordering::AcqRel);
+        Sending { chunks, journals, _open: open }
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.journals.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The journal from the record `from` on, as frames, for as long as the caller reads it. When the doors close it goes on until everything
+/// is sent that was recorded for the requests under way: what is answered last must not be missing on the standby.
 pub(super) async fn journal<D: Desk, G: Gate>(shared: &Arc<Shared<D, G>>, parts: &Parts) -> Result<Response<Body>, Problem> {
     let wrong = |found: &str| {
         let detail = format!("from is {found}, expected the sequence of a record");
@@ -32,22 +53,15 @@ pub(super) async fn journal<D: Desk, G: Gate>(shared: &Arc<Shared<D, G>>, parts:
     };
     let chunks = shared.desk.journal(from).map_err(|detail| Problem::new(Kind::NotReady, detail))?;
     let open = Open::new(shared.metrics.http_streams.clone(), permit);
-    let chunks = unfold((chunks, shared.phase.clone(), open), async |(mut chunks, mut phase, open)| {
-        let chunk = next(&mut chunks, &mut phase).await?;
-        Some((Ok::<_, Infallible>(Bytes::from(chunk)), (chunks, phase, open)))
+    let sending = Sending::begin(chunks, shared.journals.clone(), open);
+    let chunks = unfold(sending, async |mut sending| {
+        let chunk = sending.chunks.next().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(chunk)), sending))
     });
     let mut response = Response::new(Body::from_stream(chunks));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
-}
-
-async fn next(chunks: &mut Chunks, phase: &mut watch::Receiver<Phase>) -> Option<Vec<u8>> {
-    tokio::select! {
-        biased;
-        () = draining(phase) => None,
-        chunk = chunks.next() => chunk,
-    }
 }
 
 /// Who leads, as far as this process knows.
@@ -56,8 +70,16 @@ pub(super) fn leader<D: Desk, G: Gate>(shared: &Shared<D, G>) -> Response<Body> 
 }
 
 /// Makes the leader of a standby.
-pub(super) async fn promote<D: Desk, G: Gate>(shared: &Shared<D, G>) -> Result<Response<Body>, Problem> {
-    shared.desk.promote().await.map(|promoted| object(&promoted)).map_err(|detail| Problem::new(Kind::Standing, detail))
+pub(super) async fn promote<D: Desk, G: Gate>(shared: &Shared<D, G>, parts: &Parts) -> Result<Response<Body>, Problem> {
+    let forced = match parameter(parts.uri.query(), "force")?.as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(other) => {
+            let detail = format!("force is {other}, expected true or false");
+            return Err(Problem::new(Kind::BadRequest, detail).reason("invalid").field("force"));
+        }
+    };
+    shared.desk.promote(forced).await.map(|promoted| object(&promoted)).map_err(|detail| Problem::new(Kind::Standing, detail))
 }
 
 /// Hears that another process leads.

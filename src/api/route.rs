@@ -17,6 +17,7 @@ use axum::http::{Request, Response};
 use axum::routing::{MethodFilter, on};
 use prometheus::IntCounter;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{Semaphore, watch};
 
@@ -118,7 +119,7 @@ impl Route {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Serving,
-    /// Requests that were begun are finished, streams end, nothing new is taken.
+    /// Requests that were begun are finished, streams end but for those of the journal, nothing new is taken.
     Draining,
     /// What is still open is closed as it is.
     Ended,
@@ -145,6 +146,8 @@ pub(super) struct Shared<D, G> {
     pub metrics: Metrics,
     pub answers: authorize::Answers,
     pub streams: Arc<Semaphore>,
+    /// Streams of the journal that are open: each has a connection for itself.
+    pub journals: Arc<AtomicUsize>,
     pub event_requests: Arc<Semaphore>,
     pub phase: watch::Receiver<Phase>,
     /// By route and status, found in the registry when first used.
@@ -156,6 +159,7 @@ impl<D: Desk, G: Gate> Shared<D, G> {
         Shared {
             answers: authorize::Answers::new(&metrics),
             streams: Arc::new(Semaphore::new(options.streams_max)),
+            journals: Arc::default(),
             event_requests: Arc::new(Semaphore::new(options.event_requests_max)),
             counters: Route::ALL.iter().map(|_| Default::default()).collect(),
             desk,
@@ -255,7 +259,7 @@ async fn handle<D: Desk, G: Gate>(
         Route::Rejected => streams::stream(shared, parts, Stream::Rejected).await,
         Route::Journal => journal::journal(shared, parts).await,
         Route::Leader => Ok(journal::leader(shared)),
-        Route::Promote => journal::promote(shared).await,
+        Route::Promote => journal::promote(shared, parts).await,
         Route::Fence => journal::fence(shared, parts, body).await,
         Route::Live => Ok(health::live()),
         Route::Ready => health::ready(shared),

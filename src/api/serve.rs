@@ -10,6 +10,7 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -43,6 +44,9 @@ impl Acceptor for Plain {
 
 /// After an error of the listener – usually too many open files – there is nothing to do but to wait until something was closed.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether only streams of the journal are left.
+const DRAIN_LOOK: Duration = Duration::from_millis(5);
 
 /// Serves plain connections of `listener` until `shutdown` resolves; then takes no more, ends streams, lets requests that were begun finish
 /// for `drain_timeout` and returns. It must run on a tokio runtime with I/O and time.
@@ -114,14 +118,24 @@ pub async fn serve_over<A: Acceptor, D: Desk, G: Gate>(
     }
     drop(listener);
     phase.send_replace(Phase::Draining);
-    drain(&shared.options, &shared.metrics, &phase, &connections).instrument(tracing::info_span!("drain")).await;
+    drain(&shared, &phase, &connections).instrument(tracing::info_span!("drain")).await;
 }
 
 /// Waits until the connections that are open have finished what was begun, and closes those that do not in time.
-async fn drain(options: &Options, metrics: &Metrics, phase: &watch::Sender<Phase>, connections: &Semaphore) {
+/// Streams of the journal come last: they have to bring what the others were answered.
+async fn drain<D: Desk, G: Gate>(shared: &Shared<D, G>, phase: &watch::Sender<Phase>, connections: &Semaphore) {
+    let (options, metrics) = (&shared.options, &shared.metrics);
     let all = u32::try_from(options.connections_max).expect("fewer connections than a machine has ports");
     tracing::info!(open = metrics.http_connections.get(), "no more connections are taken");
-    if timeout(options.drain_timeout, connections.acquire_many(all)).await.is_err() {
+    let drained = timeout(options.drain_timeout, async {
+        // A stream is counted within the life of its connection: the sum never says too early that no other is left.
+        while connections.available_permits() + shared.journals.load(Ordering::Acquire) < options.connections_max {
+            sleep(DRAIN_LOOK).await;
+        }
+        shared.desk.close();
+        let _ = connections.acquire_many(all).await;
+    });
+    if drained.await.is_err() {
         let open = metrics.http_connections.get();
         tracing::warn!(open, "connections were closed before their requests were finished");
         phase.send_replace(Phase::Ended);

@@ -308,6 +308,15 @@ impl Service {
         Some(Ended { records: self.recorded(), state_hash: engine.state_hash() })
     }
 
+    /// Records nothing more, not even a tick, because this process ends: standbys get what there is, and then the end of their streams.
+    fn close(&self) {
+        // Waits for the group that is being recorded; who sees that it closes sees all of it.
+        *self.shared.fenced.lock().expect("nobody panics with it") = true;
+        self.shared.closing.store(true, Ordering::Release);
+        self.shared.paused.1.notify_all();
+        self.shared.more.notify_waiters();
+    }
+
     /// Records nothing more, because another process leads: `why` is said to everybody who asks. Returns how many records there are, for
     /// good; they are on disk.
     fn fence(&self, why: &str) -> Result<u64, String> {

@@ -76,16 +76,18 @@ impl Feed {
         Ok(Feed { shared, records, next, sent: Sent::new(), checked: next, hello: Some(hello) })
     }
 
-    /// The next chunk, when there is something to say or a second is over; `None` when the service ends or the journal cannot be read.
+    /// The next chunk, when there is something to say or a second is over; `None` when the service ends, when it takes nothing more and
+    /// everything was sent, or when the journal cannot be read.
     pub(in crate::runtime::service) async fn chunk(mut self) -> Option<(Vec<u8>, Feed)> {
         let shared = self.shared.clone();
         let mut more = std::pin::pin!(shared.more.notified());
         // From here on no news is missed, though nobody waits yet.
         more.as_mut().enable();
-        if self.hello.is_none() && !self.has_news() {
+        if self.hello.is_none() && !self.has_news() && !shared.is_closing() {
             let _ = tokio::time::timeout(BEAT_EVERY, more).await;
         }
-        if shared.is_ended() {
+        // Asked in this order: once it is closed no news comes.
+        if shared.is_ended() || (shared.is_closing() && self.hello.is_none() && !self.has_news()) {
             return None;
         }
         // Reading files and the database may wait for a disk: not on a thread that serves connections.

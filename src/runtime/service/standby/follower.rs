@@ -45,6 +45,8 @@ pub(super) struct Link {
     pub next: AtomicU64,
     pub leader_next: AtomicU64,
     pub epoch: AtomicU64,
+    /// Who leads in that epoch, by its own word in the journal, where it came over this link.
+    pub led_by: Mutex<Option<String>>,
     pub connected: AtomicBool,
     /// No more is to be taken.
     stop: AtomicBool,
@@ -62,6 +64,7 @@ impl Link {
             next: AtomicU64::new(next),
             leader_next: AtomicU64::new(next),
             epoch: AtomicU64::new(epoch),
+            led_by: Mutex::new(None),
             connected: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             socket: Mutex::new(None),
@@ -426,8 +429,9 @@ impl Follower {
             self.link.next.store(standing.journal.next().0, Ordering::Release);
             self.metrics.engine_stream_time_seconds.set(standing.engine.now().0 as f64 / 1e6);
             self.metrics.graph_nodes.set(standing.engine.graph().nodes.len() as i64);
-            if let Some(epoch) = self.group.iter().find_map(|record| led(record, standing)) {
+            if let Some((epoch, leader)) = self.group.iter().find_map(|record| led(record, standing)) {
                 self.link.epoch.store(epoch, Ordering::Release);
+                *self.link.led_by.lock().expect("nobody panics with it") = leader;
                 self.leadership.set_epoch(epoch).map_err(fatal)?;
             }
             self.group.clear();
@@ -479,6 +483,9 @@ impl Follower {
                 return Ok(());
             }
             snapping.last = (next.0, Instant::now());
+            // Outputs before it are not derived again from this snapshot: they are on disk before it can have its name.
+            standing.outputs.sync().map_err(fatal)?;
+            self.outputs_synced = snapping.last.1;
             if let Err(cause) = snapping.taker.begin(&mut standing.engine, next, standing.latest) {
                 error!(%cause, "a snapshot could not be begun");
             }
@@ -528,11 +535,12 @@ impl Follower {
     }
 }
 
-/// The epoch that a record begins.
-fn led(record: &Record, standing: &Standing) -> Option<u64> {
+/// The epoch that a record begins, and who leads in it.
+fn led(record: &Record, standing: &Standing) -> Option<(u64, Option<String>)> {
     let Content::Control(Control { kind: ControlKind::Leader, blob }) = &record.content else { return None };
     let text = Blobs::read(standing.files.clone(), &standing.dir.blobs()).get(blob).ok()?;
-    serde_json::from_slice::<serde_json::Value>(&text).ok()?["epoch"].as_u64()
+    let told: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    Some((told["epoch"].as_u64()?, told["leader"].as_str().map(str::to_owned)))
 }
 
 /// Lets go of what is old, now that the journal's start is needed less.

@@ -7,6 +7,7 @@ use crate::api::{Answer, ChallengeResult, Chunks, Desk, Page, Readiness, Stream,
 use crate::event::{Content, Control, ControlKind, Effort, IdKey, Origin, Record, Sequence};
 use crate::journal::{Blobs, DataDir, Disk, Files, Records};
 use crate::metrics::Metrics;
+use crate::runtime::keep::FOUNDATIONS;
 use crate::runtime::service::clock::Clock;
 use crate::runtime::service::error::ServiceError;
 use crate::runtime::service::standing::{Opening, Standing};
@@ -15,19 +16,26 @@ use crate::runtime::source::foundation_texts;
 use crate::topology::{Topology, content_hash};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::sync::{self, Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration as Wall, Instant};
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
-/// How long the old leader may take to hear that it is fenced, before it counts as gone.
-const FENCE_PATIENCE: Wall = Wall::from_millis(500);
-/// How long what it recorded until then may take to come.
-const REST_PATIENCE: Wall = Wall::from_secs(2);
+/// How long the old leader may take for an answer. It does not count as gone then: it may be busy, and go on answering others.
+const ASK_PATIENCE: Wall = Wall::from_secs(5);
+/// Between two attempts at a leader whose connections break.
+const ASK_EVERY: Wall = Wall::from_millis(100);
+/// After so long without a record, what the fenced leader recorded comes no more. Longer than the follower rests between two connections.
+const REST_PATIENCE: Wall = Wall::from_secs(10);
+/// A standby that lacks more records is still catching up, and is promoted by force only: what was answered for them would be missing.
+const BEHIND_MAX: u64 = 5_000;
+/// A journal without its first records – topology, policy, the clock's first tick – cannot be opened again, so nobody leads with it.
+const RECORDS_MIN: u64 = FOUNDATIONS as u64 + 1;
 /// An old leader that has not heard is told again.
 const KNOCK_EVERY: Wall = Wall::from_secs(1);
 /// Between two attempts to hear whose journal a new standby shall have.
@@ -116,11 +124,13 @@ fn wait_for_key(peer: &Peer) -> Result<IdKey, String> {
 
 /// What a process is, for the doors.
 pub struct Node {
-    leading: OnceLock<Service>,
+    leading: Arc<OnceLock<Service>>,
     standby: Mutex<Option<Standby>>,
     /// Where it follows or followed.
     followed: Option<(Arc<Link>, Peer)>,
     leadership: Leadership,
+    /// One fence at a time: the later one must find what the earlier one wrote.
+    fencing: sync::Mutex<()>,
     topology: Topology,
     metrics: Metrics,
     /// Where this process is reached.
@@ -157,8 +167,8 @@ impl Node {
     }
 
     fn new(topology: Topology, leadership: Leadership, metrics: &Metrics, followed: Option<(Arc<Link>, Peer)>) -> Node {
-        let (leading, standby, url) = (OnceLock::new(), Mutex::new(None), OnceLock::new());
-        Node { leading, standby, followed, leadership, topology, metrics: metrics.clone(), url }
+        let (leading, standby, url) = (Arc::new(OnceLock::new()), Mutex::new(None), OnceLock::new());
+        Node { leading, standby, followed, leadership, fencing: sync::Mutex::new(()), topology, metrics: metrics.clone(), url }
     }
 
     /// Says where this process is reached: what an old leader tells its callers.
@@ -209,7 +219,7 @@ impl Node {
         match (self.leading.get(), &self.followed) {
             (Some(service), _) => match self.leadership.fenced() {
                 Ok(Some(fenced)) => json!({ "role": "fenced", "epoch": fenced.epoch, "leader": fenced.leader }),
-                _ => json!({ "role": "leader", "epoch": service.shared.epoch, "leader": url }),
+                _ => json!({ "role": "leader", "epoch": service.shared.epoch, "leader": url, "records": service.recorded() }),
             },
             (None, Some((link, peer))) => {
                 json!({ "role": "standby", "epoch": link.epoch.load(Ordering::Relaxed), "leader": peer.to_string(), "behind": link.lag() })
@@ -221,7 +231,7 @@ impl Node {
 
 /// Whether `peer` leads in a later epoch than `epoch`. One that does not answer says nothing.
 fn ask(peer: &Peer, epoch: u64) -> Result<Option<Fenced>, String> {
-    let answer = match peer.answer("GET", "/v1/leader", "", FENCE_PATIENCE) {
+    let answer = match peer.answer("GET", "/v1/leader", "", ASK_PATIENCE) {
         Ok((200, text)) => serde_json::from_str::<Value>(&text).map_err(|error| format!("{peer}: {error}"))?,
         Ok((status, _)) => {
             warn!(%peer, status, "the peer does not say who leads; starting all the same");
@@ -242,20 +252,80 @@ enum Told {
     Fenced(u64),
     /// It knows better.
     Refused(String),
+    /// Nobody listens there: the process has ended.
+    Gone(String),
+    /// It may live.
     Silent(String),
+}
+
+/// Asks `peer`, and again where the connection breaks: a process that is ending refuses a moment later.
+fn asked(peer: &Peer, method: &str, path: &str, json: &str) -> io::Result<(u16, String)> {
+    let until = Instant::now() + ASK_PATIENCE;
+    loop {
+        match peer.answer(method, path, json, ASK_PATIENCE) {
+            Err(error) if breaks(&error) && Instant::now() < until => std::thread::sleep(ASK_EVERY),
+            answered => return answered,
+        }
+    }
+}
+
+fn breaks(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof)
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionRefused
 }
 
 fn tell(peer: &Peer, epoch: u64, url: &str) -> Told {
     let body = json!({ "epoch": epoch, "leader": url }).to_string();
-    match peer.answer("POST", "/v1/fence", &body, FENCE_PATIENCE) {
+    match asked(peer, "POST", "/v1/fence", &body) {
         Ok((200, text)) => match serde_json::from_str::<Value>(&text).ok().and_then(|answer| answer["records"].as_u64()) {
             Some(records) => Told::Fenced(records),
             None => Told::Silent(format!("it answers {text:?}")),
         },
         Ok((409, text)) => Told::Refused(text),
         Ok((status, _)) => Told::Silent(format!("it answers with status {status}")),
+        Err(error) if is_gone(&error) => Told::Gone(error.to_string()),
         Err(error) => Told::Silent(error.to_string()),
     }
+}
+
+/// Whether a standby may take the place of `peer` without force: not where that one lives and has much that is not here, nor where it may
+/// live and cannot be asked. Nothing is changed by asking.
+fn ready(peer: &Peer, link: &Link) -> Result<(), String> {
+    let with_force = "or promote by force (weir promote --force)";
+    let mut behind = link.lag();
+    match asked(peer, "GET", "/v1/leader", "") {
+        Ok((200, text)) => {
+            let told: Value = serde_json::from_str(&text).map_err(|error| format!("{peer}: {error}"))?;
+            if let Some(records) = told["records"].as_u64() {
+                behind = records.saturating_sub(link.next.load(Ordering::Acquire));
+            }
+        }
+        Ok((status, _)) => {
+            return Err(format!(
+                "{peer} does not say who leads, it answers with status {status}: see to it that nothing reaches it, {with_force}"
+            ));
+        }
+        Err(error) if is_gone(&error) => {}
+        Err(error) => return Err(silent(peer, &error.to_string())),
+    }
+    if behind > BEHIND_MAX {
+        return Err(format!(
+            "this standby is {behind} records behind {peer}, at most {BEHIND_MAX} are expected: what was answered for them would be missing \
+             here. Wait until it has caught up (GET /readyz says how far it is), {with_force} and go without them"
+        ));
+    }
+    Ok(())
+}
+
+fn silent(peer: &Peer, why: &str) -> String {
+    format!(
+        "{peer} does not refuse connections and does not answer either ({why}): it may live, and go on answering. Try again; or see to it that \
+         nothing reaches it, and promote by force (weir promote --force)"
+    )
 }
 
 /// What a promotion needs.
@@ -270,22 +340,30 @@ struct Succession {
 }
 
 impl Succession {
-    /// Makes a service of a standby.
-    fn take(self, standby: Standby) -> Result<Service, String> {
+    /// Makes a service of a standby. Also says how many records the old leader is known to have that did not come.
+    fn take(&self, standby: Standby) -> Result<(Service, u64), String> {
+        let link = standby.link.clone();
         if let Some(records) = self.records {
-            let until = Instant::now() + REST_PATIENCE;
-            while standby.link.next.load(Ordering::Acquire) < records && !standby.thread.is_finished() && Instant::now() < until {
+            let (mut known, mut until) = (link.next.load(Ordering::Acquire), Instant::now() + REST_PATIENCE);
+            while known < records && !standby.thread.is_finished() && Instant::now() < until {
                 std::thread::sleep(Wall::from_millis(1));
+                let next = link.next.load(Ordering::Acquire);
+                if next > known {
+                    (known, until) = (next, Instant::now() + REST_PATIENCE);
+                }
             }
         }
         let mut standing = standby.end()?;
-        if let Some(missing) = self.records.and_then(|records| records.checked_sub(standing.journal.next().0)).filter(|n| *n > 0) {
-            warn!(missing, "the old leader has records that did not come in time: what it answered for them is known only there");
+        // One that is gone had at least what it last spoke of.
+        let records = self.records.unwrap_or_else(|| link.leader_next.load(Ordering::Acquire));
+        let missing = records.saturating_sub(standing.journal.next().0);
+        if missing > 0 {
+            error!(missing, "the old leader has records that did not come: what it answered for them is known only there");
         }
         self.sign(&mut standing)?;
         let service = Service::launch(&self.topology, standing, &self.metrics).map_err(|error| error.to_string())?;
         self.metrics.service_epoch.set(self.epoch as i64);
-        Ok(service)
+        Ok((service, missing))
     }
 
     /// Writes into the journal who leads from here on.
@@ -373,12 +451,29 @@ impl Desk for Node {
         self.told()
     }
 
-    async fn promote(&self) -> Result<Value, String> {
+    fn close(&self) {
+        if let Some(service) = self.leading.get() {
+            service.close();
+        }
+    }
+
+    async fn promote(&self, forced: bool) -> Result<Value, String> {
         let mut slot = self.standby.lock().await;
         let (Some(standby), Some((link, peer))) = (slot.as_ref(), &self.followed) else {
             return Err(format!("this process is no standby: {}", self.told()));
         };
         let began = Instant::now();
+        let records = standby.link.next.load(Ordering::Acquire);
+        if records < RECORDS_MIN {
+            return Err(format!(
+                "this standby has {records} records, expected at least {RECORDS_MIN}: it does not have the beginning of the journal, and could \
+                 not be started again as a leader. Let it follow first, or start a leader with a directory of its own"
+            ));
+        }
+        if !forced {
+            let (asked, link) = (peer.clone(), link.clone());
+            tokio::task::spawn_blocking(move || ready(&asked, &link)).await.map_err(|error| error.to_string())??;
+        }
         let epoch = standby.link.epoch.load(Ordering::Acquire) + 1;
         let url = self.url.get().cloned().unwrap_or_default();
         let (asked, own) = (peer.clone(), url.clone());
@@ -386,36 +481,49 @@ impl Desk for Node {
         let records = match told {
             Told::Fenced(records) => Some(records),
             Told::Refused(why) => return Err(format!("{peer} refuses: {why}")),
-            Told::Silent(why) => {
+            Told::Gone(why) => {
+                warn!(%peer, why, "the old leader is gone and is not fenced: it is told when it comes back");
+                None
+            }
+            Told::Silent(why) if forced => {
                 warn!(%peer, why, "the old leader does not answer and is not fenced: see to it that nothing reaches it");
                 None
             }
+            Told::Silent(why) => return Err(silent(peer, &why)),
         };
         let standby = slot.take().expect("it was there a moment ago");
         let (topology, leadership) = (self.topology.clone(), self.leadership.clone());
         let succession = Succession { topology, metrics: self.metrics.clone(), leadership, epoch, url: url.clone(), records };
-        let taken = tokio::task::spawn_blocking(move || succession.take(standby)).await.map_err(|error| error.to_string());
-        let service = match taken.and_then(|taken| taken) {
-            Ok(service) => service,
+        let (leading, link, knocked) = (self.leading.clone(), link.clone(), peer.clone());
+        // From here on it runs to its end, also where whoever asked goes away meanwhile.
+        let taken = tokio::task::spawn_blocking(move || match succession.take(standby) {
+            Ok((service, missing)) => {
+                let recorded = service.recorded();
+                let _ = leading.set(service);
+                let seconds = began.elapsed().as_secs_f64();
+                info!(epoch, records = recorded, missing, seconds, fenced = records.is_some(), "promoted: this process leads");
+                if records.is_none() {
+                    tokio::runtime::Handle::current().spawn(knock(knocked, epoch, url));
+                }
+                let fenced = records.is_some();
+                Ok(json!({ "epoch": epoch, "records": recorded, "old_leader_fenced": fenced, "missing": missing, "seconds": seconds }))
+            }
             Err(why) => {
                 // Neither a standby any more nor a leader: the process ends and says why.
                 link.failed.send_replace(Some(format!("promotion failed: {why}")));
-                return Err(why);
+                Err(why)
             }
-        };
-        let recorded = service.recorded();
-        let _ = self.leading.set(service);
-        let seconds = began.elapsed().as_secs_f64();
-        info!(epoch, records = recorded, seconds, fenced = records.is_some(), "promoted: this process leads");
-        if records.is_none() {
-            tokio::spawn(knock(peer.clone(), epoch, url));
-        }
-        Ok(json!({ "epoch": epoch, "records": recorded, "old_leader_fenced": records.is_some(), "seconds": seconds }))
+        });
+        taken.await.map_err(|error| error.to_string())?
     }
 
     async fn fence(&self, epoch: u64, leader: &str) -> Result<Value, String> {
+        let asking = Fenced { epoch, leader: leader.to_owned() };
         let Some(service) = self.leading.get() else {
-            let (link, _) = self.followed.as_ref().ok_or_else(|| "starting".to_owned())?;
+            let (link, peer) = self.followed.as_ref().ok_or_else(|| "starting".to_owned())?;
+            let known = link.epoch.load(Ordering::Acquire);
+            let led_by = link.led_by.lock().expect("nobody panics with it").clone().unwrap_or_else(|| peer.to_string());
+            gives_way(&Fenced { epoch: known, leader: led_by }, &asking).map_err(|why| format!("this is a standby of {peer}: {why}"))?;
             // It records for nobody but the leader that it follows.
             return Ok(json!({ "records": link.next.load(Ordering::Relaxed) }));
         };
@@ -423,12 +531,31 @@ impl Desk for Node {
         if epoch <= own {
             return Err(format!("this process leads in epoch {own}, it is not fenced by epoch {epoch}"));
         }
-        let fenced = Fenced { epoch, leader: leader.to_owned() };
-        // On disk first: a process that forgets its fence must not lead again.
-        self.leadership.fence(&fenced)?;
-        let records = tokio::task::block_in_place(|| self.heed(service, &fenced))?;
+        let records = tokio::task::block_in_place(|| {
+            let _alone = self.fencing.lock().expect("nobody panics with it");
+            if let Some(fenced) = self.leadership.fenced()? {
+                gives_way(&fenced, &asking).map_err(|why| {
+                    format!(
+                        "{why}. Where nobody leads there, remove {} and start this process again",
+                        self.leadership.fence_path().display()
+                    )
+                })?;
+            }
+            // On disk first: a process that forgets its fence must not lead again.
+            self.leadership.fence(&asking)?;
+            self.heed(service, &asking)
+        })?;
         Ok(json!({ "records": records }))
     }
+}
+
+/// Whether a process that knows of the leader `known` gives way to `asking`: to a later epoch, or to the same leader again. Two that ask in
+/// one epoch would both lead.
+fn gives_way(known: &Fenced, asking: &Fenced) -> Result<(), String> {
+    if asking.epoch > known.epoch || asking == known {
+        return Ok(());
+    }
+    Err(format!("{known}, it does not give way to {} in epoch {}", asking.leader, asking.epoch))
 }
 
 /// Tells the old leader, when it comes back, that it leads no more.
@@ -439,7 +566,98 @@ async fn knock(peer: Peer, epoch: u64, url: String) {
         match tokio::task::spawn_blocking(move || tell(&asked, epoch, &own)).await {
             Ok(Told::Fenced(records)) => return info!(%peer, records, "the old leader has heard that it leads no more"),
             Ok(Told::Refused(why)) => return error!(%peer, why, "two processes lead: the other does not give way"),
-            Ok(Told::Silent(_)) | Err(_) => {}
+            Ok(Told::Gone(_) | Told::Silent(_)) | Err(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::Layer;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    /// A standby with so many records of so many, whose thread gives nothing back: a promotion that is not refused fails there.
+    fn node(dir: &Path, leader: &str, next: u64, leader_next: u64) -> Node {
+        let topology = Topology::parse(&[Layer { name: "none", text: "", folder: Path::new("") }]).unwrap();
+        let link = Arc::new(Link::new(next, 1));
+        link.leader_next.store(leader_next, Ordering::Relaxed);
+        let peer = Peer::new(leader, None, None).unwrap();
+        let standby = Standby { link, peer, thread: std::thread::spawn(|| None) };
+        Node::follow(topology, dir, standby, &Metrics::new("test"))
+    }
+
+    fn promoted(node: &Node, forced: bool) -> String {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(node.promote(forced)).unwrap_err()
+    }
+
+    /// An address at which nobody listens.
+    fn nowhere() -> String {
+        format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
+    }
+
+    const TAKEN: &str = "following has stopped";
+
+    /// Its first record would be the one that says who leads, and the directory would never open again.
+    #[test]
+    fn a_standby_without_the_journals_beginning_is_not_promoted() {
+        let dir = tempfile::tempdir().unwrap();
+        for forced in [false, true] {
+            let why = promoted(&node(dir.path(), &nowhere(), RECORDS_MIN - 1, RECORDS_MIN - 1), forced);
+            assert!(why.starts_with("this standby has 2 records, expected at least 3"), "{why}");
+            assert_eq!(promoted(&node(dir.path(), &nowhere(), RECORDS_MIN, RECORDS_MIN), forced), TAKEN);
+        }
+    }
+
+    #[test]
+    fn a_standby_that_is_far_behind_is_promoted_by_force_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let why = promoted(&node(dir.path(), &nowhere(), 100, 100 + BEHIND_MAX + 1), false);
+        assert!(why.starts_with("this standby is 5001 records behind"), "{why}");
+        assert_eq!(promoted(&node(dir.path(), &nowhere(), 100, 100 + BEHIND_MAX + 1), true), TAKEN);
+        assert_eq!(promoted(&node(dir.path(), &nowhere(), 100, 100 + BEHIND_MAX), false), TAKEN);
+    }
+
+    /// Also one that does not know of it, because it is not connected: the leader is asked, and is not fenced.
+    #[test]
+    fn a_living_leader_is_asked_how_far_it_is() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _): (TcpStream, _) = listener.accept().unwrap();
+            let mut head = [0; 1024];
+            let read = stream.read(&mut head).unwrap();
+            let body = r#"{"role":"leader","epoch":1,"records":9000}"#;
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+            String::from_utf8_lossy(&head[..read]).into_owned()
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let why = promoted(&node(dir.path(), &url, 1_000, 1_000), false);
+        assert!(why.starts_with("this standby is 8000 records behind"), "{why}");
+        assert!(answering.join().unwrap().starts_with("GET /v1/leader "));
+    }
+
+    /// A time-out is not the word of a process that is gone.
+    #[test]
+    fn a_leader_that_does_not_answer_may_live() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        let why = promoted(&node(dir.path(), &url, 100, 100), false);
+        assert!(why.contains("does not refuse connections and does not answer either"), "{why}");
+        assert_eq!(promoted(&node(dir.path(), &url, 100, 100), true), TAKEN);
+    }
+
+    #[test]
+    fn who_knows_a_leader_gives_way_to_a_later_one_only() {
+        let of = |epoch, leader: &str| Fenced { epoch, leader: leader.to_owned() };
+        let known = of(2, "http://a:1");
+        assert!(gives_way(&known, &of(2, "http://a:1")).is_ok());
+        assert!(gives_way(&known, &of(3, "http://b:1")).is_ok());
+        let why = gives_way(&known, &of(2, "http://b:1")).unwrap_err();
+        assert_eq!(why, "fenced: epoch 2 leads at http://a:1, it does not give way to http://b:1 in epoch 2");
+        assert!(gives_way(&known, &of(1, "http://a:1")).is_err());
     }
 }
