@@ -34,6 +34,13 @@ impl fmt::Display for StoreError {
     }
 }
 
+impl StoreError {
+    /// Whether another process has the database open.
+    pub fn is_locked(&self) -> bool {
+        matches!(self, StoreError::Database { source: fjall::Error::Locked, .. })
+    }
+}
+
 impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {

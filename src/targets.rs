@@ -11,8 +11,8 @@
 //! ```
 //!
 //! Everything in it follows from the journal, so nothing waits for it: what was noted and not flushed is found in memory, and after a
-//! crash the records from [`Targets::noted`] on are noted again. The journal keeps what this needs ([`crate::journal::Journal::retain`]
-//! takes the lower of the newest snapshot's position and this one).
+//! crash the records from [`Targets::noted`] on are noted again. The journal keeps what this needs ([`crate::journal::Retention`] is
+//! given the lower of the oldest snapshot's position and this one).
 
 use crate::event::{Body, Content, Id, LabelSource, Record, Sequence, Target, Timestamp, Verdict, ends};
 use crate::journal::{decode_target, encode_target};

@@ -8,9 +8,10 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use tempfile::TempDir;
 use weir::engine::Engine;
-use weir::event::{IdKey, Sequence, Timestamp};
-use weir::journal::{DataDir, Disk, Files, Records};
+use weir::event::{IdKey, IdKind, Sequence, Timestamp};
+use weir::journal::{DataDir, Disk, Durability, Files, LogKind, Records, Retention};
 use weir::snapshot::{Taker, TakerOptions, Taking};
+use weir::store::Store;
 use weir::topology::Topology;
 
 /// Little memory, for little traffic: what a test machine can touch in a moment.
@@ -539,8 +540,8 @@ fn transfers_are_read_as_they_stand() {
 }
 
 /// A kept replay and a snapshot of the engine behind it, as a service leaves them.
-fn snapshot_of(room: &Room) -> PathBuf {
-    room.simulate("tiny", "800");
+fn snapshot_of(room: &Room, events: &str) -> PathBuf {
+    room.simulate("tiny", events);
     room.done(&["replay", "sample.jsonl", "-t", "small.toml", "--out", "kept"]);
     let root = room.0.path().join("kept");
     let dir = DataDir::read(&root).unwrap();
@@ -568,7 +569,7 @@ fn snapshot_of(room: &Room) -> PathBuf {
 #[test]
 fn snapshots_are_inspected_and_verified() {
     let room = Room::new();
-    let path = snapshot_of(&room);
+    let path = snapshot_of(&room, "800");
     let expected = room.summary(&["kept"]);
     let found: Value = serde_json::from_str(&room.done(&["snapshot", "verify", "kept", "--json"])).unwrap();
     let snapshot = &found["snapshots"][0];
@@ -594,4 +595,40 @@ fn snapshots_are_inspected_and_verified() {
     fs::remove_file(&path).unwrap();
     let error = room.refused(&["snapshot", "verify", "kept"]);
     assert!(error.contains("found no snapshot in it"), "{error}");
+}
+
+/// The journal's beginning, which names topology and policy, goes after `keep_days`.
+#[test]
+fn a_directory_without_its_beginning_and_with_a_service_is_read_all_the_same() {
+    let room = Room::new();
+    room.write("small.toml", &format!("{SMALL}[journal]\nsegment_bytes = 65_536\n"));
+    let snapshot = snapshot_of(&room, "4000");
+    let decisions = room.done(&["tail", "decisions", "--data", "kept"]);
+    assert!(decisions.lines().count() > 1000);
+    let dir = DataDir::read(&room.0.path().join("kept")).unwrap();
+    let journal = Retention::of(Arc::new(Disk), &dir.journal(), LogKind::Journal);
+    let first = journal.apply(Sequence(u64::MAX), Timestamp(i64::MAX)).unwrap();
+    assert!(first > Sequence(1), "{first:?}");
+
+    assert_eq!(room.done(&["tail", "decisions", "--data", "kept"]), decisions);
+    let verified = room.done(&["snapshot", "verify", "kept"]);
+    assert!(verified.contains(": whole; sequence"), "{verified}");
+    let error = room.refused(&["replay", "kept"]);
+    assert!(error.contains(&format!("the journal begins at record {}", first.0)) && error.contains("needs the beginning"), "{error}");
+
+    let store = Store::open(&dir.identity(), Durability::Written).unwrap();
+    let event = decisions.split('"').nth(3).unwrap();
+    let hash = format!("\"event_id\":\"{}", IdKey::FILES.id(IdKind::Event, event.as_bytes()));
+    for (arguments, hashed) in [(&["tail", "decisions", "--data", "kept"][..], &hash[..]), (&["journal", "export", "kept"], "\"unknown:")] {
+        let output = room.weir(arguments);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && told.lines().count() == 1 && told.contains("ids are shown as hashes"), "{told}");
+        let lines = String::from_utf8(output.stdout).unwrap();
+        assert!(lines.contains(hashed), "{arguments:?}");
+    }
+    drop(store);
+
+    fs::remove_file(snapshot).unwrap();
+    let error = room.refused(&["tail", "decisions", "--data", "kept"]);
+    assert!(error.contains("no snapshot tells what it was judged under"), "{error}");
 }

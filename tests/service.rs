@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir::api::{Answer, ChallengeResult, Desk, Stream, Submitted};
 use weir::decision::Status;
-use weir::event::Refusal;
+use weir::event::{Refusal, Sequence, Timestamp};
+use weir::journal::{DataDir, Disk, LogKind, LogOptions, RawInput, RejectedLog, Retention};
 use weir::metrics::Metrics;
-use weir::runtime::Service;
+use weir::runtime::{Service, ServiceError};
+use weir::snapshot::Snapshots;
 use weir::topology::{Layer, Topology};
 
 const SMALL: &str = "
@@ -259,4 +261,69 @@ fn past_the_limit_of_waiters_an_event_has_one_answer_still() {
     }
     let came_back = runtime.block_on(ask("w-22", LONG)).unwrap();
     assert_eq!(runtime.block_on(service.decision("w-22", false)).unwrap()[..], *json(&came_back));
+}
+
+/// Refused input of long ago goes at the start, though no snapshot is taken.
+#[test]
+fn refused_input_goes_in_its_time() {
+    let dir = tempfile::tempdir().unwrap();
+    start(dir.path()).end().unwrap();
+    let place = DataDir::read(dir.path()).unwrap();
+    let segments = || std::fs::read_dir(place.rejected()).unwrap().count();
+    let (mut log, _) =
+        RejectedLog::open(Arc::new(Disk), &place.rejected(), LogOptions { segment_bytes: 100, ..LogOptions::default() }).unwrap();
+    for sequence in 0..2 {
+        let input =
+            RawInput { sequence: Sequence(sequence), received: Timestamp(sequence as i64), detail: String::new(), raw: vec![b'x'; 60] };
+        log.append(&input).unwrap();
+    }
+    log.commit().unwrap();
+    drop(log);
+    assert_eq!(segments(), 2);
+    let service = start(dir.path());
+    let until = std::time::Instant::now() + LONG;
+    while segments() > 1 && std::time::Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(segments(), 1);
+    service.end().unwrap();
+}
+
+/// A snapshot that lies before the journal's first record leads nowhere.
+#[test]
+fn a_snapshot_before_a_gap_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let (runtime, time) = (runtime(), now());
+    let text = format!("{SMALL}[journal]\nsegment_bytes = 65_536\n[snapshot]\nrecords = 100\n");
+    let topology = Topology::parse(&[Layer { name: "small", text: &text, folder: Path::new("") }]).unwrap();
+    let start = || Service::start(&topology, dir.path(), &Metrics::new("test"), false);
+    let service = start().unwrap();
+    let place = DataDir::read(dir.path()).unwrap();
+    let snapshots = Snapshots::at(Arc::new(Disk), &place.snapshots());
+    let (mut first, mut number) = (None, 0);
+    while service.recorded() < 2_000 {
+        number += 1;
+        let answer = runtime.block_on(service.authorize(&payment(&format!("g-{number}"), &time, 700), LONG));
+        assert!(matches!(answer, Answer::Decided { .. }), "{answer:?}");
+        if let (None, Some(kept)) = (&first, snapshots.list().unwrap().pop()) {
+            let bytes = std::fs::read(&kept.path).unwrap();
+            first = Some((kept, bytes));
+        }
+    }
+    service.end().unwrap();
+    let retention = Retention::of(Arc::new(Disk), &place.journal(), LogKind::Journal);
+    let newest = snapshots.list().unwrap()[0].sequence;
+    let begins = retention.apply(newest, Timestamp::MAX).unwrap();
+    drop(service);
+    start().unwrap().end().unwrap();
+    for kept in snapshots.list().unwrap() {
+        std::fs::remove_file(kept.path).unwrap();
+    }
+    let (kept, bytes) = first.unwrap();
+    assert!(kept.sequence < begins, "{kept:?}, the journal begins at {begins:?}");
+    std::fs::write(&kept.path, bytes).unwrap();
+    match start().map(drop) {
+        Err(ServiceError::NoSnapshot { first }) => assert_eq!(first, begins),
+        other => panic!("expected that no snapshot leads there, found {other:?}"),
+    }
 }

@@ -1,10 +1,8 @@
 //! `weir journal verify|export`.
 
-use super::{FOUND, words};
+use super::{FOUND, texts, words};
 use crate::event::Sequence;
-use crate::identity::Identity;
-use crate::journal::{DataDir, Disk, Durability, Exported, Files, LogReport, Records, export, verify};
-use crate::store::Store;
+use crate::journal::{DataDir, Disk, Exported, Files, LogReport, Records, export, verify};
 use clap::Subcommand;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -84,14 +82,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         Command::Export { dir, out, from, all } => {
             let place = DataDir::read(dir).map_err(words)?;
             let mut records = Records::open(files, &place.journal(), Sequence(*from)).map_err(words)?;
-            let identity = Identity::open(&Store::open(&place.identity(), Durability::Written).map_err(words)?).map_err(words)?;
+            let identity = texts(&place)?;
             let at = |error: std::io::Error| format!("{}: cannot be written: {error}", out.display());
             let mut sink: Box<dyn Write> = match out.as_os_str() == "-" {
                 true => Box::new(BufWriter::new(std::io::stdout().lock())),
                 false => Box::new(BufWriter::with_capacity(1 << 20, File::create(out).map_err(at)?)),
             };
             let which = if *all { Exported::All } else { Exported::Events };
-            let lines = export(&mut records, which, &|id| identity.text(id).ok().flatten(), &mut sink).map_err(words)?;
+            let lines = export(&mut records, which, &|id| identity.as_ref()?.text(id).ok().flatten(), &mut sink).map_err(words)?;
             if out.as_os_str() != "-" {
                 println!("{}: {lines} records", out.display());
             }

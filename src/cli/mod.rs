@@ -13,6 +13,9 @@ mod simulate;
 mod snapshot;
 mod tail;
 
+use crate::identity::Identity;
+use crate::journal::{DataDir, Durability};
+use crate::store::Store;
 use crate::topology::Topology;
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
@@ -82,6 +85,18 @@ fn topology(layers: &[PathBuf]) -> Result<Topology, String> {
 
 fn words(error: impl Display) -> String {
     error.to_string()
+}
+
+/// The texts of ids in a data directory; none, and a word about it on standard error, while another process has them open.
+fn texts(dir: &DataDir) -> Result<Option<Identity>, String> {
+    match Store::open(&dir.identity(), Durability::Written) {
+        Ok(store) => Identity::open(&store).map(Some).map_err(words),
+        Err(error) if error.is_locked() => {
+            eprintln!("note: {}: another process has the texts of ids open: ids are shown as hashes", dir.identity().display());
+            Ok(None)
+        }
+        Err(error) => Err(words(error)),
+    }
 }
 
 /// Whether somebody looks at standard error, so that progress is worth showing.

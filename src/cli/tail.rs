@@ -1,8 +1,8 @@
 //! `weir tail`.
 
-use super::words;
+use super::{texts, words};
 use crate::event::Sequence;
-use crate::journal::Topic;
+use crate::journal::{DataDir, Topic};
 use crate::runtime::{Tail, tail};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,7 +39,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         format!("TOPIC: found {:?}, expected {}", arguments.topic, names.join(" or "))
     })?;
     let options = Tail { from: Sequence(arguments.from), follow: arguments.follow, internal: arguments.internal };
-    match tail(&arguments.data, topic, options, &mut std::io::stdout().lock()) {
+    let identity = texts(&DataDir::read(&arguments.data).map_err(words)?)?;
+    match tail(&arguments.data, identity.as_ref(), topic, options, &mut std::io::stdout().lock()) {
         Err(error) if error.reader_went_away() => Ok(ExitCode::SUCCESS),
         done => done.map(|_| ExitCode::SUCCESS).map_err(words),
     }

@@ -73,9 +73,33 @@ impl Blobs {
         Ok(content)
     }
 
+    /// The content whose SHA-256 begins with `start`: what a snapshot's head names.
+    ///
+    /// # Errors
+    /// As [`Blobs::get`].
+    pub fn starting_with(&self, start: &[u8; 16]) -> Result<Vec<u8>, JournalError> {
+        let start = hex(start);
+        let kept = self.files.list(&self.dir).map_err(JournalError::io("listing the directory", &self.dir))?;
+        let found = kept.iter().filter(|name| name.starts_with(&start)).find_map(|name| unhex(name));
+        let hash = found.ok_or_else(|| JournalError::MissingBlob { path: self.dir.join(start + "…") })?;
+        self.get(&hash)
+    }
+
     fn path(&self, hash: &[u8; 32]) -> PathBuf {
         self.dir.join(hex(hash))
     }
+}
+
+/// The hash that a blob's name is; `None` for what is no blob's name.
+fn unhex(name: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    if name.len() != 64 || !name.is_ascii() {
+        return None;
+    }
+    for (place, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&name[2 * place..2 * place + 2], 16).ok()?;
+    }
+    Some(hash)
 }
 
 #[cfg(test)]
@@ -91,6 +115,10 @@ mod tests {
         assert_eq!(hex(&hash), "823412d1eacb67956220e532959f0104603057c88704863ca38e7cd188fda812");
         assert_eq!(blobs.put(b"policy").unwrap(), hash);
         assert_eq!(blobs.get(&hash).unwrap(), b"policy");
+        // One that was not finished when the process ended has the same beginning.
+        std::fs::write(dir.path().join(format!("{}.part", hex(&hash))), b"pol").unwrap();
+        assert_eq!(blobs.starting_with(hash.first_chunk().unwrap()).unwrap(), b"policy");
+        assert!(matches!(blobs.starting_with(&[0; 16]), Err(JournalError::MissingBlob { .. })));
         assert!(matches!(blobs.get(&[0; 32]), Err(JournalError::MissingBlob { .. })));
         std::fs::write(dir.path().join(hex(&hash)), b"Policy").unwrap();
         // Caught when planted: reading without hashing.

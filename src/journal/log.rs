@@ -279,6 +279,24 @@ impl Log {
         self.stopping(synced)
     }
 
+    /// Ends the segment that is being written, where it holds an entry: the next one stands in a segment of its own.
+    ///
+    /// # Errors
+    /// When the system refuses; the log has then stopped.
+    pub(super) fn end_segment(&mut self) -> Result<(), JournalError> {
+        self.check_running()?;
+        if !self.has_frames {
+            return Ok(());
+        }
+        let rotated = self.rotate(self.next);
+        self.stopping(rotated)
+    }
+
+    /// First sequence of the segment that is being written.
+    pub(super) fn segment_first(&self) -> Sequence {
+        Sequence(*self.firsts.last().expect("a log has a segment"))
+    }
+
     /// Cuts off every entry of `limit` and above, for good: a log that tells of what another log has lost. Returns how many bytes went.
     ///
     /// # Errors

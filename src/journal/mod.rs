@@ -30,7 +30,7 @@ pub use files::{Disk, Files, ReadFile, SyncFile, WriteFile};
 pub use frame::{ENGINE_VERSION, LogKind};
 pub use log::{Durability, Log, LogOptions, Place, Recovered};
 pub use reader::{Frame, Outputs, Reader, Records, output_at};
-pub use rejected::{RawInput, RawInputs, RejectedLog};
+pub use rejected::{RawInput, RawInputs, RejectedLog, SegmentEnding};
 pub use retention::Retention;
 pub use syncing::Syncing;
 pub use tail::{Shown, Topic, rejected_json, tail};

@@ -1,7 +1,8 @@
 //! Raw rejected input: a third log beside the other two, by the sequence of the record that says `refused`.
 //!
 //! It may hold personal data that no erasure reaches (nobody knows whose it is), so it stands apart from the journal and is kept for days,
-//! not as long as the journal. A log and not a database, so that `weir tail` reads it while the service writes.
+//! not as long as the journal: its segments are small and hold a day at most, since whole segments go. A log and not a database, so that
+//! `weir tail` reads it while the service writes.
 
 use super::codec::Malformed;
 use super::error::JournalError;
@@ -11,8 +12,9 @@ use super::log::{Log, LogOptions, Recovered};
 use super::reader::Reader;
 use super::syncing::Syncing;
 use crate::event::{IdKey, Sequence, Timestamp};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// What could not be turned into an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +32,29 @@ pub struct RawInput {
 /// Bytes of a detail that are kept; the rest of a body is the raw input's.
 const DETAIL_BYTES_MAX: usize = 1024;
 const HEAD_BYTES: usize = 10;
+/// Segments are not longer, whatever those of the journal are.
+const SEGMENT_BYTES: u64 = 1 << 20;
 
 /// The log of raw rejected input, open for appending.
 #[derive(Debug)]
 pub struct RejectedLog {
     log: Log,
+    files: Arc<dyn Files>,
+    dir: PathBuf,
+    /// `received` of the first entry in the segment that is being written; `MAX` where there is none.
+    began: Timestamp,
+    ending: Arc<SegmentEnding>,
+}
+
+/// By which another thread, that has the clock, asks for the end of a segment: [`RejectedLog::ending`].
+#[derive(Debug)]
+pub struct SegmentEnding(AtomicI64);
+
+impl SegmentEnding {
+    /// A segment whose first entry was received before `moment` ends with the next commit, so that it can be let go of.
+    pub fn before(&self, moment: Timestamp) {
+        self.0.fetch_max(moment.0, Ordering::Relaxed);
+    }
 }
 
 impl RejectedLog {
@@ -43,20 +63,50 @@ impl RejectedLog {
     /// # Errors
     /// As [`Log::open`].
     pub fn open(files: Arc<dyn Files>, dir: &Path, options: LogOptions) -> Result<(RejectedLog, Recovered), JournalError> {
-        let (log, recovered) = Log::open(files, dir, LogKind::Rejected, IdKey([0; 16]), options)?;
-        Ok((RejectedLog { log }, recovered))
+        let options = LogOptions { segment_bytes: options.segment_bytes.min(SEGMENT_BYTES), ..options };
+        let (log, recovered) = Log::open(files.clone(), dir, LogKind::Rejected, IdKey([0; 16]), options)?;
+        let ending = Arc::new(SegmentEnding(AtomicI64::new(i64::MIN)));
+        let mut opened = RejectedLog { log, files, dir: dir.to_owned(), began: Timestamp::MAX, ending };
+        opened.look_back()?;
+        Ok((opened, recovered))
+    }
+
+    /// Finds out since when the last segment holds entries.
+    fn look_back(&mut self) -> Result<(), JournalError> {
+        let first = RawInputs::open(self.files.clone(), &self.dir, self.log.segment_first())?.next_input()?;
+        self.began = first.map_or(Timestamp::MAX, |input| input.received);
+        Ok(())
+    }
+
+    /// The handle by which a thread with a clock ends segments.
+    pub fn ending(&self) -> Arc<SegmentEnding> {
+        self.ending.clone()
+    }
+
+    /// Cuts off the inputs of records from `limit` on, which the journal has lost: others will bear their sequences. Returns how many bytes
+    /// went.
+    ///
+    /// # Errors
+    /// As [`Log::cut_from`].
+    ///
+    /// # Panics
+    /// Where something was appended and not committed.
+    pub fn cut_from(&mut self, limit: Sequence) -> Result<u64, JournalError> {
+        let cut = self.log.cut_from(limit)?;
+        self.look_back()?;
+        Ok(cut)
     }
 
     /// Takes an input into the group that the next commit writes; detail and raw text are cut where they are too long for a frame.
-    /// Sequences rise. What a crash left here of records that never came is passed over when their sequences come again.
+    /// Sequences rise; what was kept of a sequence already is passed over.
     ///
     /// # Errors
     /// As [`Log::append`].
     pub fn append(&mut self, input: &RawInput) -> Result<(), JournalError> {
-        // Written before the journal's group: after a crash between the two the same records come again.
-        if input.sequence.0 + 1 < self.log.next().0 {
+        if input.sequence < self.log.next() {
             return Ok(());
         }
+        let before = self.log.segment_first();
         self.log.append(input.sequence, |out| {
             out.extend_from_slice(&input.received.0.to_le_bytes());
             let detail = &input.detail[..input.detail.floor_char_boundary(DETAIL_BYTES_MAX)];
@@ -65,15 +115,24 @@ impl RejectedLog {
             let room = BODY_BYTES_MAX - HEAD_BYTES - detail.len();
             out.extend_from_slice(&input.raw[..input.raw.len().min(room)]);
         })?;
+        let is_first = self.began == Timestamp::MAX || self.log.segment_first() != before;
+        if is_first {
+            self.began = input.received;
+        }
         Ok(())
     }
 
-    /// Writes the group: [`Log::commit`]. To be done before the journal's.
+    /// Writes the group: [`Log::commit`]. To be done before the journal's. A segment that is asked to end does so.
     ///
     /// # Errors
     /// As [`Log::commit`].
     pub fn commit(&mut self) -> Result<(), JournalError> {
-        self.log.commit()
+        self.log.commit()?;
+        if self.began.0 < self.ending.0.load(Ordering::Relaxed) {
+            self.log.end_segment()?;
+            self.began = Timestamp::MAX;
+        }
+        Ok(())
     }
 
     /// Makes what was committed survive a power cut: [`Log::sync`].
@@ -183,6 +242,64 @@ mod tests {
         assert_eq!(retention.apply(Sequence(u64::MAX), Timestamp(300)).unwrap(), Sequence(24));
         let first = RawInputs::open(Arc::new(Disk), dir.path(), Sequence(0)).unwrap().next_input().unwrap().unwrap();
         assert_eq!(first, input(24));
+    }
+
+    /// A day of quiet after one input: nothing comes behind it, and it goes all the same.
+    #[test]
+    fn an_input_goes_in_its_time_also_where_nothing_follows() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || RejectedLog::open(Arc::new(Disk), dir.path(), LogOptions::default()).unwrap().0;
+        let all = || {
+            let mut inputs = RawInputs::open(Arc::new(Disk), dir.path(), Sequence(0)).unwrap();
+            std::iter::from_fn(|| inputs.next_input().unwrap()).map(|input| input.sequence.0).collect::<Vec<_>>()
+        };
+        let retention = Retention::of(Arc::new(Disk), dir.path(), LogKind::Rejected);
+        let mut log = open();
+        log.append(&input(10)).unwrap();
+        log.commit().unwrap();
+        log.ending().before(Timestamp(100));
+        log.commit().unwrap();
+        assert_eq!(retention.apply(Sequence(u64::MAX), Timestamp(1000)).unwrap(), Sequence(0), "the last segment stays");
+        log.ending().before(Timestamp(101));
+        log.commit().unwrap();
+        log.append(&input(40)).unwrap();
+        log.commit().unwrap();
+        assert_eq!(all(), [10, 40]);
+        assert_eq!(retention.apply(Sequence(u64::MAX), Timestamp(99)).unwrap(), Sequence(0));
+        assert_eq!(retention.apply(Sequence(u64::MAX), Timestamp(100)).unwrap(), Sequence(11));
+        assert_eq!(all(), [40]);
+        // The age of a segment is known again after a restart.
+        drop(log);
+        let mut log = open();
+        log.ending().before(Timestamp(401));
+        log.commit().unwrap();
+        retention.apply(Sequence(u64::MAX), Timestamp(400)).unwrap();
+        assert_eq!(all(), Vec::<u64>::new());
+        drop(log);
+        let mut log = open();
+        log.append(&input(41)).unwrap();
+        log.commit().unwrap();
+        assert_eq!(all(), [41]);
+    }
+
+    #[test]
+    fn what_the_journal_lost_is_cut_and_comes_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || RejectedLog::open(Arc::new(Disk), dir.path(), LogOptions::default()).unwrap().0;
+        let mut log = open();
+        for sequence in [3, 6, 9] {
+            log.append(&input(sequence)).unwrap();
+        }
+        log.commit().unwrap();
+        drop(log);
+        let mut log = open();
+        assert!(log.cut_from(Sequence(5)).unwrap() > 0);
+        let other = RawInput { raw: b"other".to_vec(), ..input(6) };
+        log.append(&other).unwrap();
+        log.commit().unwrap();
+        let mut inputs = RawInputs::open(Arc::new(Disk), dir.path(), Sequence(0)).unwrap();
+        assert_eq!((inputs.of(Sequence(3)).unwrap(), inputs.of(Sequence(6)).unwrap()), (Some(input(3)), Some(other)));
+        assert_eq!(inputs.next_input().unwrap(), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::error::JournalError;
 use super::files::Files;
 use super::frame::{LogKind, segment_path, segments};
 use super::reader::{Frame, Reader};
-use super::rejected;
+use super::rejected::RawInputs;
 use crate::event::{Sequence, Timestamp};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl Retention {
 
     /// Deletes whole segments all of whose entries lie before `floor` and were received at or before `keep_since`. For a journal `floor` is
     /// where recovery begins: the oldest snapshot kept, or the index of judged events where that is lower. Outputs bear no time: of them
-    /// everything before `floor` goes. Returns the first sequence that is still kept.
+    /// everything before `floor` goes. A segment of refused input is as old as its own last entry. Returns the first sequence that is still kept.
     ///
     /// # Errors
     /// Where the system refuses or a segment's first entry is not readable; what was deleted until then stays so.
@@ -45,6 +45,14 @@ impl Retention {
         let mut kept = 0;
         // As time never runs back from entry to entry, a segment is as old as the first entry behind it.
         for (number, &first) in firsts.iter().enumerate().skip(1).take_while(|(_, first)| **first <= floor.0) {
+            if self.kind == LogKind::Rejected {
+                // Months may lie between two entries of this one, and its segments are small.
+                if !self.is_rejected_old(firsts[number - 1], first, keep_since)? {
+                    break;
+                }
+                kept = number;
+                continue;
+            }
             let mut reader = Reader::open(self.files.clone(), &self.dir, self.kind, Sequence(first))?;
             let Some(frame) = reader.next_frame()? else { break };
             let sequence = frame.sequence;
@@ -64,11 +72,20 @@ impl Retention {
         Ok(Sequence(firsts.get(kept).copied().unwrap_or(0)))
     }
 
+    /// Whether the last entry before `until` in the segment `first` is.
+    fn is_rejected_old(&self, first: u64, until: u64, keep_since: Timestamp) -> Result<bool, JournalError> {
+        let mut inputs = RawInputs::open(self.files.clone(), &self.dir, Sequence(first))?;
+        let mut last = Timestamp::MIN;
+        while let Some(input) = inputs.next_input()?.filter(|input| input.sequence.0 < until) {
+            last = last.max(input.received);
+        }
+        Ok(last <= keep_since)
+    }
+
     fn is_old(&self, frame: Frame<'_>, keep_since: Timestamp) -> Result<bool, Malformed> {
         let received = match self.kind {
             LogKind::Journal => decode_record(frame.sequence, frame.body)?.received,
-            LogKind::Rejected => rejected::decode(frame.sequence, frame.body)?.received,
-            LogKind::Outputs => return Ok(true),
+            LogKind::Outputs | LogKind::Rejected => return Ok(true),
         };
         Ok(received <= keep_since)
     }

@@ -7,6 +7,7 @@ use crate::engine::{BuildError, Options, Output};
 use crate::event::{Content, Control, ControlKind, Duration, Effort, Event, Id, IdKey, Origin, Record, Sequence, Target, Timestamp};
 use crate::ingress::{Format, InputError, Merge, Rejections, Sinks};
 use crate::journal::{Blobs, DataDir, Disk, Files, LogOptions, Records};
+use crate::snapshot::{Snapshots, inspect};
 use crate::store::{Store, StoreError};
 use crate::targets::Targets;
 use crate::topology::{Bill, Deciding, Sizes, Topology, content_hash};
@@ -64,6 +65,14 @@ impl Source {
             Input::Journal(root) => {
                 let dir = DataDir::read(&root)?;
                 let disk: Arc<dyn Files> = Arc::new(Disk);
+                let first = Records::open(disk.clone(), &dir.journal(), Sequence(0))?.next_record()?.map(|record| record.sequence);
+                if let Some(first) = first.filter(|first| *first > Sequence(0)) {
+                    let what = format!(
+                        "the journal begins at record {}, what was before it has been deleted (keep_days): a replay needs the beginning",
+                        first.0
+                    );
+                    return Err(ReplayError::Unfounded(root, what));
+                }
                 let deciding = founded(&root, &disk, &dir)?;
                 let records = Records::open(disk, &dir.journal(), Sequence(0))?;
                 let key = records.0.key().ok_or_else(|| ReplayError::Unfounded(root.clone(), "the journal holds no segment".to_owned()))?;
@@ -225,20 +234,32 @@ fn fill<T: crate::ingress::Texts + ?Sized>(
     merge.next_batch(CHUNK, records, Sinks { texts, targets, rejected })
 }
 
-/// What a journal's first control records name.
+/// What a journal's first control records name; where it has let go of them, what the newest readable snapshot was taken under.
 pub(super) fn founded(root: &Path, disk: &Arc<dyn Files>, dir: &DataDir) -> Result<Deciding, ReplayError> {
-    let blobs = Blobs::open(disk.clone(), &dir.blobs())?;
+    let unfounded = |what: String| ReplayError::Unfounded(root.to_owned(), what);
+    let blobs = Blobs::read(disk.clone(), &dir.blobs());
     let mut records = Records::open(disk.clone(), &dir.journal(), Sequence(0))?;
     let mut texts = [None, None];
-    for _ in 0..FOUNDATIONS {
+    for number in 0..FOUNDATIONS {
         let Some(record) = records.next_record()? else { break };
+        if number == 0 && record.sequence > Sequence(0) {
+            let snapshots = Snapshots::at(disk.clone(), &dir.snapshots());
+            let head = snapshots.list()?.iter().find_map(|kept| inspect(&**disk, &kept.path).ok()).map(|content| content.head);
+            let head = head.ok_or_else(|| {
+                let first = record.sequence.0;
+                unfounded(format!(
+                    "the journal begins at record {first} and no snapshot tells what it was judged under: expected a snapshot that is whole"
+                ))
+            })?;
+            texts = [Some(blobs.starting_with(&head.shape.topology)?), Some(blobs.starting_with(&head.shape.policy)?)];
+            break;
+        }
         let Content::Control(control) = record.content else { break };
-        let text = String::from_utf8_lossy(&blobs.get(&control.blob)?).into_owned();
-        texts[usize::from(control.kind == ControlKind::Policy)] = Some(text);
+        texts[usize::from(control.kind == ControlKind::Policy)] = Some(blobs.get(&control.blob)?);
     }
-    let [Some(topology), Some(policy)] = texts else {
+    let [Some(topology), Some(policy)] = texts.map(|text| text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())) else {
         let what = "the journal's first records name no topology and policy, expected those of a replay with --out";
-        return Err(ReplayError::Unfounded(root.to_owned(), what.to_owned()));
+        return Err(unfounded(what.to_owned()));
     };
     Topology::from_canonical(&topology, &policy).map_err(ReplayError::Topology)
 }

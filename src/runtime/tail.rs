@@ -5,9 +5,8 @@ use super::source::founded;
 use crate::decision::Decision;
 use crate::event::{Origin, Sequence};
 use crate::identity::Identity;
-use crate::journal::{DataDir, Disk, Durability, Files, JournalError, Shown, Topic};
+use crate::journal::{DataDir, Disk, Files, JournalError, Shown, Topic};
 use crate::render::{PolicyTexts, View, decision};
-use crate::store::Store;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,17 +25,17 @@ pub struct Tail {
 /// Between two looks at the end of a log that somebody follows.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Writes the outputs of `topic` in the data directory `root` to `out`; returns how many lines.
+/// Writes the outputs of `topic` in the data directory `root` to `out`, ids as the texts that `identity` knows, as hashes without it; returns
+/// how many lines.
 ///
 /// # Errors
 /// Where the directory is none of Weir's, is damaged, or `out` refuses.
-pub fn tail(root: &Path, topic: Topic, options: Tail, out: &mut dyn Write) -> Result<u64, ReplayError> {
+pub fn tail(root: &Path, identity: Option<&Identity>, topic: Topic, options: Tail, out: &mut dyn Write) -> Result<u64, ReplayError> {
     let files: Arc<dyn Files> = Arc::new(Disk);
     let dir = DataDir::read(root)?;
     let deciding = founded(root, &files, &dir)?;
     let texts = PolicyTexts::new(&deciding.policy, &deciding.aggregates, deciding.rates.reporting);
-    let identity = Identity::open(&Store::open(&dir.identity(), Durability::Written)?)?;
-    let text_of = |id| identity.text(id).ok().flatten();
+    let text_of = |id| identity?.text(id).ok().flatten();
     let view = if options.internal { View::Internal } else { View::Public };
     let rendered = |answer: &Decision| {
         let mut line = Vec::new();

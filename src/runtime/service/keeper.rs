@@ -2,13 +2,20 @@
 
 use super::Shared;
 use crate::event::{Duration, Sequence, Timestamp};
-use crate::journal::{DataDir, Files, JournalError, LogKind, Retention};
+use crate::journal::{DataDir, Files, JournalError, LogKind, Retention, SegmentEnding};
 use crate::store::Store;
 use crate::targets::Leaving;
-use crossbeam::channel::Receiver;
+use crate::topology::JournalOptions;
+use crossbeam::channel::{Receiver, RecvTimeoutError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration as Wall, Instant};
 use tracing::{error, info};
+
+/// Refused input is looked after by the clock: it may hold what nobody is to keep, and a service may go for long without a snapshot.
+const REJECTED_EVERY: Wall = Wall::from_secs(10 * 60);
+/// Refused input of more time does not share a segment: they go together.
+const REJECTED_SPAN: Duration = Duration::DAY;
 
 /// What the keeper is asked for.
 pub(super) enum Task {
@@ -38,43 +45,47 @@ pub(super) struct Keeper {
     pub(super) journal: Retention,
     pub(super) outputs: Retention,
     pub(super) rejected: Retention,
+    pub(super) rejected_ending: Arc<SegmentEnding>,
     pub(super) keep: Duration,
     pub(super) rejected_keep: Duration,
 }
 
 impl Keeper {
-    /// For the logs of `dir`.
+    /// For the logs of `dir`, which `kept` has the days for; `rejected_ending` is of the log of refused input.
     pub(super) fn new(
         shared: Arc<Shared>,
         store: Store,
         files: &Arc<dyn Files>,
         dir: &DataDir,
-        keep: Duration,
-        rejected_keep: Duration,
+        rejected_ending: Arc<SegmentEnding>,
+        kept: &JournalOptions,
     ) -> Keeper {
         let of = |dir: &std::path::Path, kind| Retention::of(files.clone(), dir, kind);
         let journal = of(&dir.journal(), LogKind::Journal);
         let (outputs, rejected) = (of(&dir.outputs(), LogKind::Outputs), of(&dir.rejected(), LogKind::Rejected));
-        Keeper { shared, store, journal, outputs, rejected, keep, rejected_keep }
+        Keeper { shared, store, journal, outputs, rejected, rejected_ending, keep: kept.keep, rejected_keep: kept.rejected_keep }
     }
 
     /// Does what it is asked until nobody asks any more.
     pub(super) fn run(self, tasks: &Receiver<Task>) {
-        for task in tasks {
-            match task {
-                Task::Targets(leaving) => self.write(&leaving),
-                Task::Texts(synced) => match self.store.sync() {
+        let mut due = Instant::now();
+        loop {
+            if Instant::now() >= due {
+                due = Instant::now() + REJECTED_EVERY;
+                retained(self.retain_rejected(self.shared.now()));
+            }
+            match tasks.recv_deadline(due) {
+                Ok(Task::Targets(leaving)) => self.write(&leaving),
+                Ok(Task::Texts(synced)) => match self.store.sync() {
                     Ok(()) => synced.store(true, Ordering::Release),
                     Err(cause) => {
                         self.shared.stop(format!("texts of ids could not be synced: {cause}"));
                         error!(%cause, "texts of ids could not be synced");
                     }
                 },
-                Task::Retain(floors) => match self.retain(floors) {
-                    Ok(()) => {}
-                    // Nothing is lost by it but room: the next snapshot tries again.
-                    Err(cause) => error!(%cause, "old segments could not be removed"),
-                },
+                Ok(Task::Retain(floors)) => retained(self.retain(floors)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
         }
     }
@@ -93,11 +104,23 @@ impl Keeper {
         let before = self.journal.first()?;
         let kept = self.journal.apply(floors.recovery, floors.now - self.keep)?;
         self.outputs.apply(kept.min(floors.answers), floors.now)?;
-        self.rejected.apply(Sequence(u64::MAX), floors.now - self.rejected_keep)?;
+        self.retain_rejected(floors.now)?;
         self.shared.metrics.journal_first_sequence.set(kept.0 as i64);
         if kept > before {
             info!(first = kept.0, "old segments of the journal were removed");
         }
         Ok(())
+    }
+    fn retain_rejected(&self, now: Timestamp) -> Result<(), JournalError> {
+        // The recorder ends it with its next group; it goes when its time has come.
+        self.rejected_ending.before(now - REJECTED_SPAN);
+        self.rejected.apply(Sequence(u64::MAX), now - self.rejected_keep).map(drop)
+    }
+}
+
+fn retained(done: Result<(), JournalError>) {
+    if let Err(cause) = done {
+        // Nothing is lost by it but room: the next time tries again.
+        error!(%cause, "old segments could not be removed");
     }
 }

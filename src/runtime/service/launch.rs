@@ -20,11 +20,13 @@ use crate::topology::{Topology, content_hash};
 use crossbeam::channel::bounded;
 use dashmap::DashMap;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration as Wall, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
+use tracing::error;
 
 /// Records that wait for the judge; what comes beyond stands in the journal.
 const JUDGE_WAITING: usize = 8_192;
@@ -78,7 +80,7 @@ impl Service {
             parked: Mutex::new(VecDeque::new()),
         });
         let syncer = Syncer { shared: shared.clone(), rejected: rejected.syncing()?, outputs: outputs.syncing()?, store: store.clone() };
-        let keeper = Keeper::new(shared.clone(), store.clone(), &files, &dir, topology.journal.keep, topology.journal.rejected_keep);
+        let keeper = Keeper::new(shared.clone(), store.clone(), &files, &dir, rejected.ending(), &topology.journal);
         let taking = TakerOptions { copy_bytes_max: topology.snapshot.copy_bytes_max, keep: topology.snapshot.keep };
         let taker = Taker::start(files.clone(), &dir.snapshots(), taking)?;
         let snapshots = Snapshots::at(files.clone(), &dir.snapshots());
@@ -107,16 +109,32 @@ impl Service {
             places: Vec::new(),
         };
         let sync_every = Wall::from_millis(u64::from(topology.journal.sync_ms_max));
-        let others = [thread("syncer", move || syncer.run(sync_every))?, thread("keeper", move || keeper.run(&tasks))?];
-        let recorder = thread("recorder", move || recorder.run(&hook, &stream))?;
-        let judge = thread("judge", move || judge.run(&from_recorder))?;
+        let others = [thread("syncer", &shared, move || syncer.run(sync_every))?, thread("keeper", &shared, move || keeper.run(&tasks))?];
+        let recorder = thread("recorder", &shared, move || recorder.run(&hook, &stream))?;
+        let judge = thread("judge", &shared, move || judge.run(&from_recorder))?;
         let threads = Mutex::new(Some(Threads { recorder, judge, others, _dir: dir }));
         Ok(Service { shared, hook: hook_sender, stream: stream_sender, threads })
     }
 }
 
-fn thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, ServiceError> {
-    Builder::new().name(name.to_owned()).spawn(work).map_err(ServiceError::System)
+/// Starts a thread whose panic stops the service: otherwise callers would get stand-ins for ever, and an end would wait for what never comes.
+fn thread<T: Send + 'static>(
+    name: &'static str,
+    shared: &Arc<Shared>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, ServiceError> {
+    let shared = shared.clone();
+    let told = move || {
+        // What the thread held goes with it; nobody looks at it again.
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            let why = panic.downcast_ref::<&str>().map(|why| (*why).to_owned());
+            let why = why.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            error!(thread = name, why, "a thread of the service has panicked: nothing more is recorded");
+            shared.stop(format!("the {name} has panicked: {why}"));
+            resume_unwind(panic)
+        })
+    };
+    Builder::new().name(name.to_owned()).spawn(told).map_err(ServiceError::System)
 }
 
 fn options(topology: &Topology) -> ServiceOptions {

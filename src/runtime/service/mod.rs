@@ -299,12 +299,14 @@ impl Service {
         self.shared.paused.1.notify_all();
         // Where the lane is full nobody sleeps.
         let _ = self.hook.try_send(Submission::Wake);
-        threads.recorder.join().expect("the recorder does not panic");
-        let engine = threads.judge.join().expect("the judge does not panic");
+        let (recorder, judge) = (threads.recorder.join(), threads.judge.join());
         self.shared.ended.store(true, Ordering::Release);
-        for thread in threads.others {
-            thread.join().expect("neither syncer nor keeper panics");
+        let others = threads.others.map(|thread| thread.join());
+        // One that has panicked has said so, and why.
+        if recorder.is_err() || others.iter().any(Result::is_err) {
+            return None;
         }
+        let engine = judge.ok()?;
         Some(Ended { records: self.recorded(), state_hash: engine.state_hash() })
     }
 

@@ -16,7 +16,7 @@ use crate::journal::{Blobs, DataDir, Durability, Files, Journal, LogOptions, Out
 use crate::metrics::Metrics;
 use crate::runtime::progress::Progress;
 use crate::runtime::source::{controls, foundation_texts};
-use crate::snapshot::Snapshots;
+use crate::snapshot::{Snapshots, inspect};
 use crate::store::Store;
 use crate::targets::Targets;
 use crate::topology::{Bill, Sizes, Topology, content_hash};
@@ -39,12 +39,15 @@ pub(in crate::runtime) struct Standing {
     pub targets: Targets,
     pub engine: Engine,
     pub answers: Answers,
-    /// The greatest `received` in the journal.
+    /// No record in the journal was received later.
     pub latest: Timestamp,
     /// Records stepped since the snapshot.
     pub stepped: u64,
     out: Vec<Output>,
 }
+
+/// Entries of the index of judged events that are written at once.
+const TARGETS_WAITING: usize = 16_384;
 
 /// With what a directory is opened.
 pub(in crate::runtime) struct Opening<'a> {
@@ -77,9 +80,14 @@ impl Standing {
         if cut > 0 {
             warn!(bytes = cut, "outputs of records that the journal lost in a power cut were cut off");
         }
-        let (rejected, _) = RejectedLog::open(files.clone(), &dir.rejected(), unwaited)?;
+        // As the outputs: it is synced before the journal is.
+        let (mut rejected, _) = RejectedLog::open(files.clone(), &dir.rejected(), unwaited)?;
+        let cut = rejected.cut_from(journal.next())?;
+        if cut > 0 {
+            warn!(bytes = cut, "refused input of records that the journal lost in a power cut was cut off");
+        }
         let store = Store::open(&dir.identity(), log.durability)?;
-        let (engine, from) = restored(opening, &dir, &journal)?;
+        let (engine, from, latest) = restored(opening, &dir, &journal)?;
         let mut standing = Standing {
             answers: Answers::new(files.clone(), dir.outputs(), topology.deciding.limits.ids_max as usize),
             identity: Identity::open(&store)?,
@@ -91,7 +99,7 @@ impl Standing {
             rejected,
             store,
             engine,
-            latest: Timestamp::MIN,
+            latest,
             stepped: 0,
             out: Vec::new(),
         };
@@ -151,6 +159,10 @@ impl Standing {
                 self.latest = self.latest.max(record.received);
                 if record.sequence >= self.targets.noted() {
                     self.targets.note(&record);
+                }
+                if self.targets.waiting() >= TARGETS_WAITING {
+                    self.targets.expire(self.latest - topology.deciding.labels.known);
+                    self.targets.flush()?;
                 }
                 if record.sequence >= from {
                     batch.push(record);
@@ -260,23 +272,29 @@ fn found(topology: &Topology, dir: &DataDir, files: &Arc<dyn Files>, journal: &m
     Ok(())
 }
 
-/// An engine, filled from the newest snapshot that is whole; and the first record that it does not know.
-fn restored(opening: &Opening<'_>, dir: &DataDir, journal: &Journal) -> Result<(Engine, Sequence), ServiceError> {
+/// An engine, filled from the newest snapshot that is whole; the first record that it does not know, and when the snapshot was taken.
+fn restored(opening: &Opening<'_>, dir: &DataDir, journal: &Journal) -> Result<(Engine, Sequence, Timestamp), ServiceError> {
     let Opening { topology, files, metrics, progress, .. } = opening;
     let mut engine = build(topology, journal.key(), *progress)?;
+    let first = Records::open(files.clone(), &dir.journal(), Sequence(0))?.next_record()?.map_or(journal.next(), |record| record.sequence);
     let snapshots = Snapshots::at(files.clone(), &dir.snapshots());
     for kept in snapshots.list()? {
+        if kept.sequence < first {
+            warn!(path = %kept.path.display(), first = first.0, "passed over: the records that follow it are gone");
+            continue;
+        }
         if kept.sequence > journal.next() {
             warn!(path = %kept.path.display(), "passed over: it knows records that the journal lost in a power cut");
             continue;
         }
         let _span = info_span!("restore", sequence = kept.sequence.0).entered();
         let began = Instant::now();
-        match snapshots.restore(&mut engine, &kept) {
-            Ok(sequence) => {
+        let read = inspect(&**files, &kept.path).and_then(|content| Ok((snapshots.restore(&mut engine, &kept)?, content.head.taken_at)));
+        match read {
+            Ok((sequence, taken_at)) => {
                 metrics.snapshot_sequence.set(sequence.0 as i64);
                 info!(sequence = sequence.0, seconds = began.elapsed().as_secs_f64(), "the newest snapshot was read");
-                return Ok((engine, sequence));
+                return Ok((engine, sequence, taken_at));
             }
             Err(cause) => {
                 warn!(%cause, "a snapshot cannot be used; the one before it is tried");
@@ -284,11 +302,10 @@ fn restored(opening: &Opening<'_>, dir: &DataDir, journal: &Journal) -> Result<(
             }
         }
     }
-    let first = Records::open(files.clone(), &dir.journal(), Sequence(0))?.next_record()?.map_or(Sequence(0), |record| record.sequence);
     if first > Sequence(0) {
         return Err(ServiceError::NoSnapshot { first });
     }
-    Ok((engine, Sequence(0)))
+    Ok((engine, Sequence(0), Timestamp::MIN))
 }
 
 fn build(topology: &Topology, key: IdKey, progress: bool) -> Result<Engine, ServiceError> {
