@@ -226,7 +226,7 @@ impl Identity {
     }
 
     /// Takes erased texts out of the tables too: until then they stand there, unreachable, where a merge has not come by. Rewrites the
-    /// store, so it is for once a day, not for once an erasure. The database's own log still holds what was written lately; it goes with
+    /// store, so it is for once an hour, not for once an erasure. The database's own log still holds what was written lately; it goes with
     /// the next hundreds of megabytes of writes (`LOG_BYTES_MAX` in `store.rs`).
     ///
     /// # Errors

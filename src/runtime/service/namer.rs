@@ -167,6 +167,8 @@ impl Namer {
                 done = self.advance(until);
                 shared.named.store(self.through.0, Ordering::Release);
                 shared.published.send_replace(self.through.0);
+                let lag = shared.recorded.load(Ordering::Relaxed).saturating_sub(self.through.0);
+                shared.metrics.followers_lag_records.set(lag as i64);
                 shared.more.notify_waiters();
             }
             if done.is_ok() && (ended || synced.elapsed() >= SYNC_EVERY) {
