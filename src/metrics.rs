@@ -250,8 +250,21 @@ mod tests {
         for family in &families {
             let name = family.name();
             let area = name.split('_').next().expect("a first word");
-            let areas =
-                ["http", "hook", "inbox", "engine", "graph", "journal", "snapshot", "snapshots", "replay", "standby", "service", "build"];
+            let areas = [
+                "http",
+                "hook",
+                "inbox",
+                "engine",
+                "graph",
+                "journal",
+                "snapshot",
+                "snapshots",
+                "followers",
+                "replay",
+                "standby",
+                "service",
+                "build",
+            ];
             assert!(areas.contains(&area), "{name} is of no known area");
             assert_eq!(family.get_field_type() == MetricType::COUNTER, name.ends_with("_total"), "{name}");
             assert!(!family.help().is_empty() && !family.help().ends_with('.'), "{name}: {}", family.help());

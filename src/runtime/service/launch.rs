@@ -88,6 +88,7 @@ impl Service {
             settled: AtomicU64::new(next),
             named: AtomicU64::new(namer.through().0),
             named_durable: AtomicU64::new(namer.durable().0),
+            named_awaited: AtomicU64::new(0),
             published: tokio::sync::watch::Sender::new(namer.through().0),
             closing: AtomicBool::new(false),
             ended: AtomicBool::new(false),

@@ -110,6 +110,8 @@ struct Shared {
     /// Before this one what ids name stands in the identity store, and is on disk there.
     named: AtomicU64,
     named_durable: AtomicU64,
+    /// What a snapshot waits for `named_durable` to reach.
+    named_awaited: AtomicU64,
     /// Tells those who send the journal on that there is more of it, or a checkpoint.
     more: Notify,
     /// The latest checkpoints of the engine's course, for standbys.

@@ -22,7 +22,7 @@ use tracing::{error, info};
 
 /// Between two looks at what is new: what followers see is behind the hook's answers by so much.
 const LOOK_EVERY: Wall = Wall::from_millis(5);
-/// Between two syncs of the store: a snapshot gets its name behind one.
+/// Between two syncs of the store, where no snapshot waits for one.
 const SYNC_EVERY: Wall = Wall::from_secs(1);
 /// Texts that are written at once.
 const WAITING_MAX: usize = 1_024;
@@ -171,7 +171,9 @@ impl Namer {
                 shared.metrics.followers_lag_records.set(lag as i64);
                 shared.more.notify_waiters();
             }
-            if done.is_ok() && (ended || synced.elapsed() >= SYNC_EVERY) {
+            let awaited = Sequence(shared.named_awaited.load(Ordering::Acquire));
+            let wanted = self.durable < awaited && awaited <= self.through;
+            if done.is_ok() && (ended || wanted || synced.elapsed() >= SYNC_EVERY) {
                 synced = Instant::now();
                 done = self.sync();
                 shared.named_durable.store(self.durable.0, Ordering::Release);
