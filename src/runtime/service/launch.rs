@@ -13,6 +13,7 @@ use super::{Minute, Service, ServiceOptions, Shared, Threads};
 use crate::event::{Record, Sequence};
 use crate::identity::Identity;
 use crate::metrics::Metrics;
+use crate::priority::give_way;
 use crate::render::PolicyTexts;
 use crate::runtime::source::foundation_texts;
 use crate::snapshot::{Snapshots, Taker, TakerOptions};
@@ -29,7 +30,7 @@ use tokio::sync::Notify;
 use tracing::error;
 
 /// Records that wait for the judge; what comes beyond stands in the journal.
-const JUDGE_WAITING: usize = 8_192;
+pub(super) const JUDGE_WAITING: usize = 8_192;
 /// Tasks that wait for the keeper: parts of the index, of which one is written at a time, and a word after a snapshot.
 const KEEPER_WAITING: usize = 4;
 
@@ -109,7 +110,13 @@ impl Service {
             places: Vec::new(),
         };
         let sync_every = Wall::from_millis(u64::from(topology.journal.sync_ms_max));
-        let others = [thread("syncer", &shared, move || syncer.run(sync_every))?, thread("keeper", &shared, move || keeper.run(&tasks))?];
+        let others = [
+            thread("syncer", &shared, move || syncer.run(sync_every))?,
+            thread("keeper", &shared, move || {
+                give_way();
+                keeper.run(&tasks);
+            })?,
+        ];
         let recorder = thread("recorder", &shared, move || recorder.run(&hook, &stream))?;
         let judge = thread("judge", &shared, move || judge.run(&from_recorder))?;
         let threads = Mutex::new(Some(Threads { recorder, judge, others, _dir: dir }));

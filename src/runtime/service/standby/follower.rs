@@ -422,7 +422,7 @@ impl Follower {
             }
             standing.journal.commit().map_err(fatal)?;
             self.metrics.journal_records_total.inc_by(self.group.len() as u64);
-            for (user, at, sequence) in standing.step(&self.group, None).map_err(fatal)? {
+            for (user, at, sequence) in standing.step(&self.group).map_err(fatal)? {
                 standing.identity.erase_person_once(user, at, sequence).map_err(fatal)?;
             }
             standing.answers.forget(standing.engine.now(), self.topology.deciding.dedupe);
