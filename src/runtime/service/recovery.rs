@@ -6,10 +6,12 @@
 //! ```
 
 use super::answers::Answers;
+use super::erasures::Erasures;
 use super::error::ServiceError;
+use super::namer::Namer;
 use crate::decision::{Decision, Status};
 use crate::engine::{Engine, Output, Phase};
-use crate::event::{Body, Content, Duration, Id, Record, Sequence, Timestamp};
+use crate::event::{Content, Duration, Record, Sequence, Timestamp};
 use crate::journal::{DataDir, Files, JournalError, OutputLog, Outputs, Place, Records};
 use crate::runtime::progress::Progress;
 use crate::targets::Targets;
@@ -25,9 +27,6 @@ const STRETCH_RECORDS: usize = 2_048;
 const STRETCHES_WAITING: usize = 4;
 /// Entries of the index of judged events that are written at once.
 const TARGETS_WAITING: usize = 16_384;
-
-/// A person to be erased, by an event of this time in this record.
-pub(in crate::runtime) type Erasure = (Id, Timestamp, Sequence);
 
 /// The answers that an engine restored at `from` still knows: they stand in the output log before it.
 pub(super) fn known_answers(
@@ -95,6 +94,8 @@ pub(super) struct Stepping<'s> {
     pub(super) files: &'s Arc<dyn Files>,
     pub(super) dir: &'s DataDir,
     pub(super) engine: &'s mut Engine,
+    pub(super) erasures: &'s mut Erasures,
+    pub(super) namer: &'s mut Namer,
     pub(super) outputs: &'s mut OutputLog,
     pub(super) answers: &'s Answers,
     pub(super) targets: &'s mut Targets,
@@ -117,15 +118,16 @@ struct Stretch {
 
 impl Stepping<'_> {
     /// Steps what the journal holds from `from` on; what the index of judged events has not noted is noted. Returns how many records were
-    /// stepped, and who is to be erased.
-    pub(super) fn run(self, from: Sequence, progress: bool) -> Result<(u64, Vec<Erasure>), ServiceError> {
+    /// stepped.
+    pub(super) fn run(self, from: Sequence, progress: bool) -> Result<u64, ServiceError> {
         let _span = info_span!("journal").entered();
-        let Stepping { files, dir, engine, outputs, answers, targets, latest, batch_events_max, dedupe, labels_known } = self;
+        let Stepping { files, dir, engine, erasures, namer, outputs, answers, targets, latest, .. } = self;
+        let (batch_events_max, dedupe, labels_known) = (self.batch_events_max, self.dedupe, self.labels_known);
         let records = Records::open(files.clone(), &dir.journal(), from.min(targets.noted()))?;
         let logged = Outputs::open(files.clone(), &dir.outputs(), from)?;
         let bar = Progress::bytes("stepping the journal", 0, progress);
         let noting = Noting { outputs, logged, answers, targets, latest, from, dedupe, labels_known };
-        let (mut stepped, mut erasures) = (0, Vec::new());
+        let mut stepped = 0;
         let (read, noted) = scope(|scope| {
             let (to_engine, from_reader) = bounded::<Stretch>(STRETCHES_WAITING);
             let (to_noter, from_engine) = bounded::<Stretch>(STRETCHES_WAITING);
@@ -135,7 +137,7 @@ impl Stepping<'_> {
             for mut stretch in from_reader {
                 let known = stretch.records.partition_point(|record| record.sequence < from);
                 for batch in stretch.records[known..].chunks(batch_events_max) {
-                    step(engine, batch, &mut stretch.outputs, &mut erasures);
+                    step(engine, batch, &mut stretch.outputs, erasures, namer);
                     stepped += batch.len() as u64;
                     bar.at(batch[0].sequence.0, || format!("{stepped} records"));
                 }
@@ -152,7 +154,7 @@ impl Stepping<'_> {
         noted?;
         read?;
         bar.finish();
-        Ok((stepped, erasures))
+        Ok(stepped)
     }
 }
 
@@ -180,18 +182,16 @@ fn read_records(mut records: Records, to_engine: &Sender<Stretch>, free: &Receiv
     }
 }
 
-/// Steps records that stand in the journal; adds what the engine gives to `outputs`, and who is to be erased to `erasures`.
-pub(super) fn step(engine: &mut Engine, records: &[Record], outputs: &mut Vec<Output>, erasures: &mut Vec<Erasure>) {
+/// Steps records that stand in the journal; adds what the engine gives to `outputs`, and tells the namer what they do to texts.
+pub(super) fn step(engine: &mut Engine, records: &[Record], outputs: &mut Vec<Output>, erasures: &mut Erasures, namer: &mut Namer) {
     let before = outputs.len();
     engine.step(records, &mut |_: Phase| {}, outputs);
     for (record, output) in with_outputs(records, &outputs[before..]) {
-        // Only an admitted erasure gives no output, and one that came again.
-        if let Content::Event(event) = &record.content
-            && let Body::Erase(erase) = &event.body
-            && output.is_none()
-            && engine.is_first(event.id, record.sequence)
-        {
-            erasures.push((erase.user, event.time, record.sequence));
+        let refused = matches!(output, Some(Output::Rejected(_)));
+        // An admitted erasure gives no output, and neither does one that came again.
+        let first = |event| output.is_none() && engine.is_first(event, record.sequence);
+        if let Some(consequence) = erasures.after(record, refused, first) {
+            namer.expect(consequence);
         }
     }
 }

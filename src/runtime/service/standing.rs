@@ -6,13 +6,15 @@
 
 use super::answers::Answers;
 use super::clock::Clock;
+use super::erasures::Erasures;
 use super::error::ServiceError;
+use super::namer::Namer;
 use super::recorder::TICK_BEHIND;
-use super::recovery::{Erasure, Stepping, known_answers, note, step};
+use super::recovery::{Stepping, known_answers, note, step};
 use crate::engine::{BuildError, Engine, Output};
 use crate::event::{Content, Effort, IdKey, Origin, Record, Sequence, Timestamp};
 use crate::identity::Identity;
-use crate::journal::{Blobs, DataDir, Durability, Files, Journal, LogOptions, OutputLog, Records, RejectedLog};
+use crate::journal::{Blobs, DataDir, Durability, Files, Journal, LogOptions, OutputLog, Records, RejectedLog, TextLog};
 use crate::metrics::Metrics;
 use crate::priority::give_way;
 use crate::runtime::progress::Progress;
@@ -35,8 +37,10 @@ pub(in crate::runtime) struct Standing {
     pub journal: Journal,
     pub outputs: OutputLog,
     pub rejected: RejectedLog,
+    pub texts: TextLog,
     pub store: Store,
-    pub identity: Identity,
+    pub namer: Namer,
+    pub erasures: Erasures,
     pub targets: Targets,
     pub engine: Engine,
     pub answers: Answers,
@@ -82,22 +86,33 @@ impl Standing {
         if cut > 0 {
             warn!(bytes = cut, "refused input of records that the journal lost in a power cut was cut off");
         }
+        // They leave it for the database, and are synced before the journal is.
+        let (mut texts, _) = TextLog::open(files.clone(), &dir.texts(), log)?;
+        texts.cut_from(journal.next())?;
         let ids_max = topology.deciding.limits.ids_max;
         let start = Span::current();
         let (database, restored) = scope(|scope| {
-            let database = scope.spawn(|| start.in_scope(|| open_database(&dir, log.durability)));
+            let database = scope.spawn(|| start.in_scope(|| open_database(&dir)));
             let restored = restored(opening, &dir, &journal).and_then(|(engine, from, latest)| {
                 let answers = known_answers(files, &dir, &engine, from, ids_max)?;
                 Ok((engine, from, latest, answers))
             });
             (database.join().expect("the thread that opens the database does not panic"), restored)
         });
-        let (store, mut identity, mut targets) = database?;
+        let (store, identity, mut targets) = database?;
+        let mut erasures = Erasures::of(&identity, journal.next());
+        let mut namer = Namer::open(&store, identity, files.clone(), dir.texts(), texts.ending(), journal.next())?;
         let (mut engine, from, mut latest, answers) = restored?;
+        if namer.through() < from {
+            let (through, from) = (namer.through().0, from.0);
+            warn!(through, from, "the identity store is older than the snapshot: erasures between the two are not repeated in it");
+        }
         let stepping = Stepping {
             files,
             dir: &dir,
             engine: &mut engine,
+            erasures: &mut erasures,
+            namer: &mut namer,
             outputs: &mut outputs,
             answers: &answers,
             targets: &mut targets,
@@ -106,33 +121,28 @@ impl Standing {
             dedupe: topology.deciding.dedupe,
             labels_known: topology.deciding.labels.known,
         };
-        let (stepped, erasures) = stepping.run(from, *progress)?;
-        // An erasure whose record stood, and whose texts did too when the process ended.
-        for (user, at, sequence) in erasures {
-            identity.erase_person_once(user, at, sequence)?;
-        }
+        let stepped = stepping.run(from, *progress)?;
+        namer.advance(journal.next())?;
         metrics.replay_records_total.inc_by(stepped);
         info!(records = journal.next().0, stepped, "the engine stands where the journal ends");
         let (files, out) = (files.clone(), Vec::new());
-        Ok(Standing { dir, files, journal, outputs, rejected, store, identity, targets, engine, answers, latest, out })
+        Ok(Standing { dir, files, journal, outputs, rejected, texts, store, namer, erasures, targets, engine, answers, latest, out })
     }
 
-    /// Steps records that stand in the journal and writes their outputs. Returns who is to be erased.
-    pub(in crate::runtime) fn step(&mut self, records: &[Record]) -> Result<Vec<Erasure>, ServiceError> {
-        let mut erasures = Vec::new();
+    /// Steps records that stand in the journal and writes their outputs.
+    pub(in crate::runtime) fn step(&mut self, records: &[Record]) -> Result<(), ServiceError> {
         self.out.clear();
-        step(&mut self.engine, records, &mut self.out, &mut erasures);
-        note(records, &self.out, &mut self.outputs, None, &self.answers)?;
-        Ok(erasures)
+        step(&mut self.engine, records, &mut self.out, &mut self.erasures, &mut self.namer);
+        note(records, &self.out, &mut self.outputs, None, &self.answers)
     }
 }
 
 /// The database, with the texts of ids and the index of judged events.
-fn open_database(dir: &DataDir, durability: Durability) -> Result<(Store, Identity, Targets), StoreError> {
+fn open_database(dir: &DataDir) -> Result<(Store, Identity, Targets), StoreError> {
     let _span = info_span!("database").entered();
     // The threads that merge its tables begin here and are as this one.
     give_way();
-    let store = Store::open(&dir.identity(), durability)?;
+    let store = Store::open(&dir.identity())?;
     let (identity, targets) = (Identity::open(&store)?, Targets::open(&store)?);
     Ok((store, identity, targets))
 }
