@@ -52,7 +52,6 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// Caught when planted: a stand-in whose answer leaves before its record is written.
 #[test]
 fn answers_given_while_the_engine_stood_still_survive_kill_9() {
     let dir = tempfile::tempdir().unwrap();

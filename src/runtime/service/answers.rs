@@ -201,8 +201,7 @@ mod tests {
         Decision { status: if fallback { Status::Fallback } else { Status::Evaluated }, ..decision }
     }
 
-    /// Against a map that is walked: which answer stands, that none of the latest `ids_max` is gone, and that the old ones are. Caught when
-    /// planted: a part for its mean without the eighth and 256; a place that the index went on leading to when another id had taken it.
+    /// Against a map that is walked: which answer stands, that none of the latest `ids_max` is gone, and that the old ones are.
     #[test]
     fn the_latest_answers_stand_and_older_ones_give_way() {
         const IDS_MAX: u64 = 20_000;
