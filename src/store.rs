@@ -77,6 +77,9 @@ const CACHE_BYTES: u64 = 16 << 20;
 const LOG_BYTES_MAX: u64 = 96 << 20;
 
 impl Store {
+    /// Memory of an open database, at most: its cache, and the newest entries, which stand in its log too.
+    pub const MEMORY_BYTES: u64 = CACHE_BYTES + LOG_BYTES_MAX;
+
     /// Opens the database in `dir`, or begins it.
     ///
     /// # Errors

@@ -488,7 +488,16 @@ fn shared(file: &str) -> Option<PathBuf> {
 fn check_shows_the_way_and_the_bill() {
     let room = Room::new();
     let text = room.done(&["check", "--svg", "picture.svg"]);
-    for part in ["The way of an event", "JOURNAL", "ENGINE", "weir.decisions", "Memory, allocated and touched at start", "money: rows"] {
+    for part in [
+        "The way of an event",
+        "JOURNAL",
+        "ENGINE",
+        "weir.decisions",
+        "Memory, allocated and touched at start",
+        "money: rows",
+        "The service",
+        "answers",
+    ] {
         assert!(text.contains(part), "{part}");
     }
     assert!(fs::read_to_string(room.0.path().join("picture.svg")).unwrap().starts_with("<svg"));

@@ -13,6 +13,7 @@ use super::{Minute, Service, ServiceOptions, Shared, Threads};
 use crate::event::{Record, Sequence};
 use crate::identity::{Identity, Recent};
 use crate::metrics::Metrics;
+use crate::priority::give_way;
 use crate::render::PolicyTexts;
 use crate::runtime::source::foundation_texts;
 use crate::snapshot::{Snapshots, Taker, TakerOptions};
@@ -29,7 +30,7 @@ use tokio::sync::Notify;
 use tracing::error;
 
 /// Records that wait for the judge; what comes beyond stands in the journal.
-const JUDGE_WAITING: usize = 8_192;
+pub(super) const JUDGE_WAITING: usize = 8_192;
 /// Sets of ids that the recorder has told lately: 4 MiB.
 const TOLD: usize = 1 << 16;
 /// Tasks that wait for the keeper: parts of the index, of which one is written at a time, and a word after a snapshot.
@@ -138,7 +139,10 @@ impl Service {
         let naming = shared.clone();
         let others = [
             thread("syncer", &shared, move || syncer.run(sync_every))?,
-            thread("keeper", &shared, move || keeper.run(&tasks))?,
+            thread("keeper", &shared, move || {
+                give_way();
+                keeper.run(&tasks);
+            })?,
             thread("namer", &shared, move || namer.run(&naming, &from_judge))?,
         ];
         let recorder = thread("recorder", &shared, move || recorder.run(&hook, &stream))?;

@@ -11,6 +11,7 @@
 //! the timer wins, the stand-in's answer is journalled before its bytes leave, and it is the answer from then on.
 
 mod answers;
+mod bill;
 mod clock;
 mod desk;
 mod erasures;
@@ -20,12 +21,14 @@ mod keeper;
 mod launch;
 mod namer;
 mod recorder;
+mod recovery;
 mod snapping;
 mod standby;
 mod standing;
 mod syncer;
 mod ticket;
 
+pub use bill::service_bill;
 pub use error::ServiceError;
 pub use standby::{Node, Peer, Standby};
 
