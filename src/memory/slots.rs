@@ -151,7 +151,7 @@ mod tests {
         fn agrees_with_a_map(steps in prop::collection::vec((1u64..40, any::<bool>()), 1..300)) {
             let mut slots = Slots::<2>::new(8, &mut |_| {});
             let mut map: BTreeMap<u64, u64> = BTreeMap::new();
-            let hash = |key: u64| u64::MAX - (key % 5 << 60);
+            let hash = |key: u64| u64::MAX - ((key % 5) << 60);
             for (n, (key, put)) in steps.into_iter().enumerate() {
                 let slot = slots.seek(hash(key), |first| first == key);
                 prop_assert_eq!(slots.word(slot, 0) == key, map.contains_key(&key));
