@@ -8,6 +8,7 @@ use crate::engine::Output;
 use crate::event::{Duration, Id, Timestamp};
 use crate::graph::{Index, NodeId, tag};
 use crate::journal::{Files, JournalError, Place, output_at};
+use crate::memory::slots_for;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -116,7 +117,7 @@ impl Answers {
     /// Answers that find room, and bytes of each.
     pub(in crate::runtime) fn room(ids_max: u32) -> (u64, u64) {
         let each = Part::entries_max(ids_max);
-        let bytes = u64::from(each) * size_of::<Entry>() as u64 + (Index::slots_for(each) * Index::SLOT_BYTES) as u64;
+        let bytes = u64::from(each) * size_of::<Entry>() as u64 + (slots_for(each) * Index::SLOT_BYTES) as u64;
         (u64::from(each) * PARTS as u64, bytes.div_ceil(u64::from(each)))
     }
 

@@ -143,7 +143,10 @@ impl Service {
                 give_way();
                 keeper.run(&tasks);
             })?,
-            thread("namer", &shared, move || namer.run(&naming, &from_judge))?,
+            thread("namer", &shared, move || {
+                give_way();
+                namer.run(&naming, &from_judge)
+            })?,
         ];
         let recorder = thread("recorder", &shared, move || recorder.run(&hook, &stream))?;
         let judge = thread("judge", &shared, move || judge.run(&from_recorder))?;

@@ -94,7 +94,7 @@ impl Namer {
     /// Enters what is told of records before `until`. All of them have been judged.
     pub(in crate::runtime) fn advance(&mut self, until: Sequence) -> Result<(), ServiceError> {
         while self.through < until {
-            let told = self.tellings.next()?.unwrap_or(until);
+            let told = self.tellings.upcoming()?.unwrap_or(until);
             let next = self.consequences.front().map_or(until, |consequence| consequence.sequence);
             if told < until && told <= next {
                 let identity = &mut self.identity;
@@ -260,7 +260,7 @@ mod tests {
         // The segment that holds the erased texts goes: it ends with the next group, and is on disk in the store.
         log.commit().unwrap();
         namer.sync().unwrap();
-        let left = Tellings::open(Arc::new(Disk), &dir.path().join("texts"), Sequence(0)).unwrap().next().unwrap();
+        let left = Tellings::open(Arc::new(Disk), &dir.path().join("texts"), Sequence(0)).unwrap().upcoming().unwrap();
         assert_eq!(left, None);
     }
 }
