@@ -26,24 +26,24 @@ pub const DOINGS_LEN: usize = 7;
 
 /// All ways to begin, with how many in a thousand of what begins is of this kind.
 pub const DOINGS: [(Doing, u64); DOINGS_LEN] = [
-    (Doing::InStore, 271),
-    (Doing::Online, 283),
-    (Doing::Recurring, 36),
-    (Doing::Buying, 120),
-    (Doing::Browsing, 78),
-    (Doing::Transfer, 93),
-    (Doing::Look, 119),
+    (Doing::InStore, 289),
+    (Doing::Online, 299),
+    (Doing::Recurring, 35),
+    (Doing::Buying, 118),
+    (Doing::Browsing, 76),
+    (Doing::Transfer, 84),
+    (Doing::Look, 99),
 ];
 
 /// Payments, transfers, sessions and interactions that come of a thousand beginnings: a visit is several, a failed payment is tried again.
 /// A test counts them.
-pub const ACTIVITIES_PER_THOUSAND_BEGUN: u64 = 1960;
+pub const ACTIVITIES_PER_THOUSAND_BEGUN: u64 = 1900;
 
 /// Thousandths of the mean, by local hour: tills, nets, machines, accounts.
 const HOURS: [[u16; 24]; 4] = [
     [110, 60, 40, 30, 50, 150, 420, 900, 1150, 1270, 1420, 1650, 1900, 1600, 1400, 1450, 1700, 2050, 2150, 1800, 1250, 750, 450, 250],
     [470, 280, 180, 130, 120, 170, 350, 650, 850, 1000, 1120, 1180, 1250, 1200, 1150, 1150, 1180, 1250, 1400, 1700, 2050, 2150, 1820, 1200],
-    [2400, 1900, 1700, 2100, 2300, 1900, 1500, 1100, 900, 800, 700, 650, 600, 550, 500, 500, 500, 500, 500, 500, 500, 500, 500, 900],
+    [2350, 1860, 1670, 2060, 2250, 1860, 1470, 1080, 880, 780, 690, 640, 580, 540, 490, 490, 490, 490, 490, 490, 490, 490, 490, 880],
     [180, 100, 80, 70, 90, 220, 700, 1400, 1800, 1950, 1800, 1650, 1500, 1450, 1450, 1450, 1450, 1500, 1450, 1300, 1050, 750, 400, 210],
 ];
 

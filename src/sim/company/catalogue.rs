@@ -75,7 +75,7 @@ impl Catalogue {
     fn draw(&self, chance: &mut Chance, person: &Person, category: usize, all: u64, time: Timestamp) -> Article {
         let place = match chance.below(100) {
             // One of three things that are bought again and again.
-            0..15 => Chance::of(self.seed, OWN, u64::from(person.number) << 10 | (category as u64) << 2 | chance.below(3)).rank(all),
+            0..15 => Chance::of(self.seed, OWN, u64::from(person.number) << 10 | (category as u64) << 2 | chance.below(3)).below(all),
             15..45 => self.trend(chance, category, time) % all,
             _ => chance.rank(all),
         };

@@ -53,7 +53,8 @@ impl Laundering {
     pub(super) fn new(stage: &mut Stage<'_>) -> Laundering {
         let form = *stage.chance.pick(&Form::ALL);
         stage.truth.form = Some(form.name());
-        let accounts: Vec<u32> = (0..18).map(|_| stage.mule().number).collect();
+        let region = stage.victim().region;
+        let accounts: Vec<u32> = (0..18).map(|_| stage.mule(region).number).collect();
         let chance = &mut *stage.chance;
         let pause = |chance: &mut Chance, hours: i64| {
             Duration(chance.scatter(Duration::HOUR.times(hours).0, 110).clamp(Duration::MINUTE.times(2).0, Duration::DAY.times(6).0))
@@ -115,6 +116,6 @@ impl Laundering {
 
 /// As people send: below what banks must report, and seldom a round sum.
 fn sum_of_a_scheme(chance: &mut Chance) -> i64 {
-    let cents = chance.scatter(38_000, 170).clamp(4_000, 980_000);
+    let cents = chance.scatter(25_000, 170).clamp(4_000, 980_000);
     if chance.happens(4500) { (cents / 1000).max(1) * 1000 } else { cents }
 }

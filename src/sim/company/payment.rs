@@ -136,7 +136,8 @@ impl Company {
         let at = trip.map_or(person.region, |trip| trip.region);
         let (device, channel, mobile) = match chance.below(100) {
             0..52 => (Some(self.people.device(person, Device::Phone, now)), if chance.happens(6000) { "app" } else { "web" }, true),
-            52..76 => (Some(self.people.device(person, Device::Laptop, now)), "web", false),
+            52..58 => (Some(self.people.forgetful_device(person, now)), "web", false),
+            58..76 => (Some(self.people.device(person, Device::Laptop, now)), "web", false),
             76..84 => (Some(self.people.device(person, Device::Tablet, now)), if chance.happens(4000) { "app" } else { "web" }, false),
             // At a library, at work, on somebody else's.
             84..87 => (Some(self.people.kiosk(chance, at)), "web", false),

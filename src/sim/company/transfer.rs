@@ -2,7 +2,7 @@
 //! accounts money passes.
 
 use super::Company;
-use super::land::REGIONS;
+use super::land::{REGION_OF, REGIONS};
 use super::name::{Name, NameKind};
 use super::occurrence::{Act, Bank, Occurrence, Sending};
 use super::people::{Device, Person};
@@ -173,7 +173,8 @@ impl Company {
             }
             // A car, a deposit, an inheritance.
             _ => {
-                let seller = self.people.anybody(chance);
+                let lot = chance.bits();
+                let seller = self.acquaintance(&person, lot);
                 let to = self.party(&seller, seller.number == person.number);
                 let cents = round(chance.scatter(620_000, 90), 10_000);
                 if chance.happens(5000) {
@@ -219,13 +220,19 @@ impl Company {
             return self.people.person(person.head + other as u32);
         }
         let place = 1 + chance.below(2);
-        self.people.person((mix(u64::from(person.head) << 3 | place) % u64::from(self.people.count)) as u32)
+        self.acquaintance(person, mix(u64::from(person.head) << 3 | place))
     }
 
     /// One of a dozen friends.
     fn friend(&self, chance: &mut Chance, person: &Person) -> Person {
         let place = chance.rank(12);
-        self.people.person((mix(person.lot ^ place << 8) % u64::from(self.people.count)) as u32)
+        self.acquaintance(person, mix(person.lot ^ place << 8))
+    }
+
+    /// The person to whom `lot` leads: nine in ten live where `person` does.
+    fn acquaintance(&self, person: &Person, lot: u64) -> Person {
+        let region = if lot % 10 == 0 { usize::from(REGION_OF[(lot >> 4) as usize % 64]) } else { person.region };
+        self.people.known(region, mix(lot))
     }
 }
 

@@ -50,7 +50,7 @@ impl AccountTakeover {
             return Turn { occurrence: Some(occurrence), next: Some(pause) };
         }
         if self.left == 0 || self.failures == 3 {
-            let mule = stage.mule();
+            let mule = stage.mule(victim.region);
             let cents = stage.chance.scatter(70_000, 130).clamp(4000, 900_000);
             return Turn { occurrence: Some(stage.launder(Some(&victim), Some(&mule), cents, Form::PassThrough)), next: None };
         }

@@ -8,6 +8,8 @@ use crate::sim::company::Company;
 use crate::sim::company::payment::{Odds, Order};
 use crate::sim::company::schedule::Reason;
 
+/// Below so many it is not worth while yet.
+const CARDS_MIN: usize = 6;
 /// Cards that an attack takes at most.
 const CARDS_MAX: usize = 48;
 /// Shops that leak at one time at most: each payment looks through the list.
@@ -18,6 +20,8 @@ pub(super) struct CompromisedShop {
     shop: u32,
     /// Still reading.
     reads: bool,
+    /// So often it is read on while there are few cards.
+    patience: u8,
     /// Holders, and whether it is their second card. Those that are used are taken from the end.
     pub(super) cards: Vec<(u32, bool)>,
     crooks: Vec<u32>,
@@ -32,7 +36,7 @@ impl CompromisedShop {
         let category = stage.company.category(stage.chance, &customer, 1);
         let shop = stage.company.shops.choose(stage.chance, &customer, category, customer.region).number;
         let crooks = (0..2 + stage.chance.rank(5)).map(|_| stage.crook().number).collect();
-        CompromisedShop { shop, reads: false, cards: vec![], crooks, twice: false, nerve: Nerve::new(stage.chance) }
+        CompromisedShop { shop, reads: false, patience: 20, cards: vec![], crooks, twice: false, nerve: Nerve::new(stage.chance) }
     }
 
     pub(super) fn step(&mut self, stage: &mut Stage<'_>) -> Turn {
@@ -49,6 +53,11 @@ impl CompromisedShop {
             return Turn { occurrence: None, next: Some(pause) };
         }
         if self.reads {
+            if self.cards.len() < CARDS_MIN && self.patience > 0 {
+                self.patience -= 1;
+                let pause = stage.pause(Duration::DAY.times(2), Duration::HOUR, Duration::DAY.times(7));
+                return Turn { occurrence: None, next: Some(pause) };
+            }
             self.reads = false;
             stage.company.leaks.retain(|(_, reader)| *reader != episode);
             if self.cards.is_empty() {

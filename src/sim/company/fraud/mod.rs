@@ -89,7 +89,7 @@ impl Attack {
 
     /// How many in a hundred frauds are of this kind, and how many payments one attack is on the mean.
     fn share_and_payments(self) -> (u64, u64) {
-        [(28, 4), (15, 24), (19, 3), (12, 12), (11, 32), (6, 14), (9, 1), (0, 0)][self as usize]
+        [(28, 4), (15, 28), (19, 3), (12, 28), (11, 36), (6, 14), (9, 1), (0, 0)][self as usize]
     }
 
     /// How likely something that begins begins an attack of this kind, in billionths.
@@ -252,8 +252,8 @@ impl Company {
         };
         match turn.next {
             Some(pause) => {
-                // In a hurry a week is two minutes.
-                let pause = if *hurries { Duration(pause.0.min(Duration::SECOND.times(2).0 + pause.0 / 5000)) } else { pause };
+                // In a hurry a second is as long as it is, but a week is fourteen.
+                let pause = if *hurries { Duration(pause.0.min(Duration::SECOND.times(2).0 + pause.0 / 50_000)) } else { pause };
                 self.schedule.add(now + Duration(pause.0.max(1000)), Plan::Episode(number));
                 self.episodes.insert(number, episode);
             }
@@ -268,7 +268,7 @@ impl Company {
 
 impl Stage<'_> {
     /// Somebody honest, who is hit.
-    fn victim(&mut self) -> Person {
+    pub(super) fn victim(&mut self) -> Person {
         let region = usize::from(REGION_OF[self.chance.below(64) as usize]);
         self.company.people.somebody(self.chance, region, 15)
     }
@@ -279,9 +279,14 @@ impl Stage<'_> {
         self.company.people.person(MADE_UP | self.company.made_up)
     }
 
-    /// Whose accounts money passes through: mostly real people who lend theirs.
-    pub(super) fn mule(&mut self) -> Person {
-        if self.chance.happens(7000) { self.company.people.anybody(self.chance) } else { self.invent() }
+    /// Whose accounts money passes through: mostly real people who lend theirs, and mostly in one country.
+    pub(super) fn mule(&mut self, region: usize) -> Person {
+        if self.chance.happens(2000) {
+            return self.invent();
+        }
+        let region = if self.chance.happens(2000) { usize::from(REGION_OF[self.chance.below(64) as usize]) } else { region };
+        let lot = self.chance.bits();
+        self.company.people.known(region, lot)
     }
 
     /// A crook: often of a gang that has been seen before.
@@ -293,14 +298,17 @@ impl Stage<'_> {
     /// nothing; addresses of homes and mobile networks in the victim's country, or none of theirs.
     fn mask(&mut self, crook: &Person, victim: &Person) -> Mask {
         let people = &self.company.people;
-        let device = match self.chance.below(100) {
-            0..48 => Some(people.device(crook, Device::Phone, self.now)),
-            48..62 => Some(people.device(crook, Device::Laptop, self.now)),
-            62..80 => Some(people.device(victim, if self.chance.happens(6000) { Device::Phone } else { Device::Laptop }, self.now)),
-            80..84 => Some(people.kiosk(self.chance, victim.region)),
+        let draw = self.chance.below(100);
+        let has_victims = (48..78).contains(&draw);
+        let device = match draw {
+            0..37 => Some(people.device(crook, Device::Phone, self.now)),
+            37..48 => Some(people.device(crook, Device::Laptop, self.now)),
+            48..78 => Some(people.device(victim, if self.chance.happens(6000) { Device::Phone } else { Device::Laptop }, self.now)),
+            78..83 => Some(people.kiosk(self.chance, victim.region)),
             _ => None,
         };
         let (ip, at) = match self.chance.below(100) {
+            0..60 if has_victims => (Some(people.home_address(victim, self.now)), victim.region),
             0..45 => {
                 let neighbour = people.somebody(self.chance, victim.region, 15);
                 (Some(people.home_address(&neighbour, self.now)), victim.region)
