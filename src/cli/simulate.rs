@@ -58,7 +58,8 @@ pub struct Arguments {
 }
 
 /// The world that is none of the small ones.
-const COMPANY: (&str, &str) = ("company", "a payments company: people, shops, a catalogue, seven kinds of fraud, simple laundering; any size");
+const COMPANY: (&str, &str) =
+    ("company", "a payments company: people, shops, a catalogue, seven kinds of fraud, simple laundering; any size");
 const PEOPLE_DEFAULT: u32 = 20_000;
 /// Lines between two looks at the progress bar.
 const LINES_A_LOOK: u64 = 4096;

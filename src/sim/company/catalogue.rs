@@ -18,8 +18,8 @@ const TREND_LIFE: Duration = Duration::DAY.times(36);
 const TREND_EVERY: Duration = Duration::DAY.times(6);
 
 pub const BRANDS: [&str; 24] = [
-    "norrsken", "alba", "kiln", "orrery", "tarn", "vela", "quill", "fjord", "ember", "lumen", "oxbow", "sable", "thistle", "wren", "zephyr",
-    "birch", "cobalt", "dune", "fable", "garnet", "halcyon", "isle", "juniper", "knot",
+    "norrsken", "alba", "kiln", "orrery", "tarn", "vela", "quill", "fjord", "ember", "lumen", "oxbow", "sable", "thistle", "wren",
+    "zephyr", "birch", "cobalt", "dune", "fable", "garnet", "halcyon", "isle", "juniper", "knot",
 ];
 
 const ADJECTIVES: [&str; 16] = [
@@ -28,7 +28,8 @@ const ADJECTIVES: [&str; 16] = [
 ];
 
 const NOUNS: [&str; 16] = [
-    "Jacket", "Lamp", "Set", "Chair", "Speaker", "Bag", "Kit", "Shirt", "Bottle", "Case", "Rug", "Clock", "Boot", "Blanket", "Camera", "Mug",
+    "Jacket", "Lamp", "Set", "Chair", "Speaker", "Bag", "Kit", "Shirt", "Bottle", "Case", "Rug", "Clock", "Boot", "Blanket", "Camera",
+    "Mug",
 ];
 
 /// An item as the seed has it.

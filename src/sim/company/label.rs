@@ -38,7 +38,9 @@ impl Company {
     /// How a fraud becomes known. One that brought no money in is seldom looked at; no holder disputes it.
     pub(super) fn accuse(&mut self, chance: &mut Chance, now: Timestamp, payment: &Occurrence, attack: Attack, failed: bool) {
         let scenario = attack as u8;
-        let analyst = |chance: &mut Chance| Duration(chance.scatter(Duration::HOUR.times(20).0, 130).clamp(Duration::MINUTE.times(20).0, Duration::DAY.times(12).0));
+        let analyst = |chance: &mut Chance| {
+            Duration(chance.scatter(Duration::HOUR.times(20).0, 130).clamp(Duration::MINUTE.times(20).0, Duration::DAY.times(12).0))
+        };
         if failed {
             if chance.happens(4500) {
                 let due = now + analyst(chance);
@@ -67,11 +69,20 @@ impl Company {
         }
     }
 
+    /// How a robbed account becomes known: its holder calls the bank, and an analyst writes it down.
+    pub(super) fn accuse_transfer(&mut self, chance: &mut Chance, now: Timestamp, transfer: &Occurrence, attack: Attack) {
+        if chance.happens(8500) {
+            let delay = chance.scatter(Duration::DAY.times(3).0, 120).clamp(Duration::HOUR.0, Duration::DAY.times(60).0);
+            self.label(now + Duration(delay), transfer, Verdict::Fraud, LabelSource::Analyst, attack as u8);
+        }
+    }
+
     /// What becomes of an honest payment or transfer: some are looked at and cleared, few are accused by mistake and cleared later.
     pub(super) fn clear(&mut self, chance: &mut Chance, now: Timestamp, of: &Occurrence) {
         match chance.below(10_000) {
             0..25 => {
-                let due = now + Duration(chance.scatter(Duration::HOUR.times(15).0, 130).clamp(Duration::MINUTE.0, Duration::DAY.times(9).0));
+                let due =
+                    now + Duration(chance.scatter(Duration::HOUR.times(15).0, 130).clamp(Duration::MINUTE.0, Duration::DAY.times(9).0));
                 self.label(due, of, Verdict::Legitimate, LabelSource::Analyst, NO_SCENARIO);
             }
             25..28 => {

@@ -107,7 +107,8 @@ impl Laundering {
     pub(super) fn step(&mut self, stage: &mut Stage<'_>) -> Turn {
         let Move { from, to, cents, .. } = self.moves[self.done];
         self.done += 1;
-        let person = |stage: &Stage<'_>, number: Option<u32>| -> Option<Person> { number.map(|number| stage.company.people.person(number)) };
+        let person =
+            |stage: &Stage<'_>, number: Option<u32>| -> Option<Person> { number.map(|number| stage.company.people.person(number)) };
         let (from, to) = (person(stage, from), person(stage, to));
         let occurrence = stage.launder(from.as_ref(), to.as_ref(), cents, self.form);
         Turn { occurrence: Some(occurrence), next: self.moves.get(self.done).map(|next| next.pause) }

@@ -123,7 +123,8 @@ impl Company {
         }
         let refunds = CATEGORIES[order.shop.category].refunds * if order.channel == "in_store" { 3 } else { 10 };
         if chance.happens(refunds) {
-            let due = paid + Duration(chance.scatter(Duration::DAY.times(9).0, 90).clamp(Duration::HOUR.times(3).0, Duration::DAY.times(60).0));
+            let due =
+                paid + Duration(chance.scatter(Duration::DAY.times(9).0, 90).clamp(Duration::HOUR.times(3).0, Duration::DAY.times(60).0));
             let back = if chance.happens(5500) { amount } else { (amount * chance.between(2, 8) / 10).max(1) };
             self.schedule.add(due, result(PaymentStatus::Refunded, Reason::Returned, back));
         }
@@ -305,9 +306,21 @@ impl Company {
         let mut occurrence = self.place(now, order, trace);
         let on_net = matches!(order.channel, "web" | "app");
         let odds = Odds {
-            challenged: if !on_net { 0 } else if order.cents > 3000 { 1000 } else { 250 },
+            challenged: if !on_net {
+                0
+            } else if order.cents > 3000 {
+                1000
+            } else {
+                250
+            },
             passed: 9300,
-            declined: if on_net { 380 } else if order.channel == "recurring" { 500 } else { 170 },
+            declined: if on_net {
+                380
+            } else if order.channel == "recurring" {
+                500
+            } else {
+                170
+            },
             reason: Reason::InsufficientFunds,
         };
         let settled = self.settle(chance, now, &occurrence, order, &odds);

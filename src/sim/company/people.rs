@@ -257,7 +257,7 @@ impl People {
 
     /// The address of a hotel.
     pub fn hotel_address(&self, trip: &Trip) -> u32 {
-        address(trip.region, keyed(self.seed, what::EXIT, (1 << 41) | trip.lot % 512 * REGIONS_LEN as u64 + trip.region as u64))
+        address(trip.region, keyed(self.seed, what::EXIT, (1 << 41) | (trip.lot % 512 * REGIONS_LEN as u64 + trip.region as u64)))
     }
 }
 

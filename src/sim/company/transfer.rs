@@ -2,7 +2,7 @@
 //! accounts money passes.
 
 use super::Company;
-use super::land::{REGION_OF, REGIONS};
+use super::land::{REGION_OF, REGIONS, REGIONS_LEN};
 use super::name::{Name, NameKind};
 use super::occurrence::{Act, Bank, Occurrence, Sending};
 use super::people::{Device, Person};
@@ -57,6 +57,12 @@ impl Company {
     fn bank(&self, region: usize, lot: u64) -> Bank {
         // The largest has about a third.
         Bank { country: REGIONS[region].country, number: 1 + [0, 0, 0, 1, 1, 2, 3, 4][lot as usize & 7] }
+    }
+
+    /// A firm of a region that sends bills; some send them to everybody. They are employers, too.
+    fn biller(&self, chance: &mut Chance, region: usize) -> Party {
+        let rank = chance.rank(u64::from(self.people.count / 40 + 3));
+        self.firm(region, FIRMS | (rank * REGIONS_LEN as u64 + region as u64))
     }
 
     /// A person with the account that they use, or save in.
@@ -147,9 +153,8 @@ impl Company {
                 Remittance { from: Some(from), to: Some(to), region: person.region, cents, format: "bulk", user: None, device: None }
             }
             6 => {
-                let biller = FIRMS | chance.rank(u64::from(self.people.count / 40 + 3)) * 16 + person.region as u64;
+                let to = self.biller(chance, person.region);
                 let cents = chance.scatter(11_000, 140);
-                let to = self.firm(person.region, biller);
                 self.remit(chance, &person, to, cents, now)
             }
             // A club's fees, a present for a colleague: many pay one, who pays on.
@@ -205,7 +210,7 @@ impl Company {
                 self.party(&friend, friend.number == number)
             }
             1 => self.party(&person, true),
-            _ => self.firm(person.region, FIRMS | chance.rank(u64::from(self.people.count / 40 + 3)) * 16 + person.region as u64),
+            _ => self.biller(&mut chance, person.region),
         };
         let of = self.remit(&mut chance, &person, to, cents, now);
         let occurrence = self.send(now, &of, None);
@@ -216,7 +221,8 @@ impl Company {
     /// One of the household, or of the family elsewhere.
     fn relative(&self, chance: &mut Chance, person: &Person) -> Person {
         if person.household_len > 1 && chance.happens(6500) {
-            let other = (u64::from(person.member) + 1 + chance.below(u64::from(person.household_len) - 1)) % u64::from(person.household_len);
+            let other =
+                (u64::from(person.member) + 1 + chance.below(u64::from(person.household_len) - 1)) % u64::from(person.household_len);
             return self.people.person(person.head + other as u32);
         }
         let place = 1 + chance.below(2);
@@ -231,7 +237,7 @@ impl Company {
 
     /// The person to whom `lot` leads: nine in ten live where `person` does.
     fn acquaintance(&self, person: &Person, lot: u64) -> Person {
-        let region = if lot % 10 == 0 { usize::from(REGION_OF[(lot >> 4) as usize % 64]) } else { person.region };
+        let region = if lot.is_multiple_of(10) { usize::from(REGION_OF[(lot >> 4) as usize % 64]) } else { person.region };
         self.people.known(region, mix(lot))
     }
 }

@@ -35,8 +35,8 @@ impl Company {
         let spot = self.spot(&mut chance, person, visit.begun());
         let shop = self.shops.shop(visit.shop);
         let buys = visit.buys;
-        let views = if buys { 1 + chance.rank(4) as u8 } else { 1 + chance.below(7) as u8 };
-        let bought = if buys { (1 + chance.rank(3) as u8).min(views) } else { 0 };
+        let views = if buys { 2 + chance.rank(4) as u8 } else { 1 + chance.below(7) as u8 };
+        let bought = if buys { 1 + u8::from(chance.happens(2400)) } else { 0 };
         Script { spot, shop, views, bought, tells_cart: chance.happens(6000) }
     }
 
@@ -100,7 +100,16 @@ impl Company {
     }
 
     #[allow(clippy::too_many_arguments)] // all of them are what an interaction says
-    fn touch(&mut self, chance: &mut Chance, now: Timestamp, user: Name, item: u32, action: Action, script: &Script, session: Name) -> Occurrence {
+    fn touch(
+        &mut self,
+        chance: &mut Chance,
+        now: Timestamp,
+        user: Name,
+        item: u32,
+        action: Action,
+        script: &Script,
+        session: Name,
+    ) -> Occurrence {
         let looks = matches!(action, Action::View | Action::Click | Action::Save | Action::Dismiss);
         let surface = match action {
             Action::Cart => "cart",
@@ -193,7 +202,8 @@ impl Company {
     }
 
     pub(super) fn profile(&mut self, chance: &mut Chance, person: &Person, now: Timestamp) -> Occurrence {
-        let kyc_risk = *chance.pick(&[KycRisk::Low, KycRisk::Low, KycRisk::Low, KycRisk::Low, KycRisk::Medium, KycRisk::Medium, KycRisk::High]);
+        let kyc_risk =
+            *chance.pick(&[KycRisk::Low, KycRisk::Low, KycRisk::Low, KycRisk::Low, KycRisk::Medium, KycRisk::Medium, KycRisk::High]);
         let user = self.people.user(person);
         let country = super::land::REGIONS[person.region].country;
         self.happen(now, Act::Profile { user, country, consent: chance.happens(7500), kyc_risk }, None)

@@ -3,7 +3,6 @@
 
 use super::{Mask, Nerve, Stage, Turn};
 use crate::event::Duration;
-use crate::sim::company::laundering::Form;
 use crate::sim::company::payment::{Odds, Order};
 use crate::sim::company::schedule::Reason;
 
@@ -52,7 +51,7 @@ impl AccountTakeover {
         if self.left == 0 || self.failures == 3 {
             let mule = stage.mule(victim.region);
             let cents = stage.chance.scatter(70_000, 130).clamp(4000, 900_000);
-            return Turn { occurrence: Some(stage.launder(Some(&victim), Some(&mule), cents, Form::PassThrough)), next: None };
+            return Turn { occurrence: Some(stage.robbery(&victim, &mule, &self.mask, cents)), next: None };
         }
         let stranger = stage.invent();
         // The thief's taste, not the victim's, but for a careful one.

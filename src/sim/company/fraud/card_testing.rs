@@ -57,7 +57,7 @@ impl CardTesting {
             card: Some(card),
             ip,
             cents: cents.max(50),
-            channel: if machine % 2 == 0 { "web" } else { "app" },
+            channel: if machine.is_multiple_of(2) { "web" } else { "app" },
             session: None,
             items: Basket::default(),
         };

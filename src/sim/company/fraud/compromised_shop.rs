@@ -74,8 +74,19 @@ impl CompromisedShop {
         let (items, cents) = stage.basket(&victim, &target, self.nerve);
         let card = stage.company.people.card(&victim, second, stage.now);
         let channel = stage.channel();
-        let order =
-            Order { person: holder, region: victim.region, at, shop: target, device, card: Some(card), ip, cents, channel, session: None, items };
+        let order = Order {
+            person: holder,
+            region: victim.region,
+            at,
+            shop: target,
+            device,
+            card: Some(card),
+            ip,
+            cents,
+            channel,
+            session: None,
+            items,
+        };
         let odds = Odds { challenged: 1500, passed: 2500, declined: 1500, reason: Reason::DoNotHonour };
         let (payment, failed) = stage.crime(&order, &odds);
         stage.truth.member(card);

@@ -28,13 +28,7 @@ impl Company {
     }
 
     /// The claim that follows, and the truth.
-    pub(in crate::sim::company) fn friendly_claim(
-        &mut self,
-        chance: &mut Chance,
-        now: Timestamp,
-        payment: &Occurrence,
-        trace: Trace,
-    ) {
+    pub(in crate::sim::company) fn friendly_claim(&mut self, chance: &mut Chance, now: Timestamp, payment: &Occurrence, trace: Trace) {
         self.accuse(chance, now, payment, Attack::FriendlyFraud, false);
         let mut truth = Truth::new(trace.episode, Attack::FriendlyFraud, now);
         truth.ended = Some(now);

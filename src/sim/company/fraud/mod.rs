@@ -95,10 +95,11 @@ impl Attack {
     /// How likely something that begins begins an attack of this kind, in billionths.
     pub(super) fn odds_billionths(self, options: &Options) -> u32 {
         let odds = match self {
+            // One payment in twenty begins with another one: it is tried again, or a newcomer's.
             Attack::Laundering => 100_000 * u64::from(options.laundering_permyriad) / u64::from(MOVES_MEAN),
             _ => {
                 let (share, payments) = self.share_and_payments();
-                100_000 * u64::from(options.fraud_permyriad) * share / 100 / payments
+                105_000 * u64::from(options.fraud_permyriad) * share / 100 / payments
             }
         };
         odds as u32
@@ -363,7 +364,13 @@ impl Stage<'_> {
     fn harmless(&mut self, order: &Order) -> Occurrence {
         let trace = Trace { episode: self.truth.episode, is_crime: false };
         let payment = self.company.place(self.now, order, Some(trace));
-        self.company.settle(self.chance, self.now, &payment, order, &Odds { challenged: 700, passed: 9300, declined: 300, reason: Reason::InsufficientFunds });
+        self.company.settle(
+            self.chance,
+            self.now,
+            &payment,
+            order,
+            &Odds { challenged: 700, passed: 9300, declined: 300, reason: Reason::InsufficientFunds },
+        );
         self.truth.event(payment.id, false);
         payment
     }
@@ -395,6 +402,20 @@ impl Stage<'_> {
         self.truth.event(occurrence.id, true);
         self.truth.member(of.from.map(|party| party.account));
         self.truth.member(of.to.map(|party| party.account));
+        occurrence
+    }
+
+    /// A transfer that empties somebody's account.
+    fn robbery(&mut self, victim: &Person, mule: &Person, mask: &Mask, cents: i64) -> Occurrence {
+        let receiver = self.company.party(mule, false);
+        let mut of = self.company.remit(self.chance, victim, receiver, cents, self.now);
+        of.device = mask.device;
+        let trace = Trace { episode: self.truth.episode, is_crime: true };
+        let occurrence = self.company.send(self.now, &of, Some(trace));
+        self.company.accuse_transfer(self.chance, self.now, &occurrence, self.truth.attack);
+        self.truth.event(occurrence.id, true);
+        self.truth.member(of.from.map(|party| party.account));
+        self.truth.member(receiver.account);
         occurrence
     }
 

@@ -50,13 +50,37 @@ impl StolenCard {
             let cents = if usual > 5000 && stage.chance.happens(7000) { stage.chance.between(1800, 4990) } else { usual };
             let (device, ip, session) = (None, None, None);
             let (region, at) = (victim.region, victim.region);
-            Order { person: victim.number, region, at, shop, device, card: Some(card), ip, cents, channel: "in_store", session, items: Basket::default() }
+            Order {
+                person: victim.number,
+                region,
+                at,
+                shop,
+                device,
+                card: Some(card),
+                ip,
+                cents,
+                channel: "in_store",
+                session,
+                items: Basket::default(),
+            }
         } else {
             let shop = stage.prey(&name, victim.region);
             let (items, cents) = stage.basket(&victim, &shop, self.nerve);
             let Mask { device, ip, at } = self.mask;
             let channel = stage.channel();
-            Order { person: name.number, region: victim.region, at, shop, device, card: Some(card), ip, cents, channel, session: None, items }
+            Order {
+                person: name.number,
+                region: victim.region,
+                at,
+                shop,
+                device,
+                card: Some(card),
+                ip,
+                cents,
+                channel,
+                session: None,
+                items,
+            }
         };
         let challenged = if self.at_till { 0 } else { 1700 };
         let declined = 1400 + 1200 * u32::from(self.failures);

@@ -2,11 +2,11 @@
 //! after having seen the truth, does not get beyond an AUC of 0.8.
 
 use super::town;
+use crate::event::{Duration, Timestamp};
 use crate::sim::company::Company;
 use crate::sim::company::land::REGIONS;
 use crate::sim::company::name::Name;
 use crate::sim::company::occurrence::{Act, Paying, Sending};
-use crate::event::{Duration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
@@ -131,7 +131,10 @@ impl Memory {
         put("format", number(t.format));
         put("from", i64::from(t.from.is_some()));
         put("to", i64::from(t.to.is_some()));
-        put("banks", t.from_bank.map_or(0, |bank| 1 + i64::from(bank.number)) * 10 + t.to_bank.map_or(0, |bank| 1 + i64::from(bank.number)));
+        put(
+            "banks",
+            t.from_bank.map_or(0, |bank| 1 + i64::from(bank.number)) * 10 + t.to_bank.map_or(0, |bank| 1 + i64::from(bank.number)),
+        );
         put("same country", i64::from(t.from_bank.map(|bank| bank.country) == t.to_bank.map(|bank| bank.country)));
         put("device", i64::from(t.device.is_some()));
         put("user", i64::from(t.user.is_some()));

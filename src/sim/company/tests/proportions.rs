@@ -99,10 +99,8 @@ fn the_mix_is_that_of_the_contract() {
         end = occurrence.time;
         if let Act::PaymentResult { status, .. } = occurrence.act {
             refused += u64::from(status == PaymentStatus::DeclinedByIssuer);
-            challenged += u64::from(matches!(
-                status,
-                PaymentStatus::ChallengePassed | PaymentStatus::ChallengeFailed | PaymentStatus::Abandoned
-            ));
+            challenged +=
+                u64::from(matches!(status, PaymentStatus::ChallengePassed | PaymentStatus::ChallengeFailed | PaymentStatus::Abandoned));
         }
     }
     let activity = counts["payment"] + counts["transfer"] + counts["session"] + counts["interaction"];
@@ -227,7 +225,10 @@ fn fraud_is_as_frequent_and_known_as_late_as_in_life() {
                 _ => {}
             }
         }
-        if year.crimes.get(target) == Some(&Attack::FriendlyFraud) && labels[0].2 == LabelSource::Chargeback && labels[0].0 < Duration::DAY.times(50) {
+        if year.crimes.get(target) == Some(&Attack::FriendlyFraud)
+            && labels[0].2 == LabelSource::Chargeback
+            && labels[0].0 < Duration::DAY.times(50)
+        {
             disputed += 1;
             reversed += u32::from(labels.last().is_some_and(|(_, verdict, _)| *verdict == Verdict::Legitimate));
         }
