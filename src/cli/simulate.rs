@@ -24,7 +24,7 @@ simple laundering, with labels that come as late as in life. The small worlds ar
 Examples:
   weir simulate --world company --events 1000000 --out company.jsonl && weir replay company.jsonl
   weir simulate --world company --people 5000000 --rate 20000000 --events 3000000 --seed 7 --out day.jsonl.zst
-  weir simulate --world company --events 2000000 --out company.jsonl.gz --truth attacks.jsonl
+  weir simulate --world company --start 2025-11-20 --fraud 60 --out sales.jsonl.gz --truth attacks.jsonl
   weir simulate --world small --out sample.jsonl
   weir simulate --list")]
 pub struct Arguments {
@@ -43,6 +43,12 @@ pub struct Arguments {
     /// Payments, transfers, sessions and interactions of the company on a day like the mean [default: 2.5 a person]
     #[arg(long, value_name = "PER_DAY", value_parser = clap::value_parser!(u64).range(1..=10_000_000_000))]
     rate: Option<u64>,
+    /// The company's first day
+    #[arg(long, value_name = "DATE")]
+    start: Option<jiff::civil::Date>,
+    /// Payments of the company that are fraud, in ten thousand [default: 35]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    fraud: Option<u32>,
     /// The file to write; - is standard output
     #[arg(long, value_name = "FILE", required_unless_present = "list")]
     out: Option<PathBuf>,
@@ -75,15 +81,20 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     }
     let path = arguments.out.as_deref().ok_or("--out: expected a file to write")?;
     let is_company = arguments.world == COMPANY.0;
-    for (option, given) in
-        [("--people", arguments.people.is_some()), ("--rate", arguments.rate.is_some()), ("--truth", arguments.truth.is_some())]
-    {
+    let for_company = [
+        ("--people", arguments.people.is_some()),
+        ("--rate", arguments.rate.is_some()),
+        ("--start", arguments.start.is_some()),
+        ("--fraud", arguments.fraud.is_some()),
+        ("--truth", arguments.truth.is_some()),
+    ];
+    for (option, given) in for_company {
         if given && !is_company {
             return Err(format!("{option}: world is {:?}, expected company", arguments.world));
         }
     }
     let mut lines = match is_company {
-        true => Lines::Company(Box::new(Company::new(company_options(arguments))), occurrence::Writer::default()),
+        true => Lines::Company(Box::new(Company::new(company_options(arguments)?)), occurrence::Writer::default()),
         false => {
             let world = World::named(&arguments.world, arguments.seed, arguments.events);
             Lines::World(Box::new(world.map_err(|error| format!("{error}, {}", COMPANY.0))?.stream()))
@@ -134,12 +145,23 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn company_options(arguments: &Arguments) -> Options {
+fn company_options(arguments: &Arguments) -> Result<Options, String> {
     let mut options = Options::of(arguments.seed, arguments.people.unwrap_or(PEOPLE_DEFAULT));
     if let Some(rate) = arguments.rate {
         options.activities_per_day = rate;
     }
-    options
+    if let Some(fraud) = arguments.fraud {
+        options.fraud_permyriad = fraud;
+    }
+    if let Some(day) = arguments.start {
+        // From then on there are a hundred and thirty years for labels to come in.
+        if !(1970..2070).contains(&day.year()) {
+            return Err(format!("--start: found {day}, expected a day in 1970 to 2069"));
+        }
+        let midnight = day.to_zoned(jiff::tz::TimeZone::UTC).map_err(words)?;
+        options.start = crate::event::Timestamp(midnight.timestamp().as_microsecond());
+    }
+    Ok(options)
 }
 
 /// Where lines come from.

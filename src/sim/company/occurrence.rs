@@ -321,8 +321,8 @@ fn number(field: &str, value: u64, out: &mut Vec<u8>) {
 }
 
 fn bank(field: &str, of: Bank, out: &mut Vec<u8>) {
-    text(field, "bank-", out);
-    out.pop();
+    out.extend_from_slice(field.as_bytes());
+    out.extend_from_slice(b"bank-");
     out.extend_from_slice(of.country.as_bytes());
     out.push(b'-');
     digits(u64::from(of.number), out);

@@ -136,13 +136,13 @@ impl Company {
         let trip = self.people.trip(person, now);
         let at = trip.map_or(person.region, |trip| trip.region);
         let (device, channel, mobile) = match chance.below(100) {
-            0..52 => (Some(self.people.device(person, Device::Phone, now)), if chance.happens(6000) { "app" } else { "web" }, true),
-            52..58 => (Some(self.people.forgetful_device(person, now)), "web", false),
-            58..76 => (Some(self.people.device(person, Device::Laptop, now)), "web", false),
-            76..84 => (Some(self.people.device(person, Device::Tablet, now)), if chance.happens(4000) { "app" } else { "web" }, false),
+            0..46 => (Some(self.people.device(person, Device::Phone, now)), if chance.happens(6000) { "app" } else { "web" }, true),
+            46..56 => (Some(self.people.forgetful_device(person, now)), "web", false),
+            56..74 => (Some(self.people.device(person, Device::Laptop, now)), "web", false),
+            74..82 => (Some(self.people.device(person, Device::Tablet, now)), if chance.happens(4000) { "app" } else { "web" }, false),
             // At a library, at work, on somebody else's.
-            84..87 => (Some(self.people.kiosk(chance, at)), "web", false),
-            87..91 => {
+            82..85 => (Some(self.people.kiosk(chance, at)), "web", false),
+            85..89 => {
                 let other = self.people.somebody(chance, person.region, 12);
                 (Some(self.people.device(&other, Device::Laptop, now)), "web", false)
             }
@@ -156,7 +156,7 @@ impl Company {
             (6..42, None) if mobile => Some(self.people.mobile_exit(chance, at)),
             (42..52, None) => Some(self.people.work_address(person)),
             // Somebody's guest network.
-            (52..55, None) => Some(self.people.home_address(&self.people.somebody(chance, person.region, 12), now)),
+            (52..57, None) => Some(self.people.home_address(&self.people.somebody(chance, person.region, 12), now)),
             _ => Some(self.people.home_address(person, now)),
         };
         Spot { device, ip, at, channel }

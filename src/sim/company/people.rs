@@ -221,7 +221,7 @@ impl People {
     /// The address at home; providers give another one after a day or after weeks.
     pub fn home_address(&self, person: &Person, time: Timestamp) -> u32 {
         let home = keyed(self.seed, what::HOME, u64::from(person.head));
-        let lease = generation(home, 1 + home % 60, time);
+        let lease = generation(home, 1 + home % 30, time);
         address(person.region, keyed(self.seed, what::HOME, u64::from(person.head) << 16 | lease))
     }
 
@@ -344,7 +344,7 @@ mod tests {
             cards += u32::from(people.card(&person, false, before) != people.card(&person, false, after));
             homes += u32::from(people.home_address(&person, before) != people.home_address(&person, after));
         }
-        // Every 600 to 1,100 days; 1,100; up to 60.
+        // Every 600 to 1,100 days; 1,100; up to 30.
         assert!((70..180).contains(&phones) && (50..140).contains(&cards) && homes > 950, "{phones} {cards} {homes}");
     }
 

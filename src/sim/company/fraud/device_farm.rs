@@ -42,7 +42,9 @@ impl DeviceFarm {
             true => stage.company.people.mobile_exit(stage.chance, host.region),
             false => stage.company.people.home_address(&host, stage.now),
         };
-        Mask { device: Some(stage.company.people.device(&owner, Device::Phone, stage.now)), ip: Some(ip), at: host.region }
+        // Some of its browsers tell nothing of themselves.
+        let device = stage.chance.happens(8500).then(|| stage.company.people.device(&owner, Device::Phone, stage.now));
+        Mask { device, ip: Some(ip), at: host.region }
     }
 
     pub(super) fn step(&mut self, stage: &mut Stage<'_>) -> Turn {

@@ -300,12 +300,12 @@ impl Stage<'_> {
     fn mask(&mut self, crook: &Person, victim: &Person) -> Mask {
         let people = &self.company.people;
         let draw = self.chance.below(100);
-        let has_victims = (48..78).contains(&draw);
+        let has_victims = (41..74).contains(&draw);
         let device = match draw {
-            0..37 => Some(people.device(crook, Device::Phone, self.now)),
-            37..48 => Some(people.device(crook, Device::Laptop, self.now)),
-            48..78 => Some(people.device(victim, if self.chance.happens(6000) { Device::Phone } else { Device::Laptop }, self.now)),
-            78..83 => Some(people.kiosk(self.chance, victim.region)),
+            0..31 => Some(people.device(crook, Device::Phone, self.now)),
+            31..41 => Some(people.device(crook, Device::Laptop, self.now)),
+            41..74 => Some(people.device(victim, if self.chance.happens(6000) { Device::Phone } else { Device::Laptop }, self.now)),
+            74..79 => Some(people.kiosk(self.chance, victim.region)),
             _ => None,
         };
         let (ip, at) = match self.chance.below(100) {
@@ -316,7 +316,7 @@ impl Stage<'_> {
             }
             45..72 => (Some(people.mobile_exit(self.chance, victim.region)), victim.region),
             72..78 => (Some(people.home_address(victim, self.now)), victim.region),
-            78..94 => (Some(people.mobile_exit(self.chance, crook.region)), crook.region),
+            78..89 => (Some(people.mobile_exit(self.chance, crook.region)), crook.region),
             _ => (None, victim.region),
         };
         Mask { device, ip, at }

@@ -167,14 +167,15 @@ fn tables(seed: u64, events: usize, warm: usize) -> [Table; 2] {
     [payments, transfers]
 }
 
+/// Caught when planted: crooks that always use a phone of their own.
 #[test]
 fn no_column_gives_a_crime_away() {
-    for (what, table) in ["payment", "transfer"].into_iter().zip(tables(11, 1_000_000, 400_000)) {
+    let both = [11, 12, 13].map(|seed| ["payment", "transfer"].into_iter().zip(tables(seed, 1_000_000, 400_000)));
+    for (what, table) in both.into_iter().flatten() {
         let crimes = table.0["amount"].iter().filter(|(_, is_crime)| *is_crime).count();
         assert!(crimes > 200, "{what}: {crimes} crimes");
         let mut found: Vec<(f64, &str)> = table.0.iter().map(|(name, column)| (best_auc(column), *name)).collect();
         found.sort_by(|a, b| b.0.total_cmp(&a.0));
-        println!("{what}: {crimes} crimes of {}: {found:.3?}", table.0["amount"].len());
         assert!(found[0].0 < 0.8, "{what}: {found:.3?}");
     }
 }

@@ -25,7 +25,7 @@ fn digest(bytes: &[u8]) -> String {
 /// Whoever changes the company changes every figure that was measured on it, and must know it.
 #[test]
 fn golden_bytes() {
-    assert_eq!(digest(&bytes(Company::new(town(1)), 50_000)), "?");
+    assert_eq!(digest(&bytes(Company::new(town(1)), 50_000)), "f15c44543ae459ed");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn year(options: Options, lines: usize) -> Year {
     year
 }
 
-/// Caught when planted: chargebacks without their limit (one after 200 days), friendly frauds never turned back.
+/// Caught when planted: chargebacks without their limit.
 #[test]
 fn fraud_is_as_frequent_and_known_as_late_as_in_life() {
     let year = year(town(7), 1_600_000);
