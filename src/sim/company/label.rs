@@ -29,6 +29,12 @@ pub fn scenario_of(form: Form) -> u8 {
     FORMS + form as u8
 }
 
+/// How long after a payment its holder's bank asks the money back.
+fn chargeback_delay(chance: &mut Chance, attack: Attack) -> Duration {
+    let median = Duration::DAY.times(attack.chargeback_days());
+    Duration(chance.scatter(median.0, 100).clamp(Duration::DAY.0, CHARGEBACK_MAX.0))
+}
+
 impl Company {
     fn label(&mut self, due: Timestamp, of: &Occurrence, verdict: Verdict, source: LabelSource, scenario: u8) {
         let plan = Plan::Label { target: of.id.number, of_transfer: of.id.letter == b't', verdict, source, scenario };
@@ -58,8 +64,7 @@ impl Company {
             self.label(due, payment, Verdict::Fraud, LabelSource::Analyst, scenario);
         }
         if is_friendly || chance.happens(9000) {
-            let median = Duration::DAY.times(attack.chargeback_days());
-            let delay = Duration(chance.scatter(median.0, 100).clamp(Duration::DAY.0, CHARGEBACK_MAX.0));
+            let delay = chargeback_delay(chance, attack);
             self.label(now + delay, payment, Verdict::Fraud, LabelSource::Chargeback, scenario);
             // The shop shows that it was the customer after all.
             if chance.happens(if is_friendly { 2800 } else { 200 }) {
@@ -108,5 +113,31 @@ impl Company {
             let delay = chance.scatter(Duration::DAY.times(21).0, 110).clamp(Duration::DAY.times(2).0, Duration::DAY.times(150).0);
             self.label(now + Duration(delay), transfer, Verdict::Laundering, LabelSource::Analyst, scenario_of(form));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Caught when planted: no limit to the delay.
+    #[test]
+    fn chargebacks_come_within_their_days() {
+        let mut chance = Chance::new(3);
+        for attack in Attack::ALL.into_iter().filter(|attack| *attack != Attack::Laundering) {
+            let mut delays: Vec<Duration> = (0..2000).map(|_| chargeback_delay(&mut chance, attack)).collect();
+            delays.sort_unstable();
+            let (half, expected) = (delays[1000].0, Duration::DAY.times(attack.chargeback_days()).0);
+            assert!((expected * 9 / 10..expected * 11 / 10).contains(&half), "{attack:?}: {}", delays[1000]);
+            assert!(Duration::DAY <= delays[0] && delays[1999] <= CHARGEBACK_MAX, "{attack:?}: {} {}", delays[0], delays[1999]);
+            assert!(delays[1999] > Duration::DAY.times(60), "{attack:?}: {}", delays[1999]);
+        }
+    }
+
+    #[test]
+    fn scenarios_have_words() {
+        assert_eq!(scenario_word(NO_SCENARIO), None);
+        assert_eq!(scenario_word(Attack::CardTesting as u8), Some("card_testing"));
+        assert_eq!(scenario_word(scenario_of(Form::Cycle)), Some("cycle"));
     }
 }

@@ -194,7 +194,6 @@ fn year(options: Options, lines: usize) -> Year {
     year
 }
 
-/// Caught when planted: chargebacks without their limit.
 #[test]
 fn fraud_is_as_frequent_and_known_as_late_as_in_life() {
     let year = year(town(7), 1_600_000);
