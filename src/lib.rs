@@ -14,6 +14,7 @@ pub mod ingress;
 pub mod journal;
 pub mod memory;
 pub mod metrics;
+pub mod priority;
 pub mod render;
 pub mod runtime;
 pub mod sim;
@@ -33,7 +34,7 @@ mod tests {
 
     /// Who may use whom: each line the lines above it, never below, and not its neighbours. This is the table of ARCHITECTURE.md.
     const LAYERS: [&[&str]; 12] = [
-        &["arithmetic", "memory", "event"],
+        &["arithmetic", "memory", "priority", "event"],
         &["feature"],
         &["graph"],
         // Below decision: a skip says in the answer's words what a window lacks.
@@ -49,10 +50,9 @@ mod tests {
         &["cli"],
     ];
 
-    /// Arrows between neighbours: the stores keep records in the journal's form and with its durability; the database forgets judged events by
+    /// Arrows between neighbours: the index keeps targets in the journal's form; the database forgets judged events by
     /// the rule of the targets; snapshots go to the disk through the journal's door.
-    const NEIGHBOURS: [(&str, &str); 7] = [
-        ("store", "journal"),
+    const NEIGHBOURS: [(&str, &str); 6] = [
         ("store", "targets"),
         ("targets", "journal"),
         ("targets", "store"),

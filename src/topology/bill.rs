@@ -5,6 +5,7 @@ use crate::engine::{Judged, Layout, Output};
 use crate::event::{Duration, IdKey, Record};
 use crate::graph::ego::{EDGE, SEED_SLOTS};
 use crate::graph::{Family, Index, Limits, Nodes, RECENT, Row, Warm, state};
+use crate::memory::slots_for;
 use crate::velocity::{LATE_ROW_BYTES, Pairs, Plan};
 
 /// What one entry of each table takes, as the modules that own the tables know it.
@@ -49,10 +50,10 @@ impl Sizes {
         Sizes {
             row: size_of::<Row>() as u64,
             node: Nodes::NODE_BYTES as u64,
-            node_index: TableSize { slots: |nodes| Index::slots_for(nodes) as u64, slot: Index::SLOT_BYTES as u64 },
+            node_index: TableSize { slots: |nodes| slots_for(nodes) as u64, slot: Index::SLOT_BYTES as u64 },
             ids: TableSize { slots: u64::from, slot: Judged::BYTES_EACH },
             warm_record: Family::ALL.map(|family| warm(family) as u64),
-            pairs: TableSize { slots: |pairs| Pairs::slots_for(pairs) as u64, slot: Pairs::SLOT_BYTES as u64 },
+            pairs: TableSize { slots: |pairs| slots_for(pairs) as u64, slot: Pairs::SLOT_BYTES as u64 },
             late_row: LATE_ROW_BYTES as u64,
             batch_record: batch_record as u64,
         }

@@ -4,26 +4,31 @@
 //! doors ──▶ tickets ──▶ recorder thread ──────▶ judge thread ──▶ output log ──▶ answers, streams
 //!           (who waits)  order, journal, texts   engine.step      settles tickets
 //!                            │                      │
-//!                        syncer: fdatasync       snapshots; keeper: index of judged events, retention
+//!                        syncer: fdatasync       snapshots; keeper: index of judged events, retention; namer: texts of ids
 //! ```
 //!
 //! An event is answered once. Its ticket is raced for by the judge, who has judged it, and by the timer of the caller's deadline; where
 //! the timer wins, the stand-in's answer is journalled before its bytes leave, and it is the answer from then on.
 
 mod answers;
+mod bill;
 mod clock;
 mod desk;
+mod erasures;
 mod error;
 mod judge;
 mod keeper;
 mod launch;
+mod namer;
 mod recorder;
+mod recovery;
 mod snapping;
 mod standby;
 mod standing;
 mod syncer;
 mod ticket;
 
+pub use bill::service_bill;
 pub use error::ServiceError;
 pub use standby::{Node, Peer, Standby};
 
@@ -68,11 +73,6 @@ enum Submission {
         answered: Answered,
         ticket: Arc<Ticket>,
     },
-    Erase {
-        user: Id,
-        at: Timestamp,
-        sequence: Sequence,
-    },
     /// Look again what is asked of you: the service ends.
     Wake,
 }
@@ -108,6 +108,13 @@ struct Shared {
     /// The first sequence that is not in the journal yet, and the first that is not judged.
     recorded: AtomicU64,
     judged: AtomicU64,
+    /// Before this one every event has its one answer: nobody is still to hear a stand-in.
+    settled: AtomicU64,
+    /// Before this one what ids name stands in the identity store, and is on disk there.
+    named: AtomicU64,
+    named_durable: AtomicU64,
+    /// What a snapshot waits for `named_durable` to reach.
+    named_awaited: AtomicU64,
     /// Tells those who send the journal on that there is more of it, or a checkpoint.
     more: Notify,
     /// The latest checkpoints of the engine's course, for standbys.
@@ -119,7 +126,7 @@ struct Shared {
     /// Whether another process leads: then nothing is recorded. And what is said to those who ask.
     fenced: Mutex<bool>,
     elsewhere: OnceLock<String>,
-    /// As `judged`, for those who wait for outputs.
+    /// As `named`, for followers: they see what is settled, cannot be lost any more, and has its texts.
     published: watch::Sender<u64>,
     closing: AtomicBool,
     /// Nothing is written any more.
@@ -130,7 +137,7 @@ struct Shared {
     paused: (Mutex<bool>, Condvar),
     minute: Mutex<Minute>,
     texts: PolicyTexts,
-    /// Reads texts that the recorder writes.
+    /// Reads texts that the namer writes.
     identity: Identity,
     sources: Vec<String>,
     metrics: Metrics,
@@ -239,7 +246,7 @@ pub struct Service {
 struct Threads {
     recorder: JoinHandle<()>,
     judge: JoinHandle<Engine>,
-    others: [JoinHandle<()>; 2],
+    others: [JoinHandle<()>; 3],
     // The lock of the directory, held to the end.
     _dir: crate::journal::DataDir,
 }
