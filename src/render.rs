@@ -92,7 +92,7 @@ impl PolicyTexts {
     }
 
     /// The sentence for `reason`.
-    fn sentence(&self, reason: &Reason) -> String {
+    pub fn sentence(&self, reason: &Reason) -> String {
         match self.causes.get(usize::from(reason.cause)) {
             Some(CauseText::Rule { text, .. }) if !text.is_empty() => text.clone(),
             Some(CauseText::Limit(LimitText { figure: Figure::Number(what), place, max })) => {
@@ -219,7 +219,7 @@ fn counterparts(role: Role, of: EventType) -> String {
 }
 
 /// `123450` minor units of EUR as `1234.50 EUR`.
-fn money(minor: i64, currency: Currency) -> String {
+pub fn money(minor: i64, currency: Currency) -> String {
     let digits = currency.exponent();
     let unit = 10u64.pow(digits);
     let sign = if minor < 0 { "-" } else { "" };

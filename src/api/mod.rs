@@ -7,6 +7,7 @@ mod authorize;
 mod body;
 mod browser;
 mod connection;
+mod console;
 mod decision;
 mod desk;
 mod documents;
@@ -23,7 +24,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
-pub use desk::{Answer, ChallengeResult, Chunks, Desk, Page, Readiness, Stream, Submitted};
+pub use desk::{Answer, ChallengeResult, Chunks, Desk, Page, Readiness, Shown, Stream, Submitted};
 pub use gate::{Caller, Denied, Gate, Open, Scope};
 pub use options::Options;
 pub use serve::{Acceptor, Plain, serve, serve_over};

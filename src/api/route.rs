@@ -6,7 +6,7 @@ use crate::api::desk::{Desk, Stream};
 use crate::api::gate::{Caller, Gate, Scope};
 use crate::api::options::Options;
 use crate::api::problem::{Kind, Problem};
-use crate::api::{authorize, decision, documents, events, health, journal, streams};
+use crate::api::{authorize, console, decision, documents, events, health, journal, streams};
 use crate::metrics::Metrics;
 use axum::Router;
 use axum::body::Body;
@@ -39,10 +39,13 @@ pub(super) enum Route {
     Metrics,
     OpenApi,
     Schema,
+    Console,
+    ConsoleFile,
+    Attack,
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 15] = [
+    pub(super) const ALL: [Route; 18] = [
         Route::Authorize,
         Route::Challenge,
         Route::Events,
@@ -58,6 +61,9 @@ impl Route {
         Route::Metrics,
         Route::OpenApi,
         Route::Schema,
+        Route::Console,
+        Route::ConsoleFile,
+        Route::Attack,
     ];
 
     /// Its path, with names for what varies; the label of its metrics.
@@ -78,13 +84,16 @@ impl Route {
             Route::Metrics => "/metrics",
             Route::OpenApi => "/openapi.json",
             Route::Schema => "/schemas/{name}",
+            Route::Console => "/",
+            Route::ConsoleFile => "/console/{name}",
+            Route::Attack => "/v1/demo/attacks/{name}",
         }
     }
 
     /// Its one method; where it is GET, HEAD is answered too.
     pub(super) fn method(self) -> MethodFilter {
         match self {
-            Route::Authorize | Route::Challenge | Route::Events | Route::Promote | Route::Fence => MethodFilter::POST,
+            Route::Authorize | Route::Challenge | Route::Events | Route::Promote | Route::Fence | Route::Attack => MethodFilter::POST,
             _ => MethodFilter::GET,
         }
     }
@@ -101,7 +110,10 @@ impl Route {
             Route::Metrics => &[Scope::Subscriber, Scope::Analyst, Scope::Supervisor, Scope::Admin],
             // The journal bears the key of ids and everybody's texts.
             Route::Journal | Route::Leader | Route::Promote | Route::Fence => &[Scope::Admin],
-            Route::Live | Route::Ready | Route::OpenApi | Route::Schema => &[],
+            // It shows what analysts see.
+            Route::Console => &[Scope::Analyst, Scope::Supervisor],
+            Route::Attack => &[Scope::Admin],
+            Route::Live | Route::Ready | Route::OpenApi | Route::Schema | Route::ConsoleFile => &[],
         }
     }
 
@@ -109,7 +121,7 @@ impl Route {
     fn reading(self) -> Option<bool> {
         match self {
             Route::Authorize | Route::Challenge | Route::Events => Some(false),
-            Route::Decision | Route::Decisions | Route::Rejected | Route::Journal => Some(true),
+            Route::Decision | Route::Decisions | Route::Rejected | Route::Journal | Route::Console => Some(true),
             _ => None,
         }
     }
@@ -266,6 +278,9 @@ async fn handle<D: Desk, G: Gate>(
         Route::Metrics => Ok(health::metrics(shared)),
         Route::OpenApi => Ok(documents::openapi()),
         Route::Schema => documents::schema(&segment(parts).await?),
+        Route::Console => console::page(shared),
+        Route::ConsoleFile => console::file(shared, &segment(parts).await?),
+        Route::Attack => console::attack(shared, parts).await,
     }
 }
 

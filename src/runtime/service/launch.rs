@@ -4,6 +4,7 @@ use super::clock::Clock;
 use super::error::ServiceError;
 use super::judge::Judge;
 use super::keeper::Keeper;
+use super::news::News;
 use super::recorder::Recorder;
 use super::snapping::Snapping;
 use super::standby::Leadership;
@@ -96,6 +97,7 @@ impl Service {
             stopped: OnceLock::new(),
             paused: (Mutex::new(false), Condvar::new()),
             minute: Mutex::new(Minute::new()),
+            news: News::new(),
             texts: PolicyTexts::new(&topology.deciding.policy, &topology.deciding.aggregates, topology.deciding.rates.reporting),
             identity: Identity::open(&store)?,
             sources: topology.deciding.sources.iter().map(|(name, _)| name.clone()).collect(),

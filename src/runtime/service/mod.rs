@@ -20,6 +20,9 @@ mod judge;
 mod keeper;
 mod launch;
 mod namer;
+mod news;
+mod overview;
+mod pulse;
 mod recorder;
 mod recovery;
 mod snapping;
@@ -30,6 +33,7 @@ mod ticket;
 
 pub use bill::service_bill;
 pub use error::ServiceError;
+pub(in crate::runtime) use overview::clock_time;
 pub use standby::{Node, Peer, Standby};
 
 use crate::api::{Readiness, Submitted};
@@ -46,6 +50,7 @@ use crate::topology::Topology;
 use answers::Answers;
 use crossbeam::channel::Sender;
 use dashmap::DashMap;
+use news::News;
 pub(in crate::runtime) use standing::{Opening, Standing};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -136,6 +141,7 @@ struct Shared {
     /// The judge rests while this holds: for tests of what happens then.
     paused: (Mutex<bool>, Condvar),
     minute: Mutex<Minute>,
+    news: News,
     texts: PolicyTexts,
     /// Reads texts that the namer writes.
     identity: Identity,
