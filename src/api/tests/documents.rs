@@ -169,7 +169,7 @@ fn what_is_not_there_is_a_problem() {
     let house = House::open(Options::default());
     let mut client = house.client();
     assert_eq!(client.get("/v1/nothing?key=secret").problem(404)["instance"], "/v1/nothing", "without what may be a secret");
-    assert_eq!(client.get("/").problem(404)["type"], "urn:weir:problem:not-found");
+    assert_eq!(client.get("/v1").problem(404)["type"], "urn:weir:problem:not-found");
     let reply = client.get("/v1/authorizations");
     reply.problem(405);
     assert_eq!(reply.header("allow"), Some("POST"));
