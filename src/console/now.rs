@@ -163,8 +163,7 @@ impl Now {
             None => tile(out, "Time to answer", "–", "nobody has asked within a minute")?,
         }
         tile(out, "In the graph", &grouped(self.nodes), &format!("people, cards, devices, shops …, by {} events", grouped(self.rows)))?;
-        let behind = if self.behind == 0 { "up to date: judged as they come" } else { "recorded, not judged yet" };
-        tile(out, "Waiting", &grouped(self.behind), behind)?;
+        tile(out, "Waiting", &grouped(self.behind), "in the journal and not judged yet: near 0 is up to date")?;
         out.push_str("</section>\n");
         Ok(())
     }
