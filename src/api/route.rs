@@ -6,7 +6,7 @@ use crate::api::desk::{Desk, Stream};
 use crate::api::gate::{Caller, Gate, Scope};
 use crate::api::options::Options;
 use crate::api::problem::{Kind, Problem};
-use crate::api::{authorize, decision, documents, events, health, journal, streams};
+use crate::api::{authorize, change, decision, documents, events, health, journal, streams};
 use crate::metrics::Metrics;
 use axum::Router;
 use axum::body::Body;
@@ -34,6 +34,7 @@ pub(super) enum Route {
     Leader,
     Promote,
     Fence,
+    List,
     Live,
     Ready,
     Metrics,
@@ -42,7 +43,7 @@ pub(super) enum Route {
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 15] = [
+    pub(super) const ALL: [Route; 16] = [
         Route::Authorize,
         Route::Challenge,
         Route::Events,
@@ -53,6 +54,7 @@ impl Route {
         Route::Leader,
         Route::Promote,
         Route::Fence,
+        Route::List,
         Route::Live,
         Route::Ready,
         Route::Metrics,
@@ -73,6 +75,7 @@ impl Route {
             Route::Leader => "/v1/leader",
             Route::Promote => "/v1/promote",
             Route::Fence => "/v1/fence",
+            Route::List => "/v1/lists/{name}",
             Route::Live => "/livez",
             Route::Ready => "/readyz",
             Route::Metrics => "/metrics",
@@ -84,7 +87,7 @@ impl Route {
     /// Its one method; where it is GET, HEAD is answered too.
     pub(super) fn method(self) -> MethodFilter {
         match self {
-            Route::Authorize | Route::Challenge | Route::Events | Route::Promote | Route::Fence => MethodFilter::POST,
+            Route::Authorize | Route::Challenge | Route::Events | Route::Promote | Route::Fence | Route::List => MethodFilter::POST,
             _ => MethodFilter::GET,
         }
     }
@@ -101,6 +104,8 @@ impl Route {
             Route::Metrics => &[Scope::Subscriber, Scope::Analyst, Scope::Supervisor, Scope::Admin],
             // The journal bears the key of ids and everybody's texts.
             Route::Journal | Route::Leader | Route::Promote | Route::Fence => &[Scope::Admin],
+            // Blocking somebody is a decision that takes two elsewhere.
+            Route::List => &[Scope::Supervisor, Scope::Admin],
             Route::Live | Route::Ready | Route::OpenApi | Route::Schema => &[],
         }
     }
@@ -108,7 +113,7 @@ impl Route {
     /// Whether it only reads, for those that another process may answer instead.
     fn reading(self) -> Option<bool> {
         match self {
-            Route::Authorize | Route::Challenge | Route::Events => Some(false),
+            Route::Authorize | Route::Challenge | Route::Events | Route::List => Some(false),
             Route::Decision | Route::Decisions | Route::Rejected | Route::Journal => Some(true),
             _ => None,
         }
@@ -261,6 +266,7 @@ async fn handle<D: Desk, G: Gate>(
         Route::Leader => Ok(journal::leader(shared)),
         Route::Promote => journal::promote(shared, parts).await,
         Route::Fence => journal::fence(shared, parts, body).await,
+        Route::List => change::list(shared, parts, body).await,
         Route::Live => Ok(health::live()),
         Route::Ready => health::ready(shared),
         Route::Metrics => Ok(health::metrics(shared)),

@@ -1,11 +1,15 @@
 //! What Weir answers: outcome, risk score and reasons of one event.
 
+mod control;
+mod lists;
 mod options;
 mod policy;
 mod reason;
 mod rule;
 mod stand_in;
 
+pub use control::{SHARE_ONE, is_control, let_through};
+pub use lists::{Effect, LISTED_KINDS, LISTS_MAX, ListLadder, ListOptions, Listed, ListsOptions};
 pub use options::{PolicyOptions, RuleOptions, Thresholds, VelocityLimit};
 pub use policy::{Policy, PolicyError, RULE_ERRORS_MAX, RuleErrors, Verdict};
 pub use reason::{Audience, Reason, ReasonCode, Reasons};
@@ -227,6 +231,9 @@ pub struct Decision {
     pub fraud_probability: Option<f32>,
     /// Strongest first.
     pub reasons: Reasons,
+    /// Where it would have been declined and goes through as one of the control group: with which probability such an event does, in
+    /// billionths ([`SHARE_ONE`]).
+    pub control_group: Option<u32>,
     pub status: Status,
     pub used: Parts,
     pub skipped: Skips,
@@ -252,6 +259,7 @@ impl Decision {
             risk_score: 0,
             fraud_probability: None,
             reasons: Reasons::default(),
+            control_group: None,
             status: Status::Fallback,
             used: Parts::default(),
             skipped,

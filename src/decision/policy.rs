@@ -64,6 +64,10 @@ pub struct Verdict {
     pub reasons: Reasons,
     /// Rules that neither held nor failed to hold: the decision says that they were skipped.
     pub rule_errors: RuleErrors,
+    /// A list declines it: nothing lets it go.
+    pub exempt: bool,
+    /// As [`super::Decision::control_group`].
+    pub propensity: Option<u32>,
 }
 
 /// A compiled policy.
@@ -75,6 +79,7 @@ pub struct Policy {
     payments: Box<[Op]>,
     transfers: Box<[Op]>,
     columns: usize,
+    control_share: u32,
 }
 
 /// What follows when a rule or limit holds.
@@ -149,10 +154,15 @@ impl Policy {
             );
             errors.push(PolicyError { name: "thresholds".to_owned(), message, offset: None });
         }
+        if options.control_share > super::SHARE_ONE {
+            let message = format!("share is {} billionths, expected at most {}", options.control_share, super::SHARE_ONE);
+            errors.push(PolicyError { name: "control".to_owned(), message, offset: None });
+        }
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(Policy { thresholds, causes, payments: payments.finish(), transfers: transfers.finish(), columns: schema.len() })
+        let control_share = options.control_share;
+        Ok(Policy { control_share, thresholds, causes, payments: payments.finish(), transfers: transfers.finish(), columns: schema.len() })
     }
 
     /// Judges one event of type `kind` by its feature row (of the schema that the policy was compiled against) and overwrites `out`.
@@ -177,6 +187,16 @@ impl Policy {
             out.reasons.insert(Reason { code: cause.code, cause: index, weight: cause.risk_score, value });
         });
         out.outcome = out.outcome.max(self.due(out.risk_score));
+    }
+
+    /// From which risk score on what is due.
+    pub fn thresholds(&self) -> Thresholds {
+        self.thresholds
+    }
+
+    /// The share of the control group, in billionths.
+    pub fn control_share(&self) -> u32 {
+        self.control_share
     }
 
     /// The outcome that is due for this risk score.
@@ -259,6 +279,7 @@ mod tests {
                 limit("shops", "distinct_merchant", Duration::DAY.times(7), 5, Outcome::Approve, 100),
                 limit("sum", "sum", Duration::DAY, 10_000, Outcome::Approve, 950),
             ],
+            control_share: 0,
         };
         Policy::compile(&options, &schema(), &IdKey::FILES).unwrap()
     }
@@ -327,6 +348,7 @@ mod tests {
                 limit("bad_stat", "mean", Duration::HOUR, 1, Outcome::Review, 1),
                 limit("bad_window", "count", Duration::HOUR.times(2), 1, Outcome::Review, 1),
             ],
+            control_share: 0,
         };
         let errors = Policy::compile(&options, &schema(), &IdKey::FILES).unwrap_err();
         let messages: Vec<String> = errors.iter().map(|error| error.to_string()).collect();

@@ -42,6 +42,9 @@ impl Engine {
                 self.skip(Skip { part: Part::Graph, why: Why::WarmNodesFull, value: 0, window: 0 });
             }
         }
+        if judged {
+            self.read_lists(&ids, event);
+        }
         let mut complete = self.append(record, event, family, nodes, &recent, amount, late);
         if let Body::Payment(payment) = &event.body {
             for item in &payment.items {
@@ -142,6 +145,26 @@ impl Engine {
         self.batch.seeds.last_mut().expect("a judged event has a seed").skips.push(skip);
     }
 
+    /// Notes on the newest seed which lists its entities stand on.
+    fn read_lists(&mut self, ids: &[Option<Id>; SLOTS], event: &Event) {
+        if self.lists.is_empty() {
+            return;
+        }
+        let listed = ids.map(|id| id.map_or(0, |id| self.lists.of(id, self.now)));
+        if listed == [0; SLOTS] {
+            return;
+        }
+        self.batch.seeds.last_mut().expect("a judged event has a seed").listed = listed;
+        let width = self.layout.schema.len();
+        let start = self.batch.features.len() - width;
+        let row = &mut self.batch.features[start..];
+        for column in &self.layout.listed {
+            if let Some(slot) = column.slots[row_type(event.body.kind())] {
+                row[column.at] = u64::from(listed[slot] >> column.list & 1);
+            }
+        }
+    }
+
     /// Fills the feature row and the ego graph of a judged event.
     fn read(&mut self, record: &Record, event: &Event, nodes: &[NodeId; SLOTS], recent: &[Recent; SLOTS], amount: i64) {
         let kind = event.body.kind();
@@ -201,6 +224,7 @@ impl Engine {
             skips,
             used: Parts::default().with(Part::Rules).with(Part::Velocity),
             revision: self.batch.revision,
+            listed: [0; SLOTS],
         });
     }
 }

@@ -11,6 +11,7 @@ mod features;
 mod gather;
 mod image;
 mod labels;
+mod lists;
 mod options;
 mod output;
 mod snapshot;
@@ -19,12 +20,13 @@ pub use course::{CHECKPOINT_EVERY, Checkpoint};
 pub use dedupe::Judged;
 pub use features::{Layout, Use};
 pub use image::{Imaged, Imaging, Progress, SCALARS, Shape, TableShape};
+pub use lists::{ListEntry, Lists};
 pub use options::{LabelOptions, Options, SourceTime};
 pub use output::{Output, Rejected};
 pub use snapshot::SnapshotError;
 
-use crate::decision::{Decision, Policy, PolicyError, Program, Provenance, RuleError, Skip, Skips, Status, Verdict};
-use crate::decision::{Part, Parts, Why};
+use crate::decision::{Decision, ListLadder, Listed, Policy, PolicyError, Program, Provenance, RuleError, Skip, Skips, Status, Verdict};
+use crate::decision::{Part, Parts, Why, let_through};
 use crate::event::{
     Answered, Body, Content, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp,
 };
@@ -90,6 +92,7 @@ struct Seed {
     used: Parts,
     /// 2 where a stand-in answered before.
     revision: u8,
+    listed: Listed,
 }
 
 /// What a record leads to, in order.
@@ -128,6 +131,8 @@ pub struct Engine {
     now: Timestamp,
     layout: Layout,
     policy: Policy,
+    lists: Lists,
+    ladder: ListLadder,
     /// By family, by the aggregate's number in the plan.
     filters: [Vec<Option<Program>>; 3],
     /// Class of each source's maturity; the last entry is that of records without a source.
@@ -168,7 +173,7 @@ const SEEDS_AT_START: usize = 1024;
 impl Engine {
     /// Allocates and touches everything; `progress` hears of every piece of bytes.
     pub fn new(options: Options, progress: &mut dyn FnMut(usize)) -> Result<Engine, BuildError> {
-        let layout = Layout::new(&options.aggregates, &options.id_key);
+        let layout = Layout::new(&options.aggregates, &options.lists, &options.id_key);
         let policy = Policy::compile(&options.policy, &layout.schema, &options.id_key).map_err(BuildError::Policy)?;
         let filters = filters(&options, &layout)?;
         let (maturities, classes) = maturities(&options);
@@ -191,6 +196,8 @@ impl Engine {
             judged: Judged::new(options.limits.ids_max, progress),
             now: BEGINNING,
             policy,
+            lists: Lists::new(options.lists.entries_max, progress),
+            ladder: ListLadder::new(&options.lists),
             filters,
             classes,
             provenance: options.provenance,
@@ -221,7 +228,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`].
     pub fn check(options: &Options) -> Result<(), BuildError> {
-        let layout = Layout::new(&options.aggregates, &options.id_key);
+        let layout = Layout::new(&options.aggregates, &options.lists, &options.id_key);
         Policy::compile(&options.policy, &layout.schema, &options.id_key).map_err(BuildError::Policy)?;
         filters(options, &layout).map(drop)
     }
@@ -290,6 +297,12 @@ impl Engine {
             Content::Refused(refused) => self.reject(record, *refused, None),
             Content::Tick(time) => self.advance(*time),
             Content::Answered(answered) => self.take_answered(record, answered),
+            Content::Listed(change) => {
+                // What no list of this topology is meant by has no effect: the record may be read long after.
+                if usize::from(change.list) < self.options.lists.lists.len() {
+                    self.lists.change(change, self.now);
+                }
+            }
             Content::Control(control) => {
                 let named: [u8; 16] = control.blob[..16].try_into().expect("a hash has 32 bytes");
                 let in_force = match control.kind {
@@ -419,10 +432,13 @@ impl Engine {
 
     /// Asks the policy for every seed.
     fn decide(&mut self) {
-        let (policy, width) = (&self.policy, self.layout.schema.len());
+        let (policy, ladder, width) = (&self.policy, &self.ladder, self.layout.schema.len());
         let Batch { seeds, features, verdicts, .. } = &mut self.batch;
         verdicts.resize(seeds.len(), Verdict::default());
-        let judge = |((seed, row), verdict): ((&Seed, &[u64]), &mut Verdict)| policy.judge(seed.kind, row, verdict);
+        let judge = |((seed, row), verdict): ((&Seed, &[u64]), &mut Verdict)| {
+            policy.judge(seed.kind, row, verdict);
+            ladder.judge(&seed.listed, policy, verdict);
+        };
         match &self.pool {
             // A smaller share than this is done before another thread is awake.
             Some(pool) if seeds.len() >= 2 * SHARE_MIN => pool.install(|| {
@@ -431,6 +447,8 @@ impl Engine {
             }),
             _ => seeds.iter().zip(features.chunks_exact(width)).zip(verdicts.iter_mut()).for_each(judge),
         }
+        let share = policy.control_share();
+        seeds.iter().zip(verdicts).for_each(|(seed, verdict)| let_through(seed.event, share, verdict));
     }
 
     /// Gives the outputs in the order of their records.
@@ -466,6 +484,11 @@ impl Engine {
     /// The graph, to be looked at.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// Who stands on which list.
+    pub fn lists(&self) -> &Lists {
+        &self.lists
     }
 
     /// Stream time; before any event [`BEGINNING`].
@@ -536,6 +559,7 @@ fn decision(seed: &Seed, verdict: &Verdict, provenance: &Provenance) -> Decision
         risk_score: verdict.risk_score,
         fraud_probability: None,
         reasons: verdict.reasons,
+        control_group: verdict.propensity,
         status: if degraded { Status::Degraded } else { Status::Evaluated },
         used: seed.used,
         skipped,

@@ -1,6 +1,6 @@
 //! What decides: everything an engine is built from. Equal options and equal records give equal bytes.
 
-use crate::decision::{PolicyOptions, Provenance};
+use crate::decision::{ListsOptions, PolicyOptions, Provenance};
 use crate::event::{Duration, IdKey, Rates};
 use crate::graph::Limits;
 use crate::velocity::Aggregate;
@@ -12,6 +12,7 @@ pub struct Options {
     /// Sorted by name.
     pub aggregates: Vec<Aggregate>,
     pub policy: PolicyOptions,
+    pub lists: ListsOptions,
     pub rates: Rates,
     pub labels: LabelOptions,
     /// How long an id keeps its answer.

@@ -1,7 +1,7 @@
 //! Ground state to bytes and back.
 //!
 //! Ground is everything whose value depends on what is no longer visible: rings, nodes, states, ids judged, late rows that found room, the
-//! order of returned records. What can be recomputed to the bit (recent positions, counters, pairs, tails) is not written: restoring
+//! order of returned records, lists. What can be recomputed to the bit (recent positions, counters, pairs, tails) is not written: restoring
 //! rebuilds it. The state hash is the BLAKE3 hash of these very bytes, without their head and the course: the course tells how the state
 //! came about, and two engines whose state is one may have come there by other decisions.
 
@@ -14,7 +14,7 @@ use std::io::{self, Read, Write};
 
 const MAGIC: [u8; 8] = *b"weirsnap";
 /// Changes whenever the layout of the bytes does.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Why a snapshot cannot be restored.
 #[derive(Debug)]
@@ -111,7 +111,27 @@ impl Engine {
         sink.u64(self.counts.late)?;
         self.write_judged(sink)?;
         self.write_nodes(sink)?;
-        Family::ALL.into_iter().try_for_each(|family| self.write_family(family, sink))
+        Family::ALL.into_iter().try_for_each(|family| self.write_family(family, sink))?;
+        self.write_lists(sink)
+    }
+
+    fn write_lists(&self, sink: &mut Sink<'_>) -> io::Result<()> {
+        sink.time(self.lists.earliest())?;
+        sink.u64(self.lists.len() as u64)?;
+        self.lists.ground().try_for_each(|(slot, entry)| {
+            sink.u64(slot as u64)?;
+            entry.iter().try_for_each(|word| sink.u64(*word))
+        })
+    }
+
+    fn restore_lists(&mut self, source: &mut Source<'_>) -> Result<(), SnapshotError> {
+        let earliest = source.time()?;
+        let length = source.length(self.options.lists.entries_max as usize, "entries of lists")?;
+        let mut entries = Vec::with_capacity(length);
+        for _ in 0..length {
+            entries.push((source.u64()?, [source.u64()?, source.u64()?, source.u64()?, source.u64()?]));
+        }
+        Ok(self.lists.restore(earliest, &entries)?)
     }
 
     fn write_judged(&self, sink: &mut Sink<'_>) -> io::Result<()> {
@@ -201,6 +221,7 @@ impl Engine {
         self.restore_judged(&mut source)?;
         self.restore_nodes(&mut source)?;
         Family::ALL.into_iter().try_for_each(|family| self.restore_family(family, now, &mut source))?;
+        self.restore_lists(&mut source)?;
         self.now = now;
         Ok(())
     }

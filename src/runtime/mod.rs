@@ -60,5 +60,5 @@ pub fn check_rules(topology: &Topology) -> Vec<String> {
 
 /// The feature columns that rules of `topology` may use.
 pub fn columns(topology: &Topology) -> Vec<Feature> {
-    Layout::new(&topology.deciding.aggregates, &IdKey::FILES).schema.features
+    Layout::new(&topology.deciding.aggregates, &topology.deciding.lists, &IdKey::FILES).schema.features
 }

@@ -6,7 +6,7 @@ use crate::decision::Decision;
 use crate::event::{Origin, Sequence};
 use crate::identity::Identity;
 use crate::journal::{DataDir, Disk, Files, JournalError, Shown, Topic};
-use crate::render::{PolicyTexts, View, decision};
+use crate::render::{View, decision};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub fn tail(root: &Path, identity: Option<&Identity>, topic: Topic, options: Tai
     let files: Arc<dyn Files> = Arc::new(Disk);
     let dir = DataDir::read(root)?;
     let deciding = founded(root, &files, &dir)?;
-    let texts = PolicyTexts::new(&deciding.policy, &deciding.aggregates, deciding.rates.reporting);
+    let texts = deciding.texts();
     let text_of = |id| identity?.text(id).ok().flatten();
     let view = if options.internal { View::Internal } else { View::Public };
     let rendered = |answer: &Decision| {

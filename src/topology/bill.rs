@@ -1,7 +1,7 @@
 //! The bill of memory: what every table of the limits costs. All of it is allocated and touched at start.
 
 use super::Deciding;
-use crate::engine::{Judged, Layout, Output};
+use crate::engine::{Judged, Layout, Lists, Output};
 use crate::event::{Duration, IdKey, Record};
 use crate::graph::ego::{EDGE, SEED_SLOTS};
 use crate::graph::{Family, Index, Limits, Nodes, RECENT, Row, Warm, state};
@@ -18,6 +18,10 @@ pub struct Sizes {
     pub node_index: TableSize,
     /// The table of event ids.
     pub ids: TableSize,
+    /// The entries of lists.
+    pub lists: TableSize,
+    /// How many entries lists may have.
+    pub list_entries_max: u32,
     /// Bytes of a warm record, by [`Family`].
     pub warm_record: [u64; 3],
     /// The table of pairs.
@@ -43,7 +47,7 @@ impl Sizes {
         let plan = |family| Plan::new(family, &deciding.aggregates, Duration::default());
         // A record that is in the pool may also stand in the list of those that came back.
         let warm = |family| (Warm::stride(plan(family).counter_words) + 1) * size_of::<u32>();
-        let columns = Layout::new(&deciding.aggregates, &IdKey::FILES).schema.len();
+        let columns = Layout::new(&deciding.aggregates, &deciding.lists, &IdKey::FILES).schema.len();
         let neighbour = size_of::<u32>() * (1 + EDGE + state::STATE);
         let batch_record = size_of::<Record>() + size_of::<Output>() + columns * 8 + SEED_SLOTS * RECENT * neighbour;
         Sizes {
@@ -51,6 +55,8 @@ impl Sizes {
             node: Nodes::NODE_BYTES as u64,
             node_index: TableSize { slots: |nodes| Index::slots_for(nodes) as u64, slot: Index::SLOT_BYTES as u64 },
             ids: TableSize { slots: u64::from, slot: Judged::BYTES_EACH },
+            lists: TableSize { slots: |entries| Lists::slots_for(entries) as u64, slot: Lists::SLOT_BYTES as u64 },
+            list_entries_max: deciding.lists.entries_max,
             warm_record: Family::ALL.map(|family| warm(family) as u64),
             pairs: TableSize { slots: |pairs| Pairs::slots_for(pairs) as u64, slot: Pairs::SLOT_BYTES as u64 },
             late_row: LATE_ROW_BYTES as u64,
@@ -92,6 +98,7 @@ impl Bill {
         line("nodes".to_string(), limits.nodes_max.into(), sizes.node);
         line("index of nodes".to_string(), (sizes.node_index.slots)(limits.nodes_max), sizes.node_index.slot);
         line("event ids".to_string(), (sizes.ids.slots)(limits.ids_max), sizes.ids.slot);
+        line("entries of lists".to_string(), (sizes.lists.slots)(sizes.list_entries_max), sizes.lists.slot);
         for family in Family::ALL {
             let (name, of) = (family.name(), limits.families[family as usize]);
             line(format!("{name}: rows"), of.rows_max.into(), sizes.row);
@@ -122,6 +129,8 @@ pub(in crate::topology) mod tests {
             node: 40,
             node_index: TableSize { slots: half_full, slot: 8 },
             ids: TableSize { slots: |entries| u64::from(entries) * 5 / 4, slot: 48 },
+            lists: TableSize { slots: half_full, slot: 32 },
+            list_entries_max: 0,
             warm_record: [320, 96, 96],
             pairs: TableSize { slots: half_full, slot: 12 },
             late_row: 24,

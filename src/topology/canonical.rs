@@ -4,9 +4,9 @@ use super::aggregate::{self, stat_name};
 use super::deciding::Deciding;
 use super::document::{Document, Errors, Log};
 use super::limits::{self, Form};
-use super::quantity::{DURATION_MAX, format_billionths, format_day};
+use super::quantity::{DURATION_MAX, format_billionths, format_day, format_share};
 use super::section::Section;
-use super::{money, policy, relation};
+use super::{lists, money, policy, relation};
 use crate::decision::ReasonCode;
 use crate::engine::SourceTime;
 use crate::event::{CurrencyRates, Duration, Timestamp};
@@ -26,6 +26,7 @@ impl Deciding {
         let mut out = Text::default();
         out.table("limits");
         out.number("ids_max", self.limits.ids_max);
+        out.number("list_entries_max", self.lists.entries_max);
         out.number("nodes_max", self.limits.nodes_max);
         for family in Family::ALL {
             let limits = self.limits.families[family as usize];
@@ -60,6 +61,12 @@ impl Deciding {
             }
             out.texts("windows", aggregate.windows.iter().map(Duration::to_string));
         }
+        out.table("list");
+        for list in &self.lists.lists {
+            out.table(&format!("list.{}", list.name));
+            out.text("effect", list.effect.name());
+            out.texts("of", list.of.iter().map(|kind| kind.name().to_owned()));
+        }
         out.table("source");
         for (name, time) in &self.sources {
             out.table(&format!("source.{name}"));
@@ -80,6 +87,8 @@ impl Deciding {
         out.number("challenge_risk_score_min", thresholds.challenge_risk_score_min);
         out.number("decline_risk_score_min", thresholds.decline_risk_score_min);
         out.number("review_risk_score_min", thresholds.review_risk_score_min);
+        out.table("policy.control");
+        out.text("share", &format_share(self.policy.control_share));
         for rule in &self.policy.rules {
             out.table(&format!("policy.rule.{}", rule.name));
             out.text("of", rule.of.name());
@@ -118,8 +127,10 @@ impl Deciding {
         let log = Log::new(&document);
         let root = Section::root(&document.root, &log);
         let times = limits::read_time(&root, Form::Canonical);
+        let limits = limits::read(&root, Form::Canonical);
         let deciding = Deciding {
-            limits: limits::read(&root, Form::Canonical).limits,
+            limits: limits.limits,
+            lists: lists::read(&root, limits.list_entries_max),
             aggregates: aggregate::read(&root.section("aggregate")),
             policy: policy::read(&root.section("policy")),
             rates: money::read(&root.section("money")),

@@ -3,7 +3,7 @@
 // Each test binary uses its own part of it.
 #![allow(dead_code)]
 
-use weir::decision::{Outcome, PolicyOptions, Provenance, ReasonCode, RuleOptions, Thresholds, VelocityLimit};
+use weir::decision::{ListsOptions, Outcome, PolicyOptions, Provenance, ReasonCode, RuleOptions, Thresholds, VelocityLimit};
 use weir::engine::{Engine, LabelOptions, Options, Output, SourceTime};
 use weir::event::{Action, Body, Currency, CurrencyRates, Duration, Event, EventType, IdKey, IdKind, Rates, Record, Timestamp};
 use weir::graph::{FamilyLimits, Limits};
@@ -134,6 +134,7 @@ fn policy() -> PolicyOptions {
             limit("spend", EventType::Payment, "user_payments", "sum", DAY, 20_000),
             limit("wide", EventType::Transfer, "account_out", "distinct_to", DAY.times(7), 2),
         ],
+        control_share: 0,
     }
 }
 
@@ -156,6 +157,7 @@ pub fn options(limits: Limits) -> Options {
         limits,
         aggregates: aggregates(),
         policy: policy(),
+        lists: ListsOptions::default(),
         rates: Rates { reporting: Currency::parse("EUR").unwrap(), currencies: vec![sek] },
         labels: LabelOptions { maturity: DAY.times(2), known: DAY.times(400) },
         dedupe: recording().dedupe,

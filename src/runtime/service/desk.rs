@@ -6,7 +6,7 @@ use super::recorder::answered;
 use super::standby::Feed;
 use super::ticket::{Reply, Ticket, Winner};
 use super::{Service, Submission};
-use crate::api::{Answer, ChallengeResult, Chunks, Desk, Page, Readiness, Stream, Submitted};
+use crate::api::{Answer, ChallengeResult, Change, Chunks, Desk, Page, Readiness, Stream, Submitted};
 use crate::decision::{Decision, Outcome};
 use crate::engine::Output;
 use crate::event::{Answered, Body, Event, EventType, Field, Id, IdKind, Money, Origin, Refusal, Refused, Sequence};
@@ -162,6 +162,17 @@ impl Service {
         Ok(Page { entries, next: at.to_string() })
     }
 
+    /// Puts a submission that nobody's ticket waits for into its lane, and waits for what becomes of it.
+    pub(super) async fn record(&self, submission: Submission, told: tokio::sync::oneshot::Receiver<Submitted>) -> Submitted {
+        if self.shared.is_closing() {
+            return Submitted::Closing;
+        }
+        if send(&self.stream, submission, Instant::now() + STREAM_PATIENCE).await.is_err() {
+            return Submitted::Unrecorded { detail: "the lane of events is full; send it again".to_owned() };
+        }
+        told.await.unwrap_or(Submitted::Closing)
+    }
+
     fn source(&self, origin: Origin) -> &str {
         match origin.source {
             Origin::HOOK => "authorizations",
@@ -285,11 +296,11 @@ impl Desk for Service {
                 Submission::Refused { fault, raw, line }
             }
         };
-        let until = Instant::now() + STREAM_PATIENCE;
-        if send(&self.stream, submission, until).await.is_err() {
-            return Submitted::Unrecorded { detail: "the lane of events is full; send it again".to_owned() };
-        }
-        told.await.unwrap_or(Submitted::Closing)
+        self.record(submission, told).await
+    }
+
+    async fn list(&self, name: &str, json: &[u8]) -> Change {
+        self.change_list(name, json).await
     }
 
     async fn decision(&self, event_id: &str, internal: bool) -> Option<Arc<[u8]>> {
@@ -346,7 +357,7 @@ impl Shared {
     /// What the record of a stand-in for this event says.
     fn stand_in(&self, event: &Event, fingerprint: u64) -> Answered {
         let amount = money(&event.body).and_then(|money| self.options.rates.reporting_minor(money, event.time));
-        answered(event, key_of(event), fingerprint, self.options.stand_in.outcome(amount))
+        answered(event, key_of(event), fingerprint, self.options.stand_in.outcome(self.listed.listed(event), amount))
     }
 }
 

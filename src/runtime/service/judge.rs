@@ -193,7 +193,7 @@ impl Judge {
             let word = match &record.content {
                 Content::Event(event) => event.body.kind().name(),
                 Content::Refused(_) => "refused",
-                Content::Control(_) => "control",
+                Content::Control(_) | Content::Listed(_) => "control",
                 Content::Tick(_) => "tick",
                 Content::Answered(_) => "answered",
             };

@@ -4,6 +4,7 @@ use super::clock::Clock;
 use super::error::ServiceError;
 use super::judge::Judge;
 use super::keeper::Keeper;
+use super::listed::Roll;
 use super::recorder::Recorder;
 use super::snapping::Snapping;
 use super::standby::Leadership;
@@ -13,7 +14,6 @@ use super::{Minute, Service, ServiceOptions, Shared, Threads};
 use crate::event::{Record, Sequence};
 use crate::identity::Identity;
 use crate::metrics::Metrics;
-use crate::render::PolicyTexts;
 use crate::runtime::source::foundation_texts;
 use crate::snapshot::{Snapshots, Taker, TakerOptions};
 use crate::topology::{Topology, content_hash};
@@ -56,6 +56,7 @@ impl Service {
             provenance: engine.provenance(),
             tickets: DashMap::new(),
             answers,
+            listed: Roll::of(&topology.deciding.lists, engine.lists()),
             journal: journal.syncing()?,
             clock: AtomicI64::new(latest.0),
             more: Notify::new(),
@@ -73,7 +74,7 @@ impl Service {
             stopped: OnceLock::new(),
             paused: (Mutex::new(false), Condvar::new()),
             minute: Mutex::new(Minute::new()),
-            texts: PolicyTexts::new(&topology.deciding.policy, &topology.deciding.aggregates, topology.deciding.rates.reporting),
+            texts: topology.deciding.texts(),
             identity: Identity::open(&store)?,
             sources: topology.deciding.sources.iter().map(|(name, _)| name.clone()).collect(),
             metrics: metrics.clone(),

@@ -17,6 +17,7 @@ mod error;
 mod judge;
 mod keeper;
 mod launch;
+mod listed;
 mod recorder;
 mod snapping;
 mod standby;
@@ -30,7 +31,7 @@ pub use standby::{Node, Peer, Standby};
 use crate::api::{Readiness, Submitted};
 use crate::decision::{Decision, Provenance, StandIn, Status};
 use crate::engine::{Checkpoint, Engine};
-use crate::event::{Answered, Duration, Event, Id, IdKey, Rates, Sequence, Timestamp};
+use crate::event::{Answered, Duration, Event, Id, IdKey, ListChange, Rates, Sequence, Timestamp};
 use crate::identity::Identity;
 use crate::ingress::Fault;
 use crate::journal::{Disk, Files, Outputs, Syncing};
@@ -41,6 +42,7 @@ use crate::topology::Topology;
 use answers::Answers;
 use crossbeam::channel::Sender;
 use dashmap::DashMap;
+use listed::Roll;
 pub(in crate::runtime) use standing::{Opening, Standing};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -67,6 +69,11 @@ enum Submission {
     Answered {
         answered: Answered,
         ticket: Arc<Ticket>,
+    },
+    Listed {
+        changes: Vec<ListChange>,
+        texts: Told,
+        line: oneshot::Sender<Submitted>,
     },
     Erase {
         user: Id,
@@ -99,6 +106,7 @@ struct Shared {
     provenance: Provenance,
     tickets: DashMap<Id, Arc<Ticket>>,
     answers: Answers,
+    listed: Roll,
     /// The journal's second hold.
     journal: Arc<Syncing>,
     /// The clock as the recorder read it last.

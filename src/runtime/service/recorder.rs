@@ -176,6 +176,14 @@ impl Recorder {
                 let decision = Decision::stand_in(sequence, &answered, self.shared.provenance);
                 waiting.push(Waiting::StandIn(ticket, Box::new(decision)));
             }
+            Submission::Listed { changes, mut texts, line } => {
+                texts.put(&mut self.identity);
+                let mut sequence = self.journal.next();
+                for change in changes {
+                    sequence = self.push(Origin::engine(), received, Content::Listed(change));
+                }
+                waiting.push(Waiting::Line(line, Submitted::Recorded { sequence }));
+            }
             Submission::Wake => {}
             Submission::Erase { user, at, sequence } => {
                 if let Err(cause) = self.identity.erase_person_once(user, at, sequence) {
@@ -192,10 +200,10 @@ impl Recorder {
                 Waiting::Event(ticket).unrecorded();
                 if let Some(line) = line {
                     // Who asked may have gone away.
-                    let detail = "another process leads now; send it there".to_owned();
-                    drop(line.send(Submitted::Unrecorded { detail }));
+                    drop(line.send(led_elsewhere()));
                 }
             }
+            Submission::Listed { line, .. } => drop(line.send(led_elsewhere())),
             Submission::Refused { line, .. } => drop(line.send(Submitted::Closing)),
             Submission::Answered { ticket, .. } => ticket.settle(Reply::Unrecorded),
             Submission::Wake => {}
@@ -278,6 +286,9 @@ impl Recorder {
         self.shared.more.notify_waiters();
         let mut spilled = 0;
         for record in self.group.drain(..) {
+            if let Content::Listed(change) = &record.content {
+                self.shared.listed.apply(change);
+            }
             if spilled > 0 {
                 spilled += 1;
                 continue;
@@ -315,6 +326,10 @@ impl Waiting {
             Waiting::StandIn(ticket, _) => ticket.settle(Reply::Unrecorded),
         }
     }
+}
+
+fn led_elsewhere() -> Submitted {
+    Submitted::Unrecorded { detail: "another process leads now; send it there".to_owned() }
 }
 
 /// The next submission: a caller's before the stream's.

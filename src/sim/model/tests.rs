@@ -1,7 +1,7 @@
 //! Scenarios small enough to be computed by hand, a paragraph of the text each.
 
 use super::*;
-use crate::decision::{PolicyOptions, Provenance};
+use crate::decision::{ListsOptions, PolicyOptions, Provenance};
 use crate::engine::{LabelOptions, SourceTime};
 use crate::event::{Currency, IdKey, IdKind, Item, Label, Money, Origin, Payment, Profile, Rates, Session, Target, Transfer};
 use crate::graph::{FamilyLimits, Limits};
@@ -29,6 +29,7 @@ pub(in crate::sim) fn options() -> Options {
             label_windows: vec![Duration::DAY],
         }],
         policy: PolicyOptions::default(),
+        lists: ListsOptions::default(),
         rates: Rates { reporting: Currency::parse("EUR").unwrap(), currencies: Vec::new() },
         labels: LabelOptions { maturity: Duration::DAY, known: Duration::DAY.times(400) },
         dedupe: Duration::DAY.times(7),

@@ -3,7 +3,7 @@
 use super::client::Peer;
 use super::follower::{Ending, Follower, Link, Snapping, greet};
 use super::leadership::{Fenced, Leadership};
-use crate::api::{Answer, ChallengeResult, Chunks, Desk, Page, Readiness, Stream, Submitted};
+use crate::api::{Answer, ChallengeResult, Change, Chunks, Desk, Page, Readiness, Stream, Submitted};
 use crate::event::{Content, Control, ControlKind, Effort, IdKey, Origin, Record, Sequence};
 use crate::journal::{Blobs, DataDir, Disk, Files, Records};
 use crate::metrics::Metrics;
@@ -403,6 +403,13 @@ impl Desk for Node {
         match self.leading.get() {
             Some(service) => service.submit(json).await,
             None => Submitted::Closing,
+        }
+    }
+
+    async fn list(&self, name: &str, json: &[u8]) -> Change {
+        match self.leading.get() {
+            Some(service) => service.list(name, json).await,
+            None => Change::Closing,
         }
     }
 
