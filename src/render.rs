@@ -57,6 +57,7 @@ enum CauseText {
 /// What a velocity limit says of its figure.
 #[derive(Clone, Debug, PartialEq)]
 struct LimitText {
+    name: String,
     figure: Figure,
     /// `of this user within 1h`, with what is counted before it where the figure needs it.
     place: String,
@@ -95,7 +96,7 @@ impl PolicyTexts {
                     None => (Figure::Number(events.to_owned()), within),
                 }
             };
-            causes.push(CauseText::Limit(LimitText { figure, place, max: limit.max }));
+            causes.push(CauseText::Limit(LimitText { name: limit.name.clone(), figure, place, max: limit.max }));
         }
         let lists = lists.lists.iter().map(|list| ListText { name: list.name.clone(), effect: list.effect }).collect();
         PolicyTexts { causes, lists }
@@ -108,10 +109,10 @@ impl PolicyTexts {
         }
         match self.causes.get(usize::from(reason.cause)) {
             Some(CauseText::Rule { text, .. }) if !text.is_empty() => text.clone(),
-            Some(CauseText::Limit(LimitText { figure: Figure::Number(what), place, max })) => {
+            Some(CauseText::Limit(LimitText { figure: Figure::Number(what), place, max, .. })) => {
                 format!("{} {what} {place}, at most {max}", reason.value)
             }
-            Some(CauseText::Limit(LimitText { figure: Figure::Money(currency), place, max })) => {
+            Some(CauseText::Limit(LimitText { figure: Figure::Money(currency), place, max, .. })) => {
                 format!("{} {place}, at most {}", money(reason.value, *currency), money(*max, *currency))
             }
             _ => reason.code.sentence().to_owned(),
@@ -133,11 +134,12 @@ impl PolicyTexts {
         format!("this {} {what} (list {})", account(role), list.name)
     }
 
-    /// What to call the rule with this index.
-    fn rule(&self, index: i64) -> String {
+    /// What to call the rule or limit with this index.
+    fn cause(&self, index: i64) -> String {
         match usize::try_from(index).ok().and_then(|index| self.causes.get(index)) {
             Some(CauseText::Rule { name, .. }) => format!("rule {name}"),
-            _ => format!("rule {index}"),
+            Some(CauseText::Limit(limit)) => format!("limit {}", limit.name),
+            None => format!("rule {index}"),
         }
     }
 }
@@ -231,7 +233,9 @@ fn why(skip: &Skip, texts: &PolicyTexts) -> String {
         Why::LateFull => "ring of late events was full".to_owned(),
         Why::NoRate => "no rate for this currency".to_owned(),
         Why::Deadline => "not judged within the deadline: a stand-in answered".to_owned(),
-        Why::RuleError => format!("{} overflowed, divided by zero or compared what is not a number", texts.rule(skip.value)),
+        Why::Guarded if skip.value < 0 => "so much was declined of a sudden that declines yield".to_owned(),
+        Why::Guarded => format!("{} declined so much of a sudden that it yields", texts.cause(skip.value)),
+        Why::RuleError => format!("{} overflowed, divided by zero or compared what is not a number", texts.cause(skip.value)),
     }
 }
 
@@ -463,7 +467,7 @@ mod tests {
             prop_assert_eq!(parsed["reasons"].as_array().unwrap().len(), reasons.len().min(4));
             prop_assert!(!out.contains(&b'\n'), "one line");
             for (shown, kept) in parsed["reasons"].as_array().unwrap().iter().zip(decided.reasons.as_slice()) {
-                if kept.cause == 1 && !text.is_empty() {
+                if kept.cause == 1 && !text.is_empty() && !kept.code.is_list() {
                     prop_assert_eq!(shown["text"].as_str(), Some(text.as_str()));
                 }
             }

@@ -11,7 +11,7 @@ mod stand_in;
 pub use control::{SHARE_ONE, is_control, let_through};
 pub use lists::{Effect, LISTED_KINDS, LISTS_MAX, ListLadder, ListOptions, Listed, ListsOptions};
 pub use options::{PolicyOptions, RuleOptions, Thresholds, VelocityLimit};
-pub use policy::{Policy, PolicyError, RULE_ERRORS_MAX, RuleErrors, Verdict};
+pub use policy::{CAUSES_TOLD_MAX, CauseList, Declining, GUARDED_MAX, Policy, PolicyError, Verdict, Yields};
 pub use reason::{Audience, Reason, ReasonCode, Reasons};
 pub use rule::{EvaluationError, OPS_MAX, Program, REGISTERS_MAX, RuleError, SOURCE_BYTES_MAX};
 pub use stand_in::StandIn;
@@ -118,11 +118,14 @@ pub enum Why {
     RuleError = 9,
     /// The caller's deadline was over before the event was judged.
     Deadline = 10,
+    /// A cause suddenly declines so many that it is a mistake more likely than an attack: it yields. [`Skip::value`] holds its index in the
+    /// policy, -1 for all causes together.
+    Guarded = 11,
 }
 
 impl Why {
     /// All causes, by number.
-    pub const ALL: [Why; 11] = [
+    pub const ALL: [Why; 12] = [
         Why::NoModel,
         Why::NoTypologies,
         Why::Effort,
@@ -134,6 +137,7 @@ impl Why {
         Why::NoRate,
         Why::RuleError,
         Why::Deadline,
+        Why::Guarded,
     ];
 
     /// Whether it makes a decision `degraded`: what is not configured does not.

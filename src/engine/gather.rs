@@ -3,6 +3,7 @@
 //! Reading comes first, or an event raises its own score.
 
 use super::features::{NODE_COLUMNS, days_since};
+use super::guard::Sight;
 use super::{Engine, Pending, Seed, gathers_neighbourhoods, is_judged};
 use crate::decision::{Part, Parts, Skip, Skips, Why};
 use crate::event::{Action, Body, Event, Id, Interaction, Money, Record, SLOTS, ends, slot_kinds};
@@ -225,8 +226,19 @@ impl Engine {
             used: Parts::default().with(Part::Rules).with(Part::Velocity),
             revision: self.batch.revision,
             listed: [0; SLOTS],
+            sight: sight(record, &event.body),
         });
     }
+}
+
+/// What the guard looks at: where the money goes, and by which device.
+fn sight(record: &Record, body: &Body) -> Sight {
+    let (lane, goal, device) = match body {
+        Body::Payment(payment) => (0, Some(payment.merchant), payment.device),
+        Body::Transfer(transfer) => (1, transfer.to.or(transfer.from), transfer.device),
+        _ => (0, None, None),
+    };
+    Sight { lane, received: record.received, at: [goal, device].map(|id| id.map(Sight::bin)) }
 }
 
 /// The amount of an event that has one.

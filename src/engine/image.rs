@@ -105,6 +105,7 @@ impl Engine {
         }
         self.judged.tables().into_iter().for_each(|table| visit("judged", table));
         visit("lists", self.lists.table());
+        visit("guard", self.guard.table());
         for family in Family::ALL {
             let (used, rows) = self.graph.rings[family as usize].table();
             visit(family.name(), ("rows", used, rows));
@@ -255,6 +256,8 @@ impl Engine {
         }
         let fresh = [0, 1, 2].map(|family: usize| self.graph.warm[family].ground().0);
         self.graph.nodes.check(&self.graph.rings, fresh).map_err(|what| format!("nodes: {what}"))?;
+        self.guard.check().map_err(|what| format!("guard: {what}"))?;
+        self.guard.wake();
         self.lists.check().map_err(|what| format!("lists: {what}"))?;
         self.judged.check().map_err(|what| format!("judged: {what}"))
     }

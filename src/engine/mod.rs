@@ -9,6 +9,7 @@ mod course;
 mod dedupe;
 mod features;
 mod gather;
+mod guard;
 mod image;
 mod labels;
 mod lists;
@@ -21,12 +22,13 @@ pub use dedupe::Judged;
 pub use features::{Layout, Use};
 pub use image::{Imaged, Imaging, Progress, SCALARS, Shape, TableShape};
 pub use lists::{ListEntry, Lists};
-pub use options::{LabelOptions, Options, SourceTime};
+pub use guard::{Guard, Standing};
+pub use options::{GuardOptions, LabelOptions, Options, SourceTime};
 pub use output::{Output, Rejected};
 pub use snapshot::SnapshotError;
 
-use crate::decision::{Decision, ListLadder, Listed, Policy, PolicyError, Program, Provenance, RuleError, Skip, Skips, Status, Verdict};
-use crate::decision::{Part, Parts, Why, let_through};
+use crate::decision::{Decision, Declining, ListLadder, Listed, Policy, PolicyError, Program, Provenance, RuleError, Skip, Skips, Status, Verdict};
+use crate::decision::{GUARDED_MAX, Outcome, Part, Parts, Why, let_through};
 use crate::event::{
     Answered, Body, Content, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp,
 };
@@ -34,6 +36,7 @@ use crate::graph::ego::EgoBatch;
 use crate::graph::{Family, Graph, Promotion};
 use crate::velocity::{BEGINNING, MATURITIES_MAX, Plan, Velocity};
 use course::Course;
+use guard::{Sight, sum_slot};
 use dedupe::Known;
 use std::fmt;
 
@@ -93,6 +96,7 @@ struct Seed {
     /// 2 where a stand-in answered before.
     revision: u8,
     listed: Listed,
+    sight: Sight,
 }
 
 /// What a record leads to, in order.
@@ -101,6 +105,22 @@ enum Pending {
     Judgement(u32),
     StandIn(Sequence, Answered),
     Rejected(Rejected),
+}
+
+/// A cause of the policy came to stand otherwise with the guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuardTurn {
+    /// The judged event at which it did.
+    pub sequence: Sequence,
+    /// The events that the cause is asked of.
+    pub of: EventType,
+    /// Its index in the policy; `None`: all declines of events of this type together.
+    pub cause: Option<u16>,
+    pub from: Standing,
+    pub to: Standing,
+    /// Declines in the window, and the judged events among which they were.
+    pub declines: u64,
+    pub judged: u64,
 }
 
 /// A record that was taken.
@@ -131,6 +151,9 @@ pub struct Engine {
     now: Timestamp,
     layout: Layout,
     policy: Policy,
+    guard: Guard,
+    /// How causes came to stand otherwise in the last step.
+    turns: Vec<GuardTurn>,
     lists: Lists,
     ladder: ListLadder,
     /// By family, by the aggregate's number in the plan.
@@ -169,6 +192,8 @@ struct Batch {
 
 /// Seeds for which the columns have room from the start; larger batches make them grow once.
 const SEEDS_AT_START: usize = 1024;
+/// Likewise turns of the guard.
+const TURNS_AT_START: usize = 64;
 
 impl Engine {
     /// Allocates and touches everything; `progress` hears of every piece of bytes.
@@ -196,6 +221,8 @@ impl Engine {
             judged: Judged::new(options.limits.ids_max, progress),
             now: BEGINNING,
             policy,
+            guard: Guard::new(options.guard, progress),
+            turns: Vec::with_capacity(TURNS_AT_START),
             lists: Lists::new(options.lists.entries_max, progress),
             ladder: ListLadder::new(&options.lists),
             filters,
@@ -242,6 +269,7 @@ impl Engine {
     pub fn step(&mut self, batch: &[Record], phase: &mut dyn FnMut(Phase), out: &mut Vec<Output>) {
         phase(Phase::Gather);
         self.batch.clear();
+        self.turns.clear();
         for group in batch.chunks(ahead::GROUP) {
             self.look_ahead(group);
             for record in group {
@@ -447,8 +475,58 @@ impl Engine {
             }),
             _ => seeds.iter().zip(features.chunks_exact(width)).zip(verdicts.iter_mut()).for_each(judge),
         }
-        let share = policy.control_share();
-        seeds.iter().zip(verdicts).for_each(|(seed, verdict)| let_through(seed.event, share, verdict));
+        self.settle();
+    }
+
+    /// Has the guard look at what would be declined, and lets the control group through: in the order of the records, whatever the threads.
+    fn settle(&mut self) {
+        let Engine { guard, turns, policy, ladder, layout, batch, .. } = self;
+        let Batch { seeds, features, verdicts, .. } = batch;
+        let lane_of = |slot: usize| match slot.checked_sub(GUARDED_MAX) {
+            Some(lane) => lane as u8,
+            None => lane(policy.guarded_type(slot)),
+        };
+        for ((seed, row), verdict) in seeds.iter().zip(features.chunks_exact(layout.schema.len())).zip(verdicts) {
+            let sight = &seed.sight;
+            guard.judged(sight, lane_of);
+            if verdict.outcome == Outcome::Decline && !verdict.exempt {
+                let mut yields = false;
+                for slot in slots(&verdict.declining) {
+                    yields |= guard.declined(slot, sight, Standing::YieldsToChallenge).yields();
+                }
+                if yields {
+                    policy.judge_yielding(seed.kind, row, |slot| guard.standing(slot).into(), None, verdict);
+                    ladder.judge(&seed.listed, policy, verdict);
+                }
+                if verdict.outcome == Outcome::Decline
+                    && guard.declined(sum_slot(sight.lane), sight, Standing::YieldsToChallenge).yields()
+                {
+                    verdict.outcome = Outcome::Challenge;
+                    verdict.sum_yielded = true;
+                }
+            } else {
+                guard.ordinary(sight);
+            }
+            for turn in guard.turns() {
+                let cause = (turn.slot < GUARDED_MAX).then(|| policy.guarded()[turn.slot]);
+                turns.push(GuardTurn {
+                    sequence: seed.sequence,
+                    of: seed.kind,
+                    cause,
+                    from: turn.from,
+                    to: turn.to,
+                    declines: turn.declines,
+                    judged: turn.judged,
+                });
+            }
+            guard.clear_turns();
+            let_through(seed.event, policy.control_share(), verdict);
+        }
+    }
+
+    /// How causes came to stand otherwise with the guard in the last step, in order.
+    pub fn guard_turns(&self) -> &[GuardTurn] {
+        &self.turns
     }
 
     /// Gives the outputs in the order of their records.
@@ -547,6 +625,12 @@ fn decision(seed: &Seed, verdict: &Verdict, provenance: &Provenance) -> Decision
     for rule in verdict.rule_errors.as_slice() {
         skipped.push(Skip { part: Part::Rules, why: Why::RuleError, value: i64::from(*rule), window: 0 });
     }
+    for cause in verdict.yielded.as_slice() {
+        skipped.push(Skip { part: Part::Rules, why: Why::Guarded, value: i64::from(*cause), window: 0 });
+    }
+    if verdict.sum_yielded {
+        skipped.push(Skip { part: Part::Rules, why: Why::Guarded, value: -1, window: 0 });
+    }
     let degraded = skipped.as_slice().iter().any(|skip| skip.why.degrades());
     Decision {
         event: seed.event,
@@ -591,6 +675,24 @@ fn maturities(options: &Options) -> (Vec<Duration>, Vec<u8>) {
     assert!(different.len() <= MATURITIES_MAX, "the topology has seen to it");
     let classes = of.iter().map(|m| different.binary_search(m).expect("collected from them") as u8).collect();
     (different, classes)
+}
+
+/// The guard's lane of judged events of this type.
+fn lane(kind: EventType) -> u8 {
+    u8::from(kind == EventType::Transfer)
+}
+
+/// The slots whose bits are set.
+fn slots(bits: &Declining) -> impl Iterator<Item = usize> {
+    let of = |(at, word): (usize, &u64)| {
+        let mut left = *word;
+        std::iter::from_fn(move || {
+            let bit = left.trailing_zeros() as usize;
+            left &= left.checked_sub(1)?;
+            Some(at * 64 + bit)
+        })
+    };
+    bits.iter().enumerate().flat_map(of)
 }
 
 /// Whether events of this type are judged.

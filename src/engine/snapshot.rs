@@ -1,7 +1,7 @@
 //! Ground state to bytes and back.
 //!
 //! Ground is everything whose value depends on what is no longer visible: rings, nodes, states, ids judged, late rows that found room, the
-//! order of returned records, lists. What can be recomputed to the bit (recent positions, counters, pairs, tails) is not written: restoring
+//! order of returned records, lists, counters of the guard. What can be recomputed to the bit (recent positions, counters, pairs, tails) is not written: restoring
 //! rebuilds it. The state hash is the BLAKE3 hash of these very bytes, without their head and the course: the course tells how the state
 //! came about, and two engines whose state is one may have come there by other decisions.
 
@@ -112,7 +112,8 @@ impl Engine {
         self.write_judged(sink)?;
         self.write_nodes(sink)?;
         Family::ALL.into_iter().try_for_each(|family| self.write_family(family, sink))?;
-        self.write_lists(sink)
+        self.write_lists(sink)?;
+        self.guard.ground().iter().try_for_each(|word| sink.u64(*word))
     }
 
     fn write_lists(&self, sink: &mut Sink<'_>) -> io::Result<()> {
@@ -222,6 +223,12 @@ impl Engine {
         self.restore_nodes(&mut source)?;
         Family::ALL.into_iter().try_for_each(|family| self.restore_family(family, now, &mut source))?;
         self.restore_lists(&mut source)?;
+        let mut counters = vec![0; self.guard.ground().len()];
+        for word in &mut counters {
+            *word = source.u64()?;
+        }
+        self.guard.restore(&counters);
+        self.guard.check()?;
         self.now = now;
         Ok(())
     }

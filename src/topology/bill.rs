@@ -1,7 +1,7 @@
 //! The bill of memory: what every table of the limits costs. All of it is allocated and touched at start.
 
 use super::Deciding;
-use crate::engine::{Judged, Layout, Lists, Output};
+use crate::engine::{Guard, Judged, Layout, Lists, Output};
 use crate::event::{Duration, IdKey, Record};
 use crate::graph::ego::{EDGE, SEED_SLOTS};
 use crate::graph::{Family, Index, Limits, Nodes, RECENT, Row, Warm, state};
@@ -28,6 +28,8 @@ pub struct Sizes {
     pub pairs: TableSize,
     /// Bytes of a row waiting in the late ring.
     pub late_row: u64,
+    /// Bytes of the guard's counters.
+    pub guard: u64,
     /// Bytes a record of a batch takes in the step's columns and outputs.
     pub batch_record: u64,
 }
@@ -60,6 +62,7 @@ impl Sizes {
             warm_record: Family::ALL.map(|family| warm(family) as u64),
             pairs: TableSize { slots: |pairs| Pairs::slots_for(pairs) as u64, slot: Pairs::SLOT_BYTES as u64 },
             late_row: LATE_ROW_BYTES as u64,
+            guard: Guard::BYTES as u64,
             batch_record: batch_record as u64,
         }
     }
@@ -106,6 +109,7 @@ impl Bill {
             line(format!("{name}: pairs"), (sizes.pairs.slots)(of.pairs_max), sizes.pairs.slot);
             line(format!("{name}: late rows"), of.late_rows_max.into(), sizes.late_row);
         }
+        line("guard".to_string(), u64::from(sizes.guard > 0), sizes.guard);
         line("batch".to_string(), batch_events_max as u64, sizes.batch_record);
         Bill { lines }
     }
@@ -134,6 +138,7 @@ pub(in crate::topology) mod tests {
             warm_record: [320, 96, 96],
             pairs: TableSize { slots: half_full, slot: 12 },
             late_row: 24,
+            guard: 0,
             batch_record: 2048,
         }
     }

@@ -6,7 +6,7 @@ use super::document::{Document, Errors, Log};
 use super::limits::{self, Form};
 use super::quantity::{DURATION_MAX, format_billionths, format_day, format_share};
 use super::section::Section;
-use super::{lists, money, policy, relation};
+use super::{guard, lists, money, policy, relation};
 use crate::decision::ReasonCode;
 use crate::engine::SourceTime;
 use crate::event::{CurrencyRates, Duration, Timestamp};
@@ -43,6 +43,12 @@ impl Deciding {
         out.table("labels");
         out.duration("known", self.labels.known);
         out.duration("maturity", self.labels.maturity);
+        out.table("guard");
+        out.number("declines_min", self.guard.declines_min as i64);
+        out.number("multiple", self.guard.multiple as i64);
+        out.duration("rest", self.guard.rest);
+        out.number("share_percent", self.guard.share_percent as i64);
+        out.duration("window", self.guard.window);
         out.table("money");
         out.text("reporting", self.rates.reporting.code());
         out.table("money.rates");
@@ -131,6 +137,7 @@ impl Deciding {
         let deciding = Deciding {
             limits: limits.limits,
             lists: lists::read(&root, limits.list_entries_max),
+            guard: guard::read(&root.section("guard")),
             aggregates: aggregate::read(&root.section("aggregate")),
             policy: policy::read(&root.section("policy")),
             rates: money::read(&root.section("money")),

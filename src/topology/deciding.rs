@@ -2,7 +2,7 @@
 
 use super::canonical::content_hash;
 use crate::decision::{ListsOptions, PolicyOptions, Provenance};
-use crate::engine::{LabelOptions, Options, SourceTime};
+use crate::engine::{GuardOptions, LabelOptions, Options, SourceTime};
 use crate::event::{Duration, IdKey, Rates};
 use crate::graph::Limits;
 use crate::render::PolicyTexts;
@@ -16,6 +16,7 @@ pub struct Deciding {
     pub aggregates: Vec<Aggregate>,
     pub policy: PolicyOptions,
     pub lists: ListsOptions,
+    pub guard: GuardOptions,
     pub rates: Rates,
     pub labels: LabelOptions,
     /// How long an id keeps its answer.
@@ -33,6 +34,7 @@ impl Deciding {
             aggregates: self.aggregates.clone(),
             policy: self.policy.clone(),
             lists: self.lists.clone(),
+            guard: self.guard,
             rates: self.rates.clone(),
             labels: self.labels,
             dedupe: self.dedupe,

@@ -12,6 +12,7 @@ mod check;
 
 mod deciding;
 mod document;
+mod guard;
 mod http;
 mod limits;
 mod lists;
@@ -172,6 +173,7 @@ fn read(document: &Document, folders: &[&Path], log: &Log) -> Topology {
         aggregates: aggregate::read(&root.section("aggregate")),
         policy: policy::read(&root.section("policy")),
         lists: lists::read(&root, limits.list_entries_max),
+        guard: guard::read(&root.section("guard")),
         rates: money::read(&root.section("money")),
         labels: time.labels,
         dedupe: time.dedupe,
