@@ -5,6 +5,7 @@ use super::error::ServiceError;
 use super::judge::Judge;
 use super::keeper::Keeper;
 use super::listed::Roll;
+use super::publishing::InForce;
 use super::recorder::Recorder;
 use super::snapping::Snapping;
 use super::standby::Leadership;
@@ -39,8 +40,9 @@ impl Service {
     /// # Errors
     /// Where the system gives no thread, or what earlier snapshots left cannot be swept away.
     pub(in crate::runtime) fn launch(topology: &Topology, standing: Standing, metrics: &Metrics) -> Result<Service, ServiceError> {
-        let Standing { dir, files, mut journal, mut outputs, mut rejected, store, identity, targets, engine, answers, latest, .. } =
-            standing;
+        let Standing {
+            dir, files, mut journal, mut outputs, mut rejected, store, identity, targets, engine, policies, answers, latest, ..
+        } = standing;
         let next = journal.next().0;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         metrics.service_start_time_seconds.set(since.as_secs_f64());
@@ -54,6 +56,9 @@ impl Service {
             files: files.clone(),
             key: journal.key(),
             provenance: engine.provenance(),
+            in_force: Mutex::new(InForce { policy: engine.provenance().policy, before: engine.policy_before() }),
+            publishing: tokio::sync::Mutex::new(()),
+            policies,
             tickets: DashMap::new(),
             answers,
             listed: Roll::of(&topology.deciding.lists, engine.lists()),
@@ -74,7 +79,6 @@ impl Service {
             stopped: OnceLock::new(),
             paused: (Mutex::new(false), Condvar::new()),
             minute: Mutex::new(Minute::new()),
-            texts: topology.deciding.texts(),
             identity: Identity::open(&store)?,
             sources: topology.deciding.sources.iter().map(|(name, _)| name.clone()).collect(),
             metrics: metrics.clone(),

@@ -14,6 +14,7 @@ use crate::event::{Body, Content, Effort, Id, IdKey, Origin, Record, Sequence, T
 use crate::identity::Identity;
 use crate::journal::{Blobs, DataDir, Durability, Files, Journal, LogOptions, OutputLog, Outputs, Records, RejectedLog};
 use crate::metrics::Metrics;
+use crate::runtime::policies::Policies;
 use crate::runtime::progress::Progress;
 use crate::runtime::source::{controls, foundation_texts};
 use crate::snapshot::{Snapshots, inspect};
@@ -38,6 +39,7 @@ pub(in crate::runtime) struct Standing {
     pub identity: Identity,
     pub targets: Targets,
     pub engine: Engine,
+    pub policies: Arc<Policies>,
     pub answers: Answers,
     /// No record in the journal was received later.
     pub latest: Timestamp,
@@ -87,7 +89,9 @@ impl Standing {
             warn!(bytes = cut, "refused input of records that the journal lost in a power cut was cut off");
         }
         let store = Store::open(&dir.identity(), log.durability)?;
-        let (engine, from, latest) = restored(opening, &dir, &journal)?;
+        let blobs = Blobs::read(files.clone(), &dir.blobs());
+        let policies = Arc::new(Policies::of(&topology.deciding, journal.key(), blobs));
+        let (engine, from, latest) = restored(opening, &dir, &journal, &policies)?;
         let mut standing = Standing {
             answers: Answers::new(files.clone(), dir.outputs(), topology.deciding.limits.ids_max as usize),
             identity: Identity::open(&store)?,
@@ -99,6 +103,7 @@ impl Standing {
             rejected,
             store,
             engine,
+            policies,
             latest,
             stepped: 0,
             out: Vec::new(),
@@ -192,6 +197,7 @@ impl Standing {
         mut logged: Option<&mut Outputs>,
     ) -> Result<Vec<(Id, Timestamp, Sequence)>, ServiceError> {
         self.out.clear();
+        self.policies.prepare(&mut self.engine, batch)?;
         self.engine.step(batch, &mut |_: Phase| {}, &mut self.out);
         let written = self.outputs.next();
         let mut erasures = Vec::new();
@@ -273,7 +279,12 @@ fn found(topology: &Topology, dir: &DataDir, files: &Arc<dyn Files>, journal: &m
 }
 
 /// An engine, filled from the newest snapshot that is whole; the first record that it does not know, and when the snapshot was taken.
-fn restored(opening: &Opening<'_>, dir: &DataDir, journal: &Journal) -> Result<(Engine, Sequence, Timestamp), ServiceError> {
+fn restored(
+    opening: &Opening<'_>,
+    dir: &DataDir,
+    journal: &Journal,
+    policies: &Policies,
+) -> Result<(Engine, Sequence, Timestamp), ServiceError> {
     let Opening { topology, files, metrics, progress, .. } = opening;
     let mut engine = build(topology, journal.key(), *progress)?;
     let first = Records::open(files.clone(), &dir.journal(), Sequence(0))?.next_record()?.map_or(journal.next(), |record| record.sequence);
@@ -289,7 +300,10 @@ fn restored(opening: &Opening<'_>, dir: &DataDir, journal: &Journal) -> Result<(
         }
         let _span = info_span!("restore", sequence = kept.sequence.0).entered();
         let began = Instant::now();
-        let read = inspect(&**files, &kept.path).and_then(|content| Ok((snapshots.restore(&mut engine, &kept)?, content.head.taken_at)));
+        let read = inspect(&**files, &kept.path).map_err(ServiceError::from).and_then(|content| {
+            policies.put_in_force(&mut engine, &content.head.shape)?;
+            Ok((snapshots.restore(&mut engine, &kept)?, content.head.taken_at))
+        });
         match read {
             Ok((sequence, taken_at)) => {
                 metrics.snapshot_sequence.set(sequence.0 as i64);
