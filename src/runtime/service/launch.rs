@@ -41,7 +41,19 @@ impl Service {
     /// Where the system gives no thread, or what earlier snapshots left cannot be swept away.
     pub(in crate::runtime) fn launch(topology: &Topology, standing: Standing, metrics: &Metrics) -> Result<Service, ServiceError> {
         let Standing {
-            dir, files, mut journal, mut outputs, mut rejected, store, identity, targets, engine, policies, answers, latest, ..
+            dir,
+            files,
+            mut journal,
+            mut outputs,
+            mut rejected,
+            store,
+            identity,
+            targets,
+            engine,
+            policies,
+            answers,
+            latest,
+            ..
         } = standing;
         let next = journal.next().0;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
