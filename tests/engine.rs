@@ -103,6 +103,36 @@ fn a_policy_comes_into_force_behind_its_record_and_a_mistake_reaches_few() {
     assert!(engine(&options).restore_snapshot(&mut snapshot(&walking).as_slice()).is_err(), "it was taken under another policy");
 }
 
+/// Caught when planted: a policy forgotten when another one was in force, so that going back to it within the same batch found none.
+#[test]
+fn policies_come_and_go_within_one_batch() {
+    let options = options(GENEROUS);
+    let mut records = records("tiny", 22, 1200);
+    let mistake = with_a_mistake(&options, &mut records);
+    let other = NamedPolicy { name: [8; 16], ..mistake.clone() };
+    let founding = options.provenance.policy;
+    let names = [[8; 16], [7; 16], founding, [8; 16], founding, founding, [7; 16]];
+    let places: Vec<usize> = (0..records.len()).filter(|place| matches!(records[*place].content, Content::Tick(_))).collect();
+    for (name, place) in names.iter().zip(&places) {
+        let mut blob = [0; 32];
+        blob[..16].copy_from_slice(name);
+        records[*place].content = Content::Control(Control { kind: ControlKind::Policy, blob });
+    }
+    let outputs = [1, 5_000].map(|size| {
+        let mut engine = engine(&options);
+        [&mistake, &other].into_iter().for_each(|policy| engine.prepare(policy.clone()));
+        run(&mut engine, &records, size)
+    });
+    assert_eq!(outputs[0], outputs[1]);
+    for output in &outputs[0] {
+        let Output::Decision(decision) = output else { continue };
+        let before = names.iter().zip(&places).rev().find(|(_, place)| records[**place].sequence < decision.sequence);
+        if decision.sequence < records[records.len() / 2].sequence {
+            assert_eq!(decision.provenance.policy, before.map_or(founding, |(name, _)| *name));
+        }
+    }
+}
+
 /// The course is the same however records are cut, at every checkpoint, also in an engine that was restored between two of them; and one
 /// event that is another one changes it for good.
 ///

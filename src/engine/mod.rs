@@ -174,7 +174,7 @@ pub struct Engine {
     before: Option<NamedPolicy>,
     /// Slots whose causes have a predecessor there, a bit each.
     heirs: Declining,
-    /// Policies that records to come may name.
+    /// Every policy that was given: records to come may name it, and name it again.
     prepared: Vec<NamedPolicy>,
     guard: Guard,
     /// How causes came to stand otherwise in the last step.
@@ -226,6 +226,7 @@ impl Engine {
         let layout = Layout::new(&options.aggregates, &options.lists, &options.id_key);
         let policy = Policy::compile(&options.policy, &layout.schema, &options.id_key).map_err(BuildError::Policy)?;
         let guarded = policy.guarded().len();
+        let policy = Arc::new(policy);
         let filters = filters(&options, &layout)?;
         let (maturities, classes) = maturities(&options);
         let longest = maturities.iter().copied().max().unwrap_or_default();
@@ -246,10 +247,10 @@ impl Engine {
             velocity,
             judged: Judged::new(options.limits.ids_max, progress),
             now: BEGINNING,
-            policy: Arc::new(policy),
+            prepared: vec![NamedPolicy { name: options.provenance.policy, policy: policy.clone() }],
+            policy,
             before: None,
             heirs: Declining::default(),
-            prepared: Vec::new(),
             guard: Guard::new(options.guard, guarded, progress),
             turns: Vec::with_capacity(TURNS_AT_START),
             lists: Lists::new(options.lists.entries_max, progress),
@@ -308,12 +309,14 @@ impl Engine {
 
     /// Whether a record that names this policy can be stepped.
     pub fn knows_policy(&self, name: &[u8; 16]) -> bool {
-        self.provenance.policy == *name || self.before.iter().chain(&self.prepared).any(|known| known.name == *name)
+        self.prepared.iter().any(|known| known.name == *name)
     }
 
     /// Puts a fresh engine under the policies of a snapshot that it is to be filled from.
     pub fn put_in_force(&mut self, policy: NamedPolicy, before: Option<NamedPolicy>) {
         self.provenance.policy = policy.name;
+        self.prepare(policy.clone());
+        before.iter().for_each(|before| self.prepare(before.clone()));
         self.guard.begin(policy.policy.guarded().len());
         (self.policy, self.before) = (policy.policy, before);
         self.heirs = self.find_heirs();
@@ -329,9 +332,8 @@ impl Engine {
         if name == self.provenance.policy {
             return;
         }
-        let known = self.prepared.iter().chain(&self.before).find(|known| known.name == name).cloned();
+        let known = self.prepared.iter().find(|known| known.name == name).cloned();
         let new = known.expect("the runtime prepares a policy before the record that names it");
-        self.prepared.retain(|known| known.name != name);
         let old = NamedPolicy { name: self.provenance.policy, policy: std::mem::replace(&mut self.policy, new.policy) };
         for (slot, cause) in old.policy.guarded().iter().enumerate() {
             let from = self.guard.standing(slot);
