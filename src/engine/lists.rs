@@ -207,9 +207,10 @@ impl Lists {
         self.earliest
     }
 
-    /// Its table and what of it is in use.
+    /// Its table and what of it is in use: an entry may stand anywhere.
     pub(super) fn table(&mut self) -> (&'static str, Used, &mut dyn Table) {
-        ("entries", front(self.slots.len()), &mut self.slots)
+        let used = if self.len == 0 { 0 } else { self.slots.len() };
+        ("entries", front(used), &mut self.slots)
     }
 
     /// Writes its numbers.
