@@ -267,6 +267,7 @@ mod tests {
                 "journal",
                 "snapshot",
                 "snapshots",
+                "followers",
                 "replay",
                 "standby",
                 "service",

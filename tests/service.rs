@@ -127,12 +127,17 @@ fn a_stand_in_answers_when_the_judge_rests_and_it_is_the_answer() {
     }
     assert_eq!(json(&runtime.block_on(service.authorize(&payment("s-1", &time, 700), LONG))), json(&small));
     // The stream has both, in the order of their records.
-    let page = runtime.block_on(async {
-        let service = service.clone();
-        tokio::spawn(async move { service.page(Stream::Decisions, Some("0"), 10, Duration::ZERO).await }).await.unwrap().unwrap()
-    });
-    let told: Vec<(String, u64, String)> = page
-        .entries
+    let (mut entries, mut after) = (Vec::new(), "0".to_owned());
+    while entries.len() < 4 {
+        let page = runtime.block_on(async {
+            let (service, after) = (service.clone(), after.clone());
+            tokio::spawn(async move { service.page(Stream::Decisions, Some(&after), 10, LONG).await }).await.unwrap().unwrap()
+        });
+        assert!(!page.entries.is_empty(), "only {entries:?}");
+        after = page.next;
+        entries.extend(page.entries);
+    }
+    let told: Vec<(String, u64, String)> = entries
         .iter()
         .map(|(_, json)| serde_json::from_slice::<Value>(json).unwrap())
         .map(|v| (v["event_id"].as_str().unwrap().to_owned(), v["revision"].as_u64().unwrap(), v["status"].as_str().unwrap().to_owned()))

@@ -2,9 +2,10 @@
 //!
 //! Reading comes first, or an event raises its own score.
 
+use super::batch::{Pending, Seed};
 use super::features::{NODE_COLUMNS, days_since};
 use super::guard::Sight;
-use super::{Engine, Pending, Seed, gathers_neighbourhoods, is_judged};
+use super::{Engine, gathers_neighbourhoods, is_judged};
 use crate::decision::{Part, Parts, Skip, Skips, Why};
 use crate::event::{Action, Body, Event, Id, Interaction, Money, Record, SLOTS, ends, slot_kinds};
 use crate::feature::{double, int};
