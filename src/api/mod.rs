@@ -6,6 +6,7 @@
 mod authorize;
 mod body;
 mod browser;
+mod change;
 mod connection;
 mod decision;
 mod desk;
@@ -23,7 +24,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
-pub use desk::{Answer, ChallengeResult, Chunks, Desk, Page, Readiness, Stream, Submitted};
+pub use desk::{Answer, ChallengeResult, Change, Chunks, Desk, Page, Readiness, Stream, Submitted};
 pub use gate::{Caller, Denied, Gate, Open, Scope};
 pub use options::Options;
 pub use serve::{Acceptor, Plain, serve, serve_over};

@@ -4,6 +4,8 @@ use super::clock::Clock;
 use super::error::ServiceError;
 use super::judge::Judge;
 use super::keeper::Keeper;
+use super::listed::Roll;
+use super::publishing::InForce;
 use super::recorder::Recorder;
 use super::snapping::Snapping;
 use super::standby::Leadership;
@@ -14,7 +16,6 @@ use crate::event::{Record, Sequence};
 use crate::identity::{Identity, Recent};
 use crate::metrics::Metrics;
 use crate::priority::give_way;
-use crate::render::PolicyTexts;
 use crate::runtime::source::foundation_texts;
 use crate::snapshot::{Snapshots, Taker, TakerOptions};
 use crate::topology::{Topology, content_hash};
@@ -54,6 +55,7 @@ impl Service {
             erasures,
             targets,
             engine,
+            policies,
             answers,
             latest,
             ..
@@ -73,8 +75,12 @@ impl Service {
             files: files.clone(),
             key: journal.key(),
             provenance: engine.provenance(),
+            in_force: Mutex::new(InForce { policy: engine.provenance().policy, before: engine.policy_before() }),
+            publishing: tokio::sync::Mutex::new(()),
+            policies,
             tickets: DashMap::new(),
             answers,
+            listed: Roll::of(&topology.deciding.lists, engine.lists()),
             journal: journal.syncing()?,
             clock: AtomicI64::new(latest.0),
             more: Notify::new(),
@@ -96,7 +102,6 @@ impl Service {
             stopped: OnceLock::new(),
             paused: (Mutex::new(false), Condvar::new()),
             minute: Mutex::new(Minute::new()),
-            texts: PolicyTexts::new(&topology.deciding.policy, &topology.deciding.aggregates, topology.deciding.rates.reporting),
             identity: Identity::open(&store)?,
             sources: topology.deciding.sources.iter().map(|(name, _)| name.clone()).collect(),
             metrics: metrics.clone(),
