@@ -15,7 +15,7 @@ use super::{Minute, Service, ServiceOptions, Shared, Threads};
 use crate::event::{Record, Sequence};
 use crate::identity::{Identity, Recent};
 use crate::metrics::Metrics;
-use crate::priority::give_way;
+use crate::priority::{come_promptly, give_way};
 use crate::runtime::source::foundation_texts;
 use crate::snapshot::{Snapshots, Taker, TakerOptions};
 use crate::topology::{Topology, content_hash};
@@ -153,8 +153,14 @@ impl Service {
                 namer.run(&naming, &from_judge)
             })?,
         ];
-        let recorder = thread("recorder", &shared, move || recorder.run(&hook, &stream))?;
-        let judge = thread("judge", &shared, move || judge.run(&from_recorder))?;
+        let recorder = thread("recorder", &shared, move || {
+            come_promptly();
+            recorder.run(&hook, &stream);
+        })?;
+        let judge = thread("judge", &shared, move || {
+            come_promptly();
+            judge.run(&from_recorder)
+        })?;
         let threads = Mutex::new(Some(Threads { recorder, judge, others, _dir: dir }));
         Ok(Service { shared, hook: hook_sender, stream: stream_sender, threads })
     }
