@@ -81,6 +81,7 @@ fn decision(sequence: u64) -> Output {
         risk_score: 500,
         fraud_probability: None,
         reasons,
+        control_group: None,
         status: Status::Evaluated,
         used: Parts::default().with(Part::Rules).with(Part::Velocity),
         skipped,

@@ -4,7 +4,7 @@
 //! their texts are kept, sentences are made from the policy whose hash the decision bears.
 
 use crate::ENGINE_VERSION;
-use crate::decision::{Audience, Decision, Part, PolicyOptions, Reason, Skip, Why};
+use crate::decision::{Audience, Decision, Effect, ListsOptions, Part, PolicyOptions, Reason, SHARE_ONE, Skip, Why};
 use crate::event::{Currency, Duration, EventType, Id, IdKind, Timestamp};
 use crate::velocity::{Aggregate, Role};
 use serde::Serialize;
@@ -33,6 +33,15 @@ impl View {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PolicyTexts {
     causes: Vec<CauseText>,
+    /// By number.
+    lists: Vec<ListText>,
+}
+
+/// A list, as sentences name it.
+#[derive(Clone, Debug, PartialEq)]
+struct ListText {
+    name: String,
+    effect: Effect,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +57,7 @@ enum CauseText {
 /// What a velocity limit says of its figure.
 #[derive(Clone, Debug, PartialEq)]
 struct LimitText {
+    name: String,
     figure: Figure,
     /// `of this user within 1h`, with what is counted before it where the figure needs it.
     place: String,
@@ -63,8 +73,8 @@ enum Figure {
 }
 
 impl PolicyTexts {
-    /// The words of `policy`, whose velocity limits watch `aggregates`; sums are in minor units of `reporting`.
-    pub fn new(policy: &PolicyOptions, aggregates: &[Aggregate], reporting: Currency) -> PolicyTexts {
+    /// The words of `policy`, whose velocity limits watch `aggregates`, and of `lists`; sums are in minor units of `reporting`.
+    pub fn new(policy: &PolicyOptions, aggregates: &[Aggregate], lists: &ListsOptions, reporting: Currency) -> PolicyTexts {
         let mut causes = Vec::with_capacity(policy.rules.len() + policy.velocity.len());
         for rule in &policy.rules {
             causes.push(CauseText::Rule { name: rule.name.clone(), text: rule.text.clone() });
@@ -86,30 +96,50 @@ impl PolicyTexts {
                     None => (Figure::Number(events.to_owned()), within),
                 }
             };
-            causes.push(CauseText::Limit(LimitText { figure, place, max: limit.max }));
+            causes.push(CauseText::Limit(LimitText { name: limit.name.clone(), figure, place, max: limit.max }));
         }
-        PolicyTexts { causes }
+        let lists = lists.lists.iter().map(|list| ListText { name: list.name.clone(), effect: list.effect }).collect();
+        PolicyTexts { causes, lists }
     }
 
-    /// The sentence for `reason`.
-    pub fn sentence(&self, reason: &Reason) -> String {
+    /// The sentence for `reason` of an event of type `of`.
+    pub fn sentence(&self, reason: &Reason, of: EventType) -> String {
+        if reason.code.is_list() {
+            return self.listed(reason, of);
+        }
         match self.causes.get(usize::from(reason.cause)) {
             Some(CauseText::Rule { text, .. }) if !text.is_empty() => text.clone(),
-            Some(CauseText::Limit(LimitText { figure: Figure::Number(what), place, max })) => {
+            Some(CauseText::Limit(LimitText { figure: Figure::Number(what), place, max, .. })) => {
                 format!("{} {what} {place}, at most {max}", reason.value)
             }
-            Some(CauseText::Limit(LimitText { figure: Figure::Money(currency), place, max })) => {
+            Some(CauseText::Limit(LimitText { figure: Figure::Money(currency), place, max, .. })) => {
                 format!("{} {place}, at most {}", money(reason.value, *currency), money(*max, *currency))
             }
             _ => reason.code.sentence().to_owned(),
         }
     }
 
-    /// What to call the rule with this index.
-    fn rule(&self, index: i64) -> String {
+    /// What a list says of the entity in the slot that the reason names.
+    fn listed(&self, reason: &Reason, of: EventType) -> String {
+        let role = usize::try_from(reason.value).ok().and_then(|slot| Role::names(of).get(slot));
+        let (Some(role), Some(list)) = (role, self.lists.get(usize::from(reason.cause))) else { return reason.code.sentence().to_owned() };
+        let what = match list.effect {
+            Effect::Sanction => "is under sanctions",
+            Effect::Stolen => "is reported stolen",
+            Effect::Block => "is blocked",
+            Effect::Review => "is to be looked at by a person",
+            Effect::Allow => "is allowed whatever rules say",
+            Effect::Mark => "is marked",
+        };
+        format!("this {} {what} (list {})", account(role), list.name)
+    }
+
+    /// What to call the rule or limit with this index.
+    pub fn cause(&self, index: i64) -> String {
         match usize::try_from(index).ok().and_then(|index| self.causes.get(index)) {
             Some(CauseText::Rule { name, .. }) => format!("rule {name}"),
-            _ => format!("rule {index}"),
+            Some(CauseText::Limit(limit)) => format!("limit {}", limit.name),
+            None => format!("rule {index}"),
         }
     }
 }
@@ -130,8 +160,9 @@ pub fn decision(decision: &Decision, view: View, texts: &PolicyTexts, id_text: &
             .as_slice()
             .iter()
             .filter(|reason| view.shows(reason.code.audience()))
-            .map(|reason| WireReason { code: reason.code.name(), text: texts.sentence(reason), weight: reason.weight })
+            .map(|reason| WireReason { code: reason.code.name(), text: texts.sentence(reason, decision.kind), weight: reason.weight })
             .collect(),
+        control_group: decision.control_group.map(|share| WireControl { propensity: f64::from(share) / f64::from(SHARE_ONE) }),
         status: decision.status.name(),
         used: Part::ALL.into_iter().filter(|part| decision.used.contains(*part)).map(Part::name).collect(),
         skipped: decision.skipped.as_slice().iter().map(|skip| WireSkip { part: part(skip), why: why(skip, texts) }).collect(),
@@ -154,6 +185,7 @@ struct WireDecision {
     risk_score: u16,
     fraud_probability: Option<f32>,
     reasons: Vec<WireReason>,
+    control_group: Option<WireControl>,
     status: &'static str,
     used: Vec<&'static str>,
     skipped: Vec<WireSkip>,
@@ -168,6 +200,12 @@ struct WireReason {
     code: &'static str,
     text: String,
     weight: u16,
+}
+
+/// It would have been declined, and goes through to learn what declining is worth.
+#[derive(Serialize)]
+struct WireControl {
+    propensity: f64,
 }
 
 #[derive(Serialize)]
@@ -195,7 +233,18 @@ fn why(skip: &Skip, texts: &PolicyTexts) -> String {
         Why::LateFull => "ring of late events was full".to_owned(),
         Why::NoRate => "no rate for this currency".to_owned(),
         Why::Deadline => "not judged within the deadline: a stand-in answered".to_owned(),
-        Why::RuleError => format!("{} overflowed, divided by zero or compared what is not a number", texts.rule(skip.value)),
+        Why::Guarded if skip.value < 0 => "so much was declined of a sudden that declines yield".to_owned(),
+        Why::Guarded => format!("{} declined so much of a sudden that it yields", texts.cause(skip.value)),
+        Why::RuleError => format!("{} overflowed, divided by zero or compared what is not a number", texts.cause(skip.value)),
+    }
+}
+
+/// The word for an entity in this role.
+fn account(role: &str) -> &str {
+    match role {
+        "from" => "paying account",
+        "to" => "receiving account",
+        role => role,
     }
 }
 
@@ -285,7 +334,7 @@ mod tests {
             ..PolicyOptions::default()
         };
         let aggregates = [aggregate("shop_abroad", "merchant", Some("country != 'SE'")), aggregate("user_payments", "user", None)];
-        PolicyTexts::new(&options, &aggregates, Currency::parse("EUR").unwrap())
+        PolicyTexts::new(&options, &aggregates, &ListsOptions::default(), Currency::parse("EUR").unwrap())
     }
 
     fn reason(code: ReasonCode, cause: u16, weight: u16, value: i64) -> Reason {
@@ -315,6 +364,7 @@ mod tests {
             risk_score: 610,
             fraud_probability: None,
             reasons,
+            control_group: None,
             status: Status::Degraded,
             used: Parts::default().with(Part::Velocity).with(Part::Rules),
             skipped,
@@ -334,7 +384,7 @@ mod tests {
             r#"{"event_id":"payment-1","revision":1,"sequence":42,"time":"2018-06-01T00:00:00.5Z","outcome":"review","#,
             r#""risk_score":610,"fraud_probability":null,"reasons":["#,
             r#"{"code":"velocity_count","text":"31 payments of this user within 1h, at most 20","weight":610},"#,
-            r#"{"code":"amount_high","text":"a \"large\" payment\nat night","weight":500}],"#,
+            r#"{"code":"amount_high","text":"a \"large\" payment\nat night","weight":500}],"control_group":null,"#,
             r#""status":"degraded","used":["rules","velocity"],"skipped":["#,
             r#"{"part":"rules","why":"rule large overflowed, divided by zero or compared what is not a number"},"#,
             r#"{"part":"gnn","why":"no model configured"},"#,
@@ -362,7 +412,7 @@ mod tests {
             (reason(VelocityCount, 5, 1, 4), "4 payments of this merchant within 1m counted by shop_abroad, at most 3"),
             (reason(Rule, 99, 1, 0), "a rule of the policy holds"),
         ] {
-            assert_eq!(texts().sentence(&reason), expected);
+            assert_eq!(texts().sentence(&reason, EventType::Payment), expected);
         }
     }
 
@@ -412,12 +462,12 @@ mod tests {
             let mut out = Vec::new();
             decision(&decided, View::Internal, &texts, &|_| Some(id.clone()), &mut out);
             let parsed: serde_json::Value = serde_json::from_slice(&out).unwrap();
-            prop_assert_eq!(parsed.as_object().unwrap().len(), 15);
+            prop_assert_eq!(parsed.as_object().unwrap().len(), 16);
             prop_assert_eq!(parsed["event_id"].as_str(), Some(id.as_str()));
             prop_assert_eq!(parsed["reasons"].as_array().unwrap().len(), reasons.len().min(4));
             prop_assert!(!out.contains(&b'\n'), "one line");
             for (shown, kept) in parsed["reasons"].as_array().unwrap().iter().zip(decided.reasons.as_slice()) {
-                if kept.cause == 1 && !text.is_empty() {
+                if kept.cause == 1 && !text.is_empty() && !kept.code.is_list() {
                     prop_assert_eq!(shown["text"].as_str(), Some(text.as_str()));
                 }
             }

@@ -12,7 +12,7 @@ mod house;
 use house::{GENEROUS, NARROW, condition, engine, options, records};
 use std::collections::BTreeSet;
 use weir::arithmetic::log2_1p;
-use weir::decision::{Decision, Part, PolicyOptions, SKIPS_MAX, Skip, Why};
+use weir::decision::{Decision, Outcome, Part, PolicyOptions, ReasonCode, SKIPS_MAX, Skip, Why};
 use weir::engine::{Engine, Options, Output};
 use weir::event::{Body, Content, Duration, Event, Id, Record, Refusal};
 use weir::graph::{Family, FamilyLimits, Head, Limits, NodeId, state};
@@ -36,6 +36,8 @@ struct Met {
     warm_neighbours: u64,
     bads: u64,
     bad_rates: u64,
+    listed: u64,
+    let_through: u64,
 }
 
 struct Match<'m> {
@@ -108,8 +110,28 @@ impl Match<'_> {
         if compared != facts.figures.len() {
             return Err(format!("the model has {} figures, the engine columns for {compared}", facts.figures.len()));
         }
+        self.compare_lists(facts, decision)?;
         self.compare_skips(facts, decision)?;
         self.compare_neighbours(facts)
+    }
+
+    /// Whoever is blocked is declined, and nobody says so of others; nobody whom a list declines is of the control group.
+    fn compare_lists(&mut self, facts: &Facts, decision: &Decision) -> Result<(), Difference> {
+        let on = |list: &str| facts.figures.iter().any(|(name, figure)| name.ends_with(list) && figure.word() == 1);
+        let (blocked, allowed) = (on(".on_blocked"), on(".on_allowed"));
+        let says = |code| decision.reasons.as_slice().iter().any(|reason| reason.code == code);
+        if blocked != says(ReasonCode::ListBlock) || (blocked && decision.outcome != Outcome::Decline) {
+            return Err(format!("blocked: model {blocked}, engine {:?}", (decision.outcome, decision.reasons)));
+        }
+        if allowed && !blocked && decision.outcome != Outcome::Approve {
+            return Err(format!("allowed, and the engine says {:?}", decision.outcome));
+        }
+        if decision.control_group.is_some() && (blocked || allowed || decision.outcome != Outcome::Approve) {
+            return Err(format!("in the control group: blocked {blocked}, allowed {allowed}, {:?}", decision.outcome));
+        }
+        self.met.listed += u64::from(blocked) + u64::from(allowed);
+        self.met.let_through += u64::from(decision.control_group.is_some());
+        Ok(())
     }
 
     fn compare_own_fields(&self, event: &Event) -> Result<(), Difference> {
@@ -154,7 +176,7 @@ impl Match<'_> {
 
     fn compare_skips(&mut self, facts: &Facts, decision: &Decision) -> Result<(), Difference> {
         let order = |skip: &Skip| (skip.part, skip.why, skip.value, skip.window);
-        let always = |skip: &&Skip| !matches!(skip.why, Why::NoModel | Why::NoTypologies | Why::RuleError);
+        let always = |skip: &&Skip| !matches!(skip.why, Why::NoModel | Why::NoTypologies | Why::RuleError | Why::Guarded);
         let found = decision.skipped.as_slice();
         let engine: BTreeSet<_> = found.iter().filter(always).map(order).collect();
         let model: BTreeSet<_> = facts.skips.iter().map(order).collect();
@@ -257,6 +279,7 @@ fn with_room_for_everything() {
         assert!(world != "tiny" || met.refusals == REFUSALS.into(), "{met:?}");
         assert_eq!(met.complaints, [(Part::Money, Why::NoRate)].into(), "{met:?}");
         assert!(met.judged > 1000 && met.late > 10 && met.duplicates > 10, "{met:?}");
+        assert!(met.listed > 5 && met.let_through > 0, "{met:?}");
         assert!(met.warm_neighbours > 1000 && met.bads > 5 && met.bad_rates > 5, "{met:?}");
     }
 }
@@ -303,7 +326,7 @@ fn coarse(seed: u64, events: u64) -> Vec<Record> {
     let mut happenings = house::happenings("tiny", seed, events);
     happenings.iter_mut().for_each(|happening| happening.time.0 -= happening.time.0.rem_euclid(tick));
     // A clock of its own must not stand between the edges either.
-    record(&happenings, Recording { skew: Duration(0), ..house::recording() })
+    house::with_lists(record(&happenings, Recording { skew: Duration(0), ..house::recording() }))
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use weir::api::{Answer, ChallengeResult, Desk, Stream, Submitted};
+use weir::api::{Answer, ChallengeResult, Change, Desk, Stream, Submitted};
 use weir::decision::Status;
 use weir::event::{Refusal, Sequence, Timestamp};
 use weir::journal::{DataDir, Disk, LogKind, LogOptions, RawInput, RejectedLog, Retention};
@@ -150,6 +150,32 @@ fn a_stand_in_answers_when_the_judge_rests_and_it_is_the_answer() {
     drop(service);
     let service = start(dir.path());
     assert_eq!(json(&runtime.block_on(service.authorize(&payment("s-22", &time, 700_000), LONG))), json(&large));
+}
+
+/// From the moment that it is recorded, though the judge has not heard of it. Caught when planted: the copy of lists filled by the judge.
+#[test]
+fn a_stand_in_declines_who_is_blocked() {
+    let dir = tempfile::tempdir().unwrap();
+    let (runtime, time) = (runtime(), now());
+    let service = start(dir.path());
+    service.pause(true);
+    let said = |change: &str| runtime.block_on(service.list("blocked", change.as_bytes()));
+    let answered = |service: &Arc<Service>, id: &str| {
+        let answer = runtime.block_on(service.authorize(&payment(id, &time, 700), Duration::from_millis(30)));
+        (value(&answer)["outcome"].as_str().unwrap().to_owned(), matches!(answer, Answer::Decided { status: Status::Fallback, .. }))
+    };
+    assert_eq!(answered(&service, "l-1"), ("approve".to_owned(), true));
+    assert!(matches!(said(r#"{"kind":"merchant","id":"m-1"}"#), Change::Done(_)));
+    assert_eq!(answered(&service, "l-2"), ("decline".to_owned(), true));
+    assert!(matches!(said(r#"{"kind":"merchant","id":"m-1","remove":true}"#), Change::Done(_)));
+    assert_eq!(answered(&service, "l-3"), ("approve".to_owned(), true));
+    assert!(matches!(said(r#"{"kind":"merchant","id":"m-1"}"#), Change::Done(_)));
+    service.pause(false);
+    drop(service);
+    // And after a restart, when it is read out of the engine.
+    let service = start(dir.path());
+    service.pause(true);
+    assert_eq!(answered(&service, "l-4"), ("decline".to_owned(), true));
 }
 
 #[test]

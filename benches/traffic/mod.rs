@@ -2,8 +2,8 @@
 //! people are.
 
 use std::time::Duration as Wall;
-use weir::decision::{PolicyOptions, Provenance};
-use weir::engine::{LabelOptions, Options, SourceTime};
+use weir::decision::{ListsOptions, PolicyOptions, Provenance};
+use weir::engine::{GuardOptions, LabelOptions, Options, SourceTime};
 use weir::event::{
     Body, Content, Currency, Duration, Effort, Event, EventType, IdKey, IdKind, Money, Origin, Payment, Rates, Record, Sequence, Timestamp,
 };
@@ -75,6 +75,8 @@ pub fn options(payments: u64, aggregates: &[Aggregate]) -> Options {
         },
         aggregates: aggregates.to_vec(),
         policy: PolicyOptions::default(),
+        lists: ListsOptions::default(),
+        guard: GuardOptions::default(),
         rates: Rates { reporting: Currency::parse("EUR").expect("ISO 4217 lists the euro"), currencies: Vec::new() },
         labels: LabelOptions { maturity: Duration::DAY.times(7), known: Duration::DAY.times(400) },
         dedupe: Duration::DAY.times(7),

@@ -37,6 +37,21 @@ pub enum Submitted {
     Closing,
 }
 
+/// What becomes of a change to what decides.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// It is recorded; an object that tells where.
+    Done(Value),
+    /// What is to be changed does not exist.
+    Unknown { detail: String },
+    /// It is not sensible, in words for the caller; nothing is recorded.
+    Refused { detail: String },
+    /// The journal cannot take it: send it again.
+    Unrecorded { detail: String },
+    /// The service is ending and takes nothing more.
+    Closing,
+}
+
 /// How a step-up ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChallengeResult {
@@ -91,6 +106,29 @@ pub trait Desk: Send + Sync + 'static {
 
     /// Records one event that nobody waits for.
     fn submit(&self, json: &[u8]) -> impl Future<Output = Submitted> + Send;
+
+    /// The policy in force, or the one before it: an object with `policy`, its hash, and `text`.
+    ///
+    /// # Errors
+    /// Where it cannot be read, in words for the caller.
+    fn policy(&self, _before: bool) -> Result<Value, String> {
+        Err("there is no policy here".to_owned())
+    }
+
+    /// Puts the policy that `text` states in force.
+    fn publish(&self, _text: &str) -> impl Future<Output = Change> + Send {
+        async { Change::Unknown { detail: "there is no policy here".to_owned() } }
+    }
+
+    /// Puts the policy that was in force before in force again.
+    fn rollback(&self) -> impl Future<Output = Change> + Send {
+        async { Change::Unknown { detail: "there is no policy here".to_owned() } }
+    }
+
+    /// Puts somebody on the list `name`, or takes them off: one change in JSON, or a list of them.
+    fn list(&self, _name: &str, _json: &[u8]) -> impl Future<Output = Change> + Send {
+        async { Change::Unknown { detail: "there are no lists here".to_owned() } }
+    }
 
     /// The answer given for an event, or `None` where there is none.
     fn decision(&self, event_id: &str, internal: bool) -> impl Future<Output = Option<Arc<[u8]>>> + Send;

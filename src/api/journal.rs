@@ -92,7 +92,7 @@ pub(super) async fn fence<D: Desk, G: Gate>(shared: &Shared<D, G>, parts: &Parts
     shared.desk.fence(epoch, leader).await.map(|fenced| object(&fenced)).map_err(|detail| Problem::new(Kind::Standing, detail))
 }
 
-fn object(value: &Value) -> Response<Body> {
+pub(super) fn object(value: &Value) -> Response<Body> {
     let mut response = Response::new(Body::from(value.to_string()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -23,6 +23,7 @@ pub(super) enum Kind {
     TooLarge,
     MediaType,
     Unprocessable,
+    Senseless,
     TooManyRequests,
     Unrecorded,
     Closing,
@@ -34,7 +35,7 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Kind; 18] = [
+    pub(super) const ALL: [Kind; 19] = [
         Kind::BadRequest,
         Kind::Unauthenticated,
         Kind::Forbidden,
@@ -46,6 +47,7 @@ impl Kind {
         Kind::TooLarge,
         Kind::MediaType,
         Kind::Unprocessable,
+        Kind::Senseless,
         Kind::TooManyRequests,
         Kind::Unrecorded,
         Kind::Closing,
@@ -69,6 +71,7 @@ impl Kind {
             Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large"),
             Kind::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "the media type is not supported"),
             Kind::Unprocessable => (StatusCode::UNPROCESSABLE_ENTITY, "refused", "the event was refused"),
+            Kind::Senseless => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-change", "the change cannot be made"),
             Kind::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "the key sends too much"),
             Kind::Unrecorded => (StatusCode::SERVICE_UNAVAILABLE, "unrecorded", "the event could not be recorded"),
             Kind::Closing => (StatusCode::SERVICE_UNAVAILABLE, "closing", "the service is ending"),

@@ -6,7 +6,7 @@ use crate::api::desk::{Desk, Stream};
 use crate::api::gate::{Caller, Gate, Scope};
 use crate::api::options::Options;
 use crate::api::problem::{Kind, Problem};
-use crate::api::{authorize, console, decision, documents, events, health, journal, streams};
+use crate::api::{authorize, change, console, decision, documents, events, health, journal, streams};
 use crate::metrics::Metrics;
 use axum::Router;
 use axum::body::Body;
@@ -34,6 +34,10 @@ pub(super) enum Route {
     Leader,
     Promote,
     Fence,
+    List,
+    Policy,
+    Publish,
+    Rollback,
     Live,
     Ready,
     Metrics,
@@ -45,7 +49,7 @@ pub(super) enum Route {
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 18] = [
+    pub(super) const ALL: [Route; 22] = [
         Route::Authorize,
         Route::Challenge,
         Route::Events,
@@ -56,6 +60,10 @@ impl Route {
         Route::Leader,
         Route::Promote,
         Route::Fence,
+        Route::List,
+        Route::Policy,
+        Route::Publish,
+        Route::Rollback,
         Route::Live,
         Route::Ready,
         Route::Metrics,
@@ -79,6 +87,10 @@ impl Route {
             Route::Leader => "/v1/leader",
             Route::Promote => "/v1/promote",
             Route::Fence => "/v1/fence",
+            Route::List => "/v1/lists/{name}",
+            Route::Policy => "/v1/policy",
+            Route::Publish => "/v1/policy/publish",
+            Route::Rollback => "/v1/policy/rollback",
             Route::Live => "/livez",
             Route::Ready => "/readyz",
             Route::Metrics => "/metrics",
@@ -93,7 +105,8 @@ impl Route {
     /// Its one method; where it is GET, HEAD is answered too.
     pub(super) fn method(self) -> MethodFilter {
         match self {
-            Route::Authorize | Route::Challenge | Route::Events | Route::Promote | Route::Fence | Route::Attack => MethodFilter::POST,
+            Route::Authorize | Route::Challenge | Route::Events | Route::Promote | Route::Fence => MethodFilter::POST,
+            Route::List | Route::Publish | Route::Rollback | Route::Attack => MethodFilter::POST,
             _ => MethodFilter::GET,
         }
     }
@@ -110,6 +123,11 @@ impl Route {
             Route::Metrics => &[Scope::Subscriber, Scope::Analyst, Scope::Supervisor, Scope::Admin],
             // The journal bears the key of ids and everybody's texts.
             Route::Journal | Route::Leader | Route::Promote | Route::Fence => &[Scope::Admin],
+            // Blocking somebody is a decision that takes two elsewhere.
+            Route::List => &[Scope::Supervisor, Scope::Admin],
+            // Who knows the rules knows how to pass under them.
+            Route::Policy => &[Scope::Analyst, Scope::Supervisor, Scope::Admin],
+            Route::Publish | Route::Rollback => &[Scope::Admin],
             // It shows what analysts see.
             Route::Console => &[Scope::Analyst, Scope::Supervisor],
             Route::Attack => &[Scope::Admin],
@@ -120,8 +138,8 @@ impl Route {
     /// Whether it only reads, for those that another process may answer instead.
     fn reading(self) -> Option<bool> {
         match self {
-            Route::Authorize | Route::Challenge | Route::Events => Some(false),
-            Route::Decision | Route::Decisions | Route::Rejected | Route::Journal | Route::Console => Some(true),
+            Route::Authorize | Route::Challenge | Route::Events | Route::List | Route::Publish | Route::Rollback => Some(false),
+            Route::Decision | Route::Decisions | Route::Rejected | Route::Journal | Route::Policy | Route::Console => Some(true),
             _ => None,
         }
     }
@@ -273,6 +291,10 @@ async fn handle<D: Desk, G: Gate>(
         Route::Leader => Ok(journal::leader(shared)),
         Route::Promote => journal::promote(shared, parts).await,
         Route::Fence => journal::fence(shared, parts, body).await,
+        Route::List => change::list(shared, parts, body).await,
+        Route::Policy => change::policy(shared, parts),
+        Route::Publish => change::publish(shared, parts, body).await,
+        Route::Rollback => change::rollback(shared).await,
         Route::Live => Ok(health::live()),
         Route::Ready => health::ready(shared),
         Route::Metrics => Ok(health::metrics(shared)),

@@ -4,6 +4,7 @@ use super::{FOUND, is_watched, log_to_stderr, say, topology, words};
 use crate::api;
 use crate::doors::Doors;
 use crate::metrics::Metrics;
+use crate::priority::come_promptly;
 use crate::runtime::{Node, Peer, Standby};
 use crate::topology::Topology;
 use std::net::SocketAddr;
@@ -63,7 +64,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     log_to_stderr(arguments.json, "info");
     let topology = topology(&arguments.topology)?;
     let listen = arguments.listen.unwrap_or(topology.authorize.listen);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("door").build().map_err(words)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("door")
+        .on_thread_start(come_promptly)
+        .build()
+        .map_err(words)?;
     // Before anything that takes long: a reload while the journal is stepped must not end the process.
     let hangup = {
         let _entered = runtime.enter();

@@ -1,13 +1,17 @@
 //! What Weir answers: outcome, risk score and reasons of one event.
 
+mod control;
+mod lists;
 mod options;
 mod policy;
 mod reason;
 mod rule;
 mod stand_in;
 
+pub use control::{SHARE_ONE, is_control, let_through};
+pub use lists::{Effect, LISTED_KINDS, LISTS_MAX, ListLadder, ListOptions, Listed, ListsOptions};
 pub use options::{PolicyOptions, RuleOptions, Thresholds, VelocityLimit};
-pub use policy::{Policy, PolicyError, RULE_ERRORS_MAX, RuleErrors, Verdict};
+pub use policy::{CAUSES_TOLD_MAX, CauseList, Declining, GUARDED_MAX, Policy, PolicyError, Verdict, Yields};
 pub use reason::{Audience, Reason, ReasonCode, Reasons};
 pub use rule::{EvaluationError, OPS_MAX, Program, REGISTERS_MAX, RuleError, SOURCE_BYTES_MAX};
 pub use stand_in::StandIn;
@@ -114,11 +118,14 @@ pub enum Why {
     RuleError = 9,
     /// The caller's deadline was over before the event was judged.
     Deadline = 10,
+    /// A cause suddenly declines so many that it is a mistake more likely than an attack: it yields. [`Skip::value`] holds its index in the
+    /// policy, -1 for all causes together.
+    Guarded = 11,
 }
 
 impl Why {
     /// All causes, by number.
-    pub const ALL: [Why; 11] = [
+    pub const ALL: [Why; 12] = [
         Why::NoModel,
         Why::NoTypologies,
         Why::Effort,
@@ -130,6 +137,7 @@ impl Why {
         Why::NoRate,
         Why::RuleError,
         Why::Deadline,
+        Why::Guarded,
     ];
 
     /// Whether it makes a decision `degraded`: what is not configured does not.
@@ -227,6 +235,9 @@ pub struct Decision {
     pub fraud_probability: Option<f32>,
     /// Strongest first.
     pub reasons: Reasons,
+    /// Where it would have been declined and goes through as one of the control group: with which probability such an event does, in
+    /// billionths ([`SHARE_ONE`]).
+    pub control_group: Option<u32>,
     pub status: Status,
     pub used: Parts,
     pub skipped: Skips,
@@ -252,6 +263,7 @@ impl Decision {
             risk_score: 0,
             fraud_probability: None,
             reasons: Reasons::default(),
+            control_group: None,
             status: Status::Fallback,
             used: Parts::default(),
             skipped,

@@ -11,6 +11,8 @@ pub struct PolicyOptions {
     pub rules: Vec<RuleOptions>,
     /// Sorted by name; their causes follow those of the rules.
     pub velocity: Vec<VelocityLimit>,
+    /// `[policy.control]`: the share of what would be declined that goes through, in billionths ([`super::SHARE_ONE`]).
+    pub control_share: u32,
 }
 
 /// From which risk score on an outcome is due; ascending, each 0..=1001 (1001: never).

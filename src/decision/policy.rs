@@ -9,8 +9,8 @@ use crate::event::{EventType, IdKey};
 use crate::feature::{FeatureType, Schema};
 use std::fmt;
 
-/// The most rule errors that a verdict names; further ones are not told.
-pub const RULE_ERRORS_MAX: usize = 4;
+/// The most causes of one kind that a verdict names; further ones are not told.
+pub const CAUSES_TOLD_MAX: usize = 4;
 
 /// What is wrong with a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,21 +34,28 @@ impl fmt::Display for PolicyError {
 
 impl std::error::Error for PolicyError {}
 
-/// The rules that met an error, by index in the policy, in their order; at most [`RULE_ERRORS_MAX`].
+/// The most causes of a policy that may decline: the guard counts each.
+pub const GUARDED_MAX: usize = 256;
+
+/// Causes that decline, a bit for each by its slot ([`Policy::guarded`]).
+pub type Declining = [u64; GUARDED_MAX / 64];
+
+/// Causes by their index in the policy, in the order in which they were met; at most [`CAUSES_TOLD_MAX`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RuleErrors {
-    entries: [u16; RULE_ERRORS_MAX],
+pub struct CauseList {
+    entries: [u16; CAUSES_TOLD_MAX],
     count: u8,
 }
 
-impl RuleErrors {
+impl CauseList {
     /// The indices.
     pub fn as_slice(&self) -> &[u16] {
         &self.entries[..usize::from(self.count)]
     }
 
+    /// Adds a cause where there is room.
     fn push(&mut self, index: u16) {
-        if usize::from(self.count) < RULE_ERRORS_MAX {
+        if usize::from(self.count) < CAUSES_TOLD_MAX {
             self.entries[usize::from(self.count)] = index;
             self.count += 1;
         }
@@ -63,7 +70,17 @@ pub struct Verdict {
     pub risk_score: u16,
     pub reasons: Reasons,
     /// Rules that neither held nor failed to hold: the decision says that they were skipped.
-    pub rule_errors: RuleErrors,
+    pub rule_errors: CauseList,
+    /// Causes that decline it by themselves: by their outcome, or by their risk score.
+    pub declining: Declining,
+    /// Causes that would decline it and yield instead.
+    pub yielded: CauseList,
+    /// All declines yield.
+    pub sum_yielded: bool,
+    /// A list declines it: nothing lets it go.
+    pub exempt: bool,
+    /// As [`super::Decision::control_group`].
+    pub propensity: Option<u32>,
 }
 
 /// A compiled policy.
@@ -75,6 +92,18 @@ pub struct Policy {
     payments: Box<[Op]>,
     transfers: Box<[Op]>,
     columns: usize,
+    control_share: u32,
+    /// By slot: the index of the cause.
+    guarded: Vec<u16>,
+}
+
+/// What a cause becomes that declines too many, by the guard's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Yields {
+    No,
+    /// The cause of its name in the policy before speaks in its place.
+    ToPredecessor,
+    ToChallenge,
 }
 
 /// What follows when a rule or limit holds.
@@ -85,6 +114,13 @@ struct Cause {
     code: ReasonCode,
     /// The column that a velocity limit watches.
     watched: Option<u16>,
+    of: EventType,
+    /// Its slot with the guard, where it may decline.
+    slot: Option<u8>,
+    /// BLAKE3 of its name, cut: who it is from one policy to the next.
+    name: [u8; 16],
+    /// Of all that it says.
+    content: [u8; 16],
 }
 
 impl Policy {
@@ -98,7 +134,9 @@ impl Policy {
         let mut errors = Vec::new();
         let mut causes = Vec::with_capacity(options.rules.len() + options.velocity.len());
         let (mut payments, mut transfers) = (Emitter::default(), Emitter::default());
-        let mut add = |name: String, of: EventType, cause: Cause, condition: Result<Condition, PolicyError>| {
+        let mut guarded = Vec::new();
+        let decline_min = options.thresholds.decline_risk_score_min;
+        let mut add = |name: String, mut cause: Cause, condition: Result<Condition, PolicyError>| {
             let mut refuse = |message: String, offset| errors.push(PolicyError { name: name.clone(), message, offset });
             if cause.risk_score > 1000 {
                 refuse(format!("risk_score is {}, expected 0 to 1000", cause.risk_score), None);
@@ -106,6 +144,14 @@ impl Policy {
             let Ok(index) = u16::try_from(causes.len()) else {
                 return refuse(format!("the policy has more than {} causes", u16::MAX), None);
             };
+            if cause.outcome == Outcome::Decline || cause.risk_score >= decline_min {
+                match u8::try_from(guarded.len()) {
+                    Ok(slot) => cause.slot = Some(slot),
+                    Err(_) => refuse(format!("is one more than {GUARDED_MAX} causes that may decline"), None),
+                }
+                guarded.push(index);
+            }
+            let of = cause.of;
             causes.push(cause);
             let emitter = match of {
                 EventType::Payment => &mut payments,
@@ -120,8 +166,8 @@ impl Policy {
         for rule in &options.rules {
             let name = format!("rule.{}", rule.name);
             let condition = check(&rule.when, schema, key).map_err(|error| at_rule(&name, error));
-            let cause = Cause { outcome: rule.outcome, risk_score: rule.risk_score, code: rule.reason, watched: None };
-            add(name, rule.of, cause, condition);
+            let cause = Cause::new(&name, rule.of, rule.outcome, rule.risk_score, rule.reason, said(rule));
+            add(name, cause, condition);
         }
         for limit in &options.velocity {
             let name = format!("velocity.{}", limit.name);
@@ -130,7 +176,8 @@ impl Policy {
                 Ok((code, column)) => (*code, Some(*column)),
                 Err(_) => (ReasonCode::VelocityCount, None),
             };
-            let cause = Cause { outcome: limit.outcome, risk_score: limit.risk_score, code, watched: column };
+            let cause = Cause::new(&name, limit.of, limit.outcome, limit.risk_score, code, format!("{limit:?}"));
+            let cause = Cause { watched: column, ..cause };
             let exceeded = |column| Condition::Compare {
                 class: Class::Word,
                 relation: Relation::Greater,
@@ -138,7 +185,7 @@ impl Policy {
                 right: Value::Constant(limit.max as u64),
             };
             let condition = found.map(|(_, column)| exceeded(column));
-            add(name.clone(), limit.of, cause, condition.map_err(|message| PolicyError { name, message, offset: None }));
+            add(name.clone(), cause, condition.map_err(|message| PolicyError { name, message, offset: None }));
         }
         let thresholds = options.thresholds;
         let ladder = [thresholds.challenge_risk_score_min, thresholds.review_risk_score_min, thresholds.decline_risk_score_min];
@@ -149,34 +196,124 @@ impl Policy {
             );
             errors.push(PolicyError { name: "thresholds".to_owned(), message, offset: None });
         }
+        if options.control_share > super::SHARE_ONE {
+            let message = format!("share is {} billionths, expected at most {}", options.control_share, super::SHARE_ONE);
+            errors.push(PolicyError { name: "control".to_owned(), message, offset: None });
+        }
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(Policy { thresholds, causes, payments: payments.finish(), transfers: transfers.finish(), columns: schema.len() })
+        let control_share = options.control_share;
+        Ok(Policy {
+            control_share,
+            guarded,
+            thresholds,
+            causes,
+            payments: payments.finish(),
+            transfers: transfers.finish(),
+            columns: schema.len(),
+        })
     }
 
     /// Judges one event of type `kind` by its feature row (of the schema that the policy was compiled against) and overwrites `out`.
     /// Events other than payments and transfers are approved without a reason.
     pub fn judge(&self, kind: EventType, row: &[u64], out: &mut Verdict) {
-        assert!(row.len() == self.columns, "the row has {} columns, the policy was compiled for {}", row.len(), self.columns);
         *out = Verdict::default();
+        self.ask(kind, row, &mut out.rule_errors, |index, cause| {
+            if let Some(slot) = cause.slot {
+                out.declining[usize::from(slot) / 64] |= 1 << (slot % 64);
+            }
+            out.outcome = out.outcome.max(cause.outcome);
+            out.risk_score = out.risk_score.max(cause.risk_score);
+            out.reasons.insert(cause.reason(index, row));
+        });
+        out.outcome = out.outcome.max(self.due(out.risk_score));
+    }
+
+    /// As [`Policy::judge`], with causes yielding: `yields` is asked by slot, `before` is the policy that was in force before this one.
+    pub fn judge_yielding(
+        &self,
+        kind: EventType,
+        row: &[u64],
+        yields: impl Fn(usize) -> Yields,
+        before: Option<&Policy>,
+        out: &mut Verdict,
+    ) {
+        *out = Verdict::default();
+        // Short of a person's look, which nobody has time for where so many are concerned.
+        let mild = self.thresholds.review_risk_score_min.saturating_sub(1);
+        let add = |index, cause: &Cause, out: &mut Verdict| {
+            out.outcome = out.outcome.max(cause.outcome);
+            out.risk_score = out.risk_score.max(cause.risk_score);
+            out.reasons.insert(cause.reason(index, row));
+        };
+        let mut errors = CauseList::default();
+        self.ask(kind, row, &mut errors, |index, cause| match cause.slot.map_or(Yields::No, |slot| yields(usize::from(slot))) {
+            Yields::No => add(index, cause, out),
+            Yields::ToPredecessor => out.yielded.push(index),
+            Yields::ToChallenge => {
+                out.yielded.push(index);
+                add(index, &Cause { outcome: Outcome::Challenge, risk_score: cause.risk_score.min(mild), ..*cause }, out);
+            }
+        });
+        if let Some(before) = before {
+            before.ask(kind, row, &mut errors, |_, cause| {
+                let heir = self.guarded.iter().enumerate().find(|(_, heir)| self.causes[usize::from(**heir)].name == cause.name);
+                if let Some((_, index)) = heir.filter(|(slot, _)| yields(*slot) == Yields::ToPredecessor) {
+                    add(*index, cause, out);
+                }
+            });
+        }
+        out.rule_errors = errors;
+        out.outcome = out.outcome.max(self.due(out.risk_score));
+    }
+
+    /// Asks the rules and limits for events of type `kind`; `holds` hears of each that holds.
+    fn ask(&self, kind: EventType, row: &[u64], errors: &mut CauseList, mut holds: impl FnMut(u16, &Cause)) {
+        assert!(row.len() == self.columns, "the row has {} columns, the policy was compiled for {}", row.len(), self.columns);
         let ops = match kind {
             EventType::Payment => &self.payments,
             EventType::Transfer => &self.transfers,
             _ => return,
         };
-        run(ops, row, |index, answer| {
-            if answer.is_err() {
-                out.rule_errors.push(index);
-                return;
-            }
-            let cause = &self.causes[usize::from(index)];
-            let value = cause.watched.map_or(0, |column| row[usize::from(column)] as i64);
-            out.outcome = out.outcome.max(cause.outcome);
-            out.risk_score = out.risk_score.max(cause.risk_score);
-            out.reasons.insert(Reason { code: cause.code, cause: index, weight: cause.risk_score, value });
+        run(ops, row, |index, answer| match answer {
+            Ok(()) => holds(index, &self.causes[usize::from(index)]),
+            Err(_) => errors.push(index),
         });
-        out.outcome = out.outcome.max(self.due(out.risk_score));
+    }
+
+    /// The causes that may decline, by slot: the index of each.
+    pub fn guarded(&self) -> &[u16] {
+        &self.guarded
+    }
+
+    /// The type of the events that the cause in this slot is asked of.
+    pub fn guarded_type(&self, slot: usize) -> EventType {
+        self.causes[usize::from(self.guarded[slot])].of
+    }
+
+    /// Whether the policy before has a cause of the same name as the one in this slot that says something else.
+    pub fn has_predecessor(&self, slot: usize, before: &Policy) -> bool {
+        let cause = &self.causes[usize::from(self.guarded[slot])];
+        before.causes.iter().any(|other| other.name == cause.name && other.of == cause.of && other.content != cause.content)
+    }
+
+    /// The slot that the cause in this slot had in the policy before, and whether it says the same.
+    pub fn slot_before(&self, slot: usize, before: &Policy) -> Option<(usize, bool)> {
+        let cause = &self.causes[usize::from(self.guarded[slot])];
+        let causes = before.guarded.iter().map(|index| &before.causes[usize::from(*index)]).enumerate();
+        let mut same = causes.filter(|(_, other)| other.name == cause.name && other.of == cause.of);
+        same.next().map(|(slot, other)| (slot, other.content == cause.content))
+    }
+
+    /// From which risk score on what is due.
+    pub fn thresholds(&self) -> Thresholds {
+        self.thresholds
+    }
+
+    /// The share of the control group, in billionths.
+    pub fn control_share(&self) -> u32 {
+        self.control_share
     }
 
     /// The outcome that is due for this risk score.
@@ -192,6 +329,23 @@ impl Policy {
             return Outcome::Challenge;
         }
         Outcome::Approve
+    }
+}
+
+/// What a rule says, but for its name and words.
+fn said(rule: &super::RuleOptions) -> String {
+    format!("{} {:?} {} {} {}", rule.of.name(), rule.when, rule.outcome.name(), rule.risk_score, rule.reason.name())
+}
+
+impl Cause {
+    fn new(name: &str, of: EventType, outcome: Outcome, risk_score: u16, code: ReasonCode, content: String) -> Cause {
+        let cut = |text: &str| *blake3::hash(text.as_bytes()).as_bytes().first_chunk().expect("a hash has 32 bytes");
+        Cause { outcome, risk_score, code, watched: None, of, slot: None, name: cut(name), content: cut(&content) }
+    }
+
+    fn reason(&self, index: u16, row: &[u64]) -> Reason {
+        let value = self.watched.map_or(0, |column| row[usize::from(column)] as i64);
+        Reason { code: self.code, cause: index, weight: self.risk_score, value }
     }
 }
 
@@ -259,6 +413,7 @@ mod tests {
                 limit("shops", "distinct_merchant", Duration::DAY.times(7), 5, Outcome::Approve, 100),
                 limit("sum", "sum", Duration::DAY, 10_000, Outcome::Approve, 950),
             ],
+            control_share: 0,
         };
         Policy::compile(&options, &schema(), &IdKey::FILES).unwrap()
     }
@@ -314,6 +469,41 @@ mod tests {
         assert_eq!((verdict.outcome, causes(&verdict)), (Outcome::Review, vec![(4, 610, 21)]));
     }
 
+    /// A rule that yields speaks by the rule of its name in the policy before, or asks for a challenge. Caught when planted: the predecessor of
+    /// a rule that does not yield asked too; a challenge with the risk score by which a person would look.
+    #[test]
+    fn causes_yield_to_their_predecessors_or_to_a_challenge() {
+        use EventType::Payment;
+        let compiled = |rules: Vec<RuleOptions>| {
+            let options = PolicyOptions { rules, ..PolicyOptions::default() };
+            Policy::compile(&options, &schema(), &IdKey::FILES).unwrap()
+        };
+        let before = compiled(vec![
+            rule("a", Payment, "amount > 100", Outcome::Review, 650),
+            rule("b", Payment, "amount > 100", Outcome::Decline, 950),
+            rule("c", Payment, "amount > 0", Outcome::Decline, 700),
+        ]);
+        let now = compiled(vec![
+            rule("_mild", Payment, "amount > 0", Outcome::Challenge, 410),
+            rule("a", Payment, "amount > 0", Outcome::Decline, 950),
+            rule("c", Payment, "amount > 0", Outcome::Decline, 700),
+        ]);
+        assert_eq!(now.guarded(), [1, 2]);
+        assert_eq!([0, 1].map(|slot| now.has_predecessor(slot, &before)), [true, false], "c says what it said");
+        assert_eq!([0, 1].map(|slot| now.slot_before(slot, &before)), [None, Some((1, true))], "a could not decline");
+        let judged = |amount: u64, yields: [Yields; 2], before: Option<&Policy>| {
+            let mut verdict = Verdict::default();
+            now.judge_yielding(Payment, &[amount, 0, 0, 0, 0], |slot| yields[slot], before, &mut verdict);
+            (verdict.outcome, verdict.risk_score, verdict.yielded.as_slice().to_vec())
+        };
+        use Yields::{No, ToChallenge, ToPredecessor};
+        assert_eq!(judged(50, [No, No], Some(&before)), (Outcome::Decline, 950, vec![]));
+        assert_eq!(judged(50, [ToPredecessor, ToChallenge], Some(&before)), (Outcome::Challenge, 599, vec![1, 2]));
+        assert_eq!(judged(150, [ToPredecessor, ToChallenge], Some(&before)), (Outcome::Review, 650, vec![1, 2]));
+        assert_eq!(judged(150, [ToChallenge, ToChallenge], None), (Outcome::Challenge, 599, vec![1, 2]));
+        assert_eq!(judged(150, [ToPredecessor, No], Some(&before)).0, Outcome::Decline);
+    }
+
     #[test]
     fn all_errors_come_at_once_each_with_its_name() {
         let options = PolicyOptions {
@@ -327,6 +517,7 @@ mod tests {
                 limit("bad_stat", "mean", Duration::HOUR, 1, Outcome::Review, 1),
                 limit("bad_window", "count", Duration::HOUR.times(2), 1, Outcome::Review, 1),
             ],
+            control_share: 0,
         };
         let errors = Policy::compile(&options, &schema(), &IdKey::FILES).unwrap_err();
         let messages: Vec<String> = errors.iter().map(|error| error.to_string()).collect();
@@ -372,12 +563,16 @@ mod tests {
                 .collect();
             let row: Vec<u64> = row.iter().map(|value| *value as u64).chain([0.5f64.to_bits()]).collect();
             let mut expected = Verdict::default();
+            let mut slot = 0;
             for (index, rule) in rules.iter().enumerate() {
+                let declines = rule.outcome == Outcome::Decline || rule.risk_score >= 900;
+                slot += u64::from(declines);
                 match super::super::Program::compile(&rule.when, &schema(), &IdKey::FILES).unwrap().holds(&row) {
                     Ok(false) => {}
                     Err(_) => expected.rule_errors.push(index as u16),
                     Ok(true) => {
                         let reason = Reason { code: rule.reason, cause: index as u16, weight: rule.risk_score, value: 0 };
+                        expected.declining[0] |= u64::from(declines) << (slot.max(1) - 1);
                         expected.reasons.insert(reason);
                         expected.risk_score = expected.risk_score.max(rule.risk_score);
                         expected.outcome = expected.outcome.max(rule.outcome);

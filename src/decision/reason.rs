@@ -38,13 +38,23 @@ pub enum ReasonCode {
     DeviceShared = 303,
     /// The pair of user and merchant is new.
     NewCounterpart = 401,
+    /// An entity is under sanctions.
+    ListSanction = 501,
+    /// An entity is reported stolen, and confirmed.
+    ListStolen = 502,
+    /// An entity is blocked.
+    ListBlock = 503,
+    /// An entity stands on a list of those at whom a person looks.
+    ListReview = 504,
+    /// An entity stands on a list of those for whom rules and scores have no say.
+    ListAllow = 505,
     /// A rule of the policy that names no other reason.
     Rule = 901,
 }
 
 impl ReasonCode {
     /// All codes, by number.
-    pub const ALL: [ReasonCode; 10] = [
+    pub const ALL: [ReasonCode; 15] = [
         ReasonCode::VelocityCount,
         ReasonCode::VelocitySum,
         ReasonCode::VelocityDistinct,
@@ -54,6 +64,11 @@ impl ReasonCode {
         ReasonCode::UserBadRate,
         ReasonCode::DeviceShared,
         ReasonCode::NewCounterpart,
+        ReasonCode::ListSanction,
+        ReasonCode::ListStolen,
+        ReasonCode::ListBlock,
+        ReasonCode::ListReview,
+        ReasonCode::ListAllow,
         ReasonCode::Rule,
     ];
 
@@ -69,8 +84,18 @@ impl ReasonCode {
             ReasonCode::UserBadRate => "user_bad_rate",
             ReasonCode::DeviceShared => "device_shared",
             ReasonCode::NewCounterpart => "new_counterpart",
+            ReasonCode::ListSanction => "list_sanction",
+            ReasonCode::ListStolen => "list_stolen",
+            ReasonCode::ListBlock => "list_block",
+            ReasonCode::ListReview => "list_review",
+            ReasonCode::ListAllow => "list_allow",
             ReasonCode::Rule => "rule",
         }
+    }
+
+    /// Whether it speaks of a list.
+    pub fn is_list(self) -> bool {
+        (501..600).contains(&(self as u16))
     }
 
     /// The code called `name`.
@@ -90,6 +115,11 @@ impl ReasonCode {
             ReasonCode::UserBadRate => "the user has known frauds",
             ReasonCode::DeviceShared => "the device is shared by many users or has known frauds",
             ReasonCode::NewCounterpart => "the user has not paid this merchant before",
+            ReasonCode::ListSanction => "an entity of this event is under sanctions",
+            ReasonCode::ListStolen => "an entity of this event is reported stolen",
+            ReasonCode::ListBlock => "an entity of this event is blocked",
+            ReasonCode::ListReview => "an entity of this event is to be looked at by a person",
+            ReasonCode::ListAllow => "an entity of this event is allowed whatever rules say",
             ReasonCode::Rule => "a rule of the policy holds",
         }
     }
@@ -106,6 +136,11 @@ impl ReasonCode {
             | ReasonCode::MerchantBadRate
             | ReasonCode::UserBadRate
             | ReasonCode::DeviceShared
+            | ReasonCode::ListSanction
+            | ReasonCode::ListStolen
+            | ReasonCode::ListBlock
+            | ReasonCode::ListReview
+            | ReasonCode::ListAllow
             | ReasonCode::Rule => Audience::Internal,
         }
     }
@@ -115,11 +150,11 @@ impl ReasonCode {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reason {
     pub code: ReasonCode,
-    /// Index of the rule, or behind the rules of the velocity limit, in the policy in force.
+    /// Index of the rule, or behind the rules of the velocity limit, in the policy in force; for lists the list's number.
     pub cause: u16,
     /// What the cause adds to the risk score, 0..=1000.
     pub weight: u16,
-    /// The value that crossed a velocity limit; 0 for rules.
+    /// The value that crossed a velocity limit; for lists the slot of the entity that stands on it; 0 for rules.
     pub value: i64,
 }
 

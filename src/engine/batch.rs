@@ -1,7 +1,8 @@
 //! The batch in work: what is gathered of each event, in columns, until it is judged.
 
+use super::guard::Sight;
 use super::{Layout, Rejected, ahead};
-use crate::decision::{Decision, Part, Parts, Provenance, Skip, Skips, Status, Verdict, Why};
+use crate::decision::{Decision, Listed, Part, Parts, Provenance, Skip, Skips, Status, Verdict, Why};
 use crate::event::{Answered, EventType, Id, Sequence, Timestamp};
 use crate::graph::Promotion;
 use crate::graph::ego::EgoBatch;
@@ -18,6 +19,8 @@ pub(super) struct Seed {
     pub(super) used: Parts,
     /// 2 where a stand-in answered before.
     pub(super) revision: u8,
+    pub(super) listed: Listed,
+    pub(super) sight: Sight,
 }
 
 /// What a record leads to, in order.
@@ -90,6 +93,12 @@ pub(super) fn decision(seed: &Seed, verdict: &Verdict, provenance: &Provenance) 
     for rule in verdict.rule_errors.as_slice() {
         skipped.push(Skip { part: Part::Rules, why: Why::RuleError, value: i64::from(*rule), window: 0 });
     }
+    for cause in verdict.yielded.as_slice() {
+        skipped.push(Skip { part: Part::Rules, why: Why::Guarded, value: i64::from(*cause), window: 0 });
+    }
+    if verdict.sum_yielded {
+        skipped.push(Skip { part: Part::Rules, why: Why::Guarded, value: -1, window: 0 });
+    }
     let degraded = skipped.as_slice().iter().any(|skip| skip.why.degrades());
     Decision {
         event: seed.event,
@@ -102,6 +111,7 @@ pub(super) fn decision(seed: &Seed, verdict: &Verdict, provenance: &Provenance) 
         risk_score: verdict.risk_score,
         fraud_probability: None,
         reasons: verdict.reasons,
+        control_group: verdict.propensity,
         status: if degraded { Status::Degraded } else { Status::Evaluated },
         used: seed.used,
         skipped,

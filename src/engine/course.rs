@@ -65,7 +65,10 @@ pub(super) fn row_hash(row: &[u64]) -> u64 {
 
 /// What was decided.
 pub(super) fn decided(hash: u64, skips: &Skips, verdict: &Verdict, revision: u8) -> u64 {
-    let told = u64::from(verdict.risk_score) | (verdict.outcome as u64) << 16 | u64::from(revision) << 24;
+    let told = u64::from(verdict.risk_score)
+        | (verdict.outcome as u64) << 16
+        | u64::from(revision) << 24
+        | u64::from(verdict.propensity.is_some()) << 32;
     skips.as_slice().iter().fold(mixed(hash, told, skips.as_slice().len() as u64), |hash, skip: &Skip| {
         let named = (skip.part as u64) << 8 | skip.why as u64;
         mixed(mixed(hash, named, skip.value as u64), skip.window as u64, 1)

@@ -1,5 +1,6 @@
 //! The feature row: the event's own fields, its entities, their aggregates and neighbourhoods, under the names that rules use.
 
+use crate::decision::ListsOptions;
 use crate::event::{Body, Country, Currency, Duration, Event, EventType, Id, IdKey, IdKind, Timestamp};
 use crate::feature::{FeatureType, Schema, int};
 use crate::velocity::{Aggregate, Role, columns, family, row_type};
@@ -33,6 +34,16 @@ pub struct Use {
     pub width: usize,
 }
 
+/// `ROLE.on_LIST`.
+#[derive(Clone, Copy, Debug)]
+pub struct ListedColumn {
+    pub at: usize,
+    /// The list's number.
+    pub list: usize,
+    /// By event type ([`row_type`]): the slot of the role.
+    pub slots: [Option<usize>; 4],
+}
+
 /// Where everything stands in a feature row.
 pub struct Layout {
     pub schema: Schema,
@@ -42,6 +53,8 @@ pub struct Layout {
     pub nodes: [[Option<usize>; crate::event::SLOTS]; 4],
     /// By event type: the aggregates that it reads.
     pub uses: [Vec<Use>; 4],
+    /// Columns that say whether a role's entity stands on a list.
+    pub listed: Vec<ListedColumn>,
     /// The row of an event of which nothing is known.
     pub blank: Vec<u64>,
     symbols: Symbols,
@@ -66,8 +79,8 @@ enum Own {
 }
 
 impl Layout {
-    /// The layout for these aggregates.
-    pub fn new(aggregates: &[Aggregate], key: &IdKey) -> Layout {
+    /// The layout for these aggregates and lists.
+    pub fn new(aggregates: &[Aggregate], lists: &ListsOptions, key: &IdKey) -> Layout {
         let mut schema = Schema::default();
         let text = FeatureType::Text(IdKind::Symbol);
         schema.push("amount", FeatureType::Int, "amount in minor units of the reporting currency, 0 where no rate is known");
@@ -129,7 +142,9 @@ impl Layout {
             }
             numbers[family] += 1;
         }
-        Layout { schema, fields, nodes, uses, blank, symbols: Symbols::new(key) }
+        let listed = listed_columns(lists, &mut schema);
+        blank.resize(schema.len(), 0);
+        Layout { schema, fields, nodes, uses, listed, blank, symbols: Symbols::new(key) }
     }
 
     /// The schema of what a filter sees: the event's own fields.
@@ -186,6 +201,23 @@ impl Layout {
             _ => {}
         }
     }
+}
+
+/// A column for each role whose entities may stand on a list.
+fn listed_columns(lists: &ListsOptions, schema: &mut Schema) -> Vec<ListedColumn> {
+    let mut columns = Vec::new();
+    for (number, list) in lists.lists.iter().enumerate() {
+        for (role, _) in ROLES.into_iter().filter(|(_, kind)| list.of.contains(kind)) {
+            let help = format!("whether this {role} stands on the list {}", list.name);
+            let at = schema.push(format!("{role}.on_{}", list.name), FeatureType::Bool, help);
+            let mut slots = [None; 4];
+            for of in [EventType::Payment, EventType::Transfer] {
+                slots[row_type(of)] = Role::names(of).iter().position(|name| *name == role);
+            }
+            columns.push(ListedColumn { at, list: number, slots });
+        }
+    }
+    columns
 }
 
 /// Hashes of words that events carry as codes, so that rules can compare them with texts.

@@ -4,6 +4,7 @@
 
 use super::batch::{Pending, Seed};
 use super::features::{NODE_COLUMNS, days_since};
+use super::guard::Sight;
 use super::{Engine, gathers_neighbourhoods, is_judged};
 use crate::decision::{Part, Parts, Skip, Skips, Why};
 use crate::event::{Action, Body, Event, Id, Interaction, Money, Record, SLOTS, ends, slot_kinds};
@@ -42,6 +43,9 @@ impl Engine {
             if recent.iter().any(|recent| recent.truncated) {
                 self.skip(Skip { part: Part::Graph, why: Why::WarmNodesFull, value: 0, window: 0 });
             }
+        }
+        if judged {
+            self.read_lists(&ids, event);
         }
         let mut complete = self.append(record, event, family, nodes, &recent, amount, late);
         if let Body::Payment(payment) = &event.body {
@@ -143,6 +147,26 @@ impl Engine {
         self.batch.seeds.last_mut().expect("a judged event has a seed").skips.push(skip);
     }
 
+    /// Notes on the newest seed which lists its entities stand on.
+    fn read_lists(&mut self, ids: &[Option<Id>; SLOTS], event: &Event) {
+        if self.lists.is_empty() {
+            return;
+        }
+        let listed = ids.map(|id| id.map_or(0, |id| self.lists.of(id, self.now)));
+        if listed == [0; SLOTS] {
+            return;
+        }
+        self.batch.seeds.last_mut().expect("a judged event has a seed").listed = listed;
+        let width = self.layout.schema.len();
+        let start = self.batch.features.len() - width;
+        let row = &mut self.batch.features[start..];
+        for column in &self.layout.listed {
+            if let Some(slot) = column.slots[row_type(event.body.kind())] {
+                row[column.at] = u64::from(listed[slot] >> column.list & 1);
+            }
+        }
+    }
+
     /// Fills the feature row and the ego graph of a judged event.
     fn read(&mut self, record: &Record, event: &Event, nodes: &[NodeId; SLOTS], recent: &[Recent; SLOTS], amount: i64) {
         let kind = event.body.kind();
@@ -202,8 +226,20 @@ impl Engine {
             skips,
             used: Parts::default().with(Part::Rules).with(Part::Velocity),
             revision: self.batch.revision,
+            listed: [0; SLOTS],
+            sight: sight(record, &event.body),
         });
     }
+}
+
+/// What the guard looks at: where the money goes, and by which device.
+fn sight(record: &Record, body: &Body) -> Sight {
+    let (lane, goal, device) = match body {
+        Body::Payment(payment) => (0, Some(payment.merchant), payment.device),
+        Body::Transfer(transfer) => (1, transfer.to.or(transfer.from), transfer.device),
+        _ => (0, None, None),
+    };
+    Sight { lane, received: record.received, at: [goal, device].map(|id| id.map(Sight::bin)) }
 }
 
 /// The amount of an event that has one.

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 pub const SCALARS: u32 = u32::MAX;
 
 /// Changes whenever the layout of a table or the order of the numbers does.
-const LAYOUT: u64 = 2;
+const LAYOUT: u64 = 3;
 
 /// What an image fits: an engine of another shape cannot read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Shape {
     pub topology: [u8; 16],
     /// As in decisions.
     pub policy: [u8; 16],
+    /// The one that was in force before it; zeroes where there was none.
+    pub policy_before: [u8; 16],
     /// BLAKE3 of the key of ids, cut: it tells keys apart and gives none away.
     pub id_key: [u8; 16],
     /// By number.
@@ -104,6 +106,8 @@ impl Engine {
             self.velocity[family as usize].tables().into_iter().for_each(|table| visit(family.name(), table));
         }
         self.judged.tables().into_iter().for_each(|table| visit("judged", table));
+        visit("lists", self.lists.table());
+        visit("guard", self.guard.table());
         for family in Family::ALL {
             let (used, rows) = self.graph.rings[family as usize].table();
             visit(family.name(), ("rows", used, rows));
@@ -123,6 +127,7 @@ impl Engine {
             limits: self.options.limits,
             topology: self.provenance.topology,
             policy: self.provenance.policy,
+            policy_before: self.policy_before().unwrap_or_default(),
             id_key: fingerprint(&self.options.id_key),
             tables,
         }
@@ -199,6 +204,7 @@ impl Engine {
     fn words(&self, sequence: Sequence) -> Vec<u64> {
         let mut out = vec![LAYOUT, sequence.0, self.now.0 as u64, self.counts.duplicates, self.counts.late, self.course.hash, self.found];
         self.judged.words(&mut out);
+        self.lists.words(&mut out);
         self.graph.nodes.words(&mut out);
         for family in Family::ALL {
             self.graph.rings[family as usize].words(&mut out);
@@ -219,6 +225,7 @@ impl Engine {
         self.course.hash = words.word()?;
         self.found = words.word()?;
         self.judged.restore_words(words)?;
+        self.lists.restore_words(words)?;
         self.graph.nodes.restore_words(words)?;
         for family in Family::ALL {
             self.graph.rings[family as usize].restore_words(words)?;
@@ -252,6 +259,9 @@ impl Engine {
         }
         let fresh = [0, 1, 2].map(|family: usize| self.graph.warm[family].ground().0);
         self.graph.nodes.check(&self.graph.rings, fresh).map_err(|what| format!("nodes: {what}"))?;
+        self.guard.check().map_err(|what| format!("guard: {what}"))?;
+        self.guard.wake();
+        self.lists.check().map_err(|what| format!("lists: {what}"))?;
         self.judged.check().map_err(|what| format!("judged: {what}"))
     }
 
@@ -350,6 +360,7 @@ impl Shape {
         for (what, found, expected) in [
             ("topology", &found.topology, &self.topology),
             ("policy", &found.policy, &self.policy),
+            ("policy before it", &found.policy_before, &self.policy_before),
             ("a key of ids with the fingerprint", &found.id_key, &self.id_key),
         ] {
             if found != expected {

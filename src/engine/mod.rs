@@ -11,8 +11,10 @@ mod course;
 mod dedupe;
 mod features;
 mod gather;
+mod guard;
 mod image;
 mod labels;
+mod lists;
 mod options;
 mod output;
 mod snapshot;
@@ -20,19 +22,26 @@ mod snapshot;
 pub use course::{CHECKPOINT_EVERY, Checkpoint};
 pub use dedupe::Judged;
 pub use features::{Layout, Use};
+pub use guard::{Guard, Standing};
 pub use image::{Imaged, Imaging, Progress, SCALARS, Shape, TableShape};
-pub use options::{LabelOptions, Options, SourceTime};
+pub use lists::{ListEntry, Lists};
+pub use options::{GuardOptions, LabelOptions, Options, SourceTime};
 pub use output::{Output, Rejected};
 pub use snapshot::SnapshotError;
 
-use crate::decision::{Decision, Policy, PolicyError, Program, Provenance, RuleError, Verdict};
-use crate::event::{Body, Content, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp};
+use crate::decision::{Decision, Declining, ListLadder, Policy, PolicyError, Program, Provenance, RuleError, Verdict};
+use crate::decision::{GUARDED_MAX, Outcome, let_through};
+use crate::event::{
+    Body, Content, ControlKind, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp,
+};
 use crate::graph::ego::EgoBatch;
 use crate::graph::{Family, Graph};
 use crate::velocity::{BEGINNING, MATURITIES_MAX, Plan, Velocity};
 use batch::{Batch, Moment, Pending, Seed};
 use course::Course;
+use guard::sum_slot;
 use std::fmt;
+use std::sync::Arc;
 
 /// What a step is doing: the runtime reads its clock at each, the engine knows no clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +86,38 @@ impl fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
+/// A cause of the policy came to stand otherwise with the guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuardTurn {
+    /// The judged event at which it did, or the record that put another policy in force.
+    pub sequence: Sequence,
+    /// The policy that it is of.
+    pub policy: [u8; 16],
+    /// The events that the cause is asked of.
+    pub of: EventType,
+    /// Its index in the policy; `None`: all declines of events of this type together.
+    pub cause: Option<u16>,
+    pub from: Standing,
+    pub to: Standing,
+    /// Declines in the window, and the judged events among which they were.
+    pub declines: u64,
+    pub judged: u64,
+}
+
+impl GuardTurn {
+    /// A cause that yielded is gone with its policy, or says something else from here on.
+    fn ended(sequence: Sequence, policy: [u8; 16], of: EventType, cause: Option<u16>, from: Standing) -> GuardTurn {
+        GuardTurn { sequence, policy, of, cause, from, to: Standing::Trusted, declines: 0, judged: 0 }
+    }
+}
+
+/// A compiled policy under the name by which control records and decisions call it: the first 128 bits of its text's SHA-256.
+#[derive(Clone, Debug)]
+pub struct NamedPolicy {
+    pub name: [u8; 16],
+    pub policy: Arc<Policy>,
+}
+
 /// How many records of each fate there were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -95,7 +136,18 @@ pub struct Engine {
     /// Stream time.
     now: Timestamp,
     layout: Layout,
-    policy: Policy,
+    policy: Arc<Policy>,
+    /// The policy that was in force before this one, if there was one.
+    before: Option<NamedPolicy>,
+    /// Slots whose causes have a predecessor there, a bit each.
+    heirs: Declining,
+    /// Every policy that was given: records to come may name it, and name it again.
+    prepared: Vec<NamedPolicy>,
+    guard: Guard,
+    /// How causes came to stand otherwise in the last step.
+    turns: Vec<GuardTurn>,
+    lists: Lists,
+    ladder: ListLadder,
     /// By family, by the aggregate's number in the plan.
     filters: [Vec<Option<Program>>; 3],
     /// Class of each source's maturity; the last entry is that of records without a source.
@@ -112,11 +164,16 @@ pub struct Engine {
     tray: Option<image::Taken>,
 }
 
+/// Turns of the guard for which there is room from the start.
+const TURNS_AT_START: usize = 64;
+
 impl Engine {
     /// Allocates and touches everything; `progress` hears of every piece of bytes.
     pub fn new(options: Options, progress: &mut dyn FnMut(usize)) -> Result<Engine, BuildError> {
-        let layout = Layout::new(&options.aggregates, &options.id_key);
+        let layout = Layout::new(&options.aggregates, &options.lists, &options.id_key);
         let policy = Policy::compile(&options.policy, &layout.schema, &options.id_key).map_err(BuildError::Policy)?;
+        let guarded = policy.guarded().len();
+        let policy = Arc::new(policy);
         let filters = filters(&options, &layout)?;
         let (maturities, classes) = maturities(&options);
         let longest = maturities.iter().copied().max().unwrap_or_default();
@@ -137,7 +194,14 @@ impl Engine {
             velocity,
             judged: Judged::new(options.limits.ids_max, progress),
             now: BEGINNING,
+            prepared: vec![NamedPolicy { name: options.provenance.policy, policy: policy.clone() }],
             policy,
+            before: None,
+            heirs: Declining::default(),
+            guard: Guard::new(options.guard, guarded, progress),
+            turns: Vec::with_capacity(TURNS_AT_START),
+            lists: Lists::new(options.lists.entries_max, progress),
+            ladder: ListLadder::new(&options.lists),
             filters,
             classes,
             provenance: options.provenance,
@@ -157,9 +221,84 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`].
     pub fn check(options: &Options) -> Result<(), BuildError> {
-        let layout = Layout::new(&options.aggregates, &options.id_key);
+        let layout = Layout::new(&options.aggregates, &options.lists, &options.id_key);
         Policy::compile(&options.policy, &layout.schema, &options.id_key).map_err(BuildError::Policy)?;
         filters(options, &layout).map(drop)
+    }
+
+    /// Compiles the policy of `options` for engines of these options.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn compile(options: &Options) -> Result<Policy, Vec<PolicyError>> {
+        let layout = Layout::new(&options.aggregates, &options.lists, &options.id_key);
+        Policy::compile(&options.policy, &layout.schema, &options.id_key)
+    }
+
+    /// Gives the engine a policy, compiled for engines of its options, that a record to come may name. Compiling takes its time, and an engine
+    /// reads no files: so whoever has it step such a record gives it the policy first.
+    pub fn prepare(&mut self, policy: NamedPolicy) {
+        if !self.knows_policy(&policy.name) {
+            self.prepared.push(policy);
+        }
+    }
+
+    /// Whether a record that names this policy can be stepped.
+    pub fn knows_policy(&self, name: &[u8; 16]) -> bool {
+        self.prepared.iter().any(|known| known.name == *name)
+    }
+
+    /// Puts a fresh engine under the policies of a snapshot that it is to be filled from.
+    pub fn put_in_force(&mut self, policy: NamedPolicy, before: Option<NamedPolicy>) {
+        self.provenance.policy = policy.name;
+        self.prepare(policy.clone());
+        before.iter().for_each(|before| self.prepare(before.clone()));
+        self.guard.begin(policy.policy.guarded().len());
+        (self.policy, self.before) = (policy.policy, before);
+        self.heirs = self.find_heirs();
+    }
+
+    /// The policy that was in force before the one that is.
+    pub fn policy_before(&self) -> Option<[u8; 16]> {
+        self.before.as_ref().map(|before| before.name)
+    }
+
+    /// Puts the policy that a record names in force from here on.
+    fn swap_policy(&mut self, record: &Record, name: [u8; 16]) {
+        if name == self.provenance.policy {
+            return;
+        }
+        let known = self.prepared.iter().find(|known| known.name == name).cloned();
+        let new = known.expect("the runtime prepares a policy before the record that names it");
+        let old = NamedPolicy { name: self.provenance.policy, policy: std::mem::replace(&mut self.policy, new.policy) };
+        for (slot, cause) in old.policy.guarded().iter().enumerate() {
+            let from = self.guard.standing(slot);
+            let stays = (0..self.policy.guarded().len()).any(|new| self.policy.slot_before(new, &old.policy) == Some((slot, true)));
+            if from.yields() && !stays {
+                self.turns.push(GuardTurn::ended(record.sequence, old.name, old.policy.guarded_type(slot), Some(*cause), from));
+            }
+        }
+        for of in [EventType::Payment, EventType::Transfer] {
+            let from = self.guard.standing(sum_slot(lane(of)));
+            if from.yields() {
+                self.turns.push(GuardTurn::ended(record.sequence, old.name, of, None, from));
+            }
+        }
+        let policy = &self.policy;
+        self.guard.carry(policy.guarded().len(), |slot| policy.slot_before(slot, &old.policy));
+        self.provenance.policy = name;
+        self.before = Some(old);
+        self.heirs = self.find_heirs();
+    }
+
+    fn find_heirs(&self) -> Declining {
+        let mut heirs = Declining::default();
+        if let Some(before) = &self.before {
+            for slot in (0..self.policy.guarded().len()).filter(|slot| self.policy.has_predecessor(*slot, &before.policy)) {
+                heirs[slot / 64] |= 1 << (slot % 64);
+            }
+        }
+        heirs
     }
 
     /// The hashes of what is in force.
@@ -169,6 +308,17 @@ impl Engine {
 
     /// Judges `batch` in order and appends its outputs to `out`. Same state, same records: same outputs, however they are cut.
     pub fn step(&mut self, batch: &[Record], phase: &mut dyn FnMut(Phase), out: &mut Vec<Output>) {
+        self.turns.clear();
+        // A policy is in force behind its record, and asked of no event before it.
+        let mut runs = batch.split_inclusive(|record| named_policy(record).is_some());
+        self.step_run(runs.next().unwrap_or_default(), phase, out);
+        for run in runs {
+            self.step_run(run, phase, out);
+        }
+    }
+
+    /// Judges records of which only the last may name a policy.
+    fn step_run(&mut self, batch: &[Record], phase: &mut dyn FnMut(Phase), out: &mut Vec<Output>) {
         phase(Phase::Gather);
         self.batch.clear();
         for group in batch.chunks(ahead::GROUP) {
@@ -184,6 +334,11 @@ impl Engine {
         phase(Phase::Emit);
         self.emit(out);
         self.pass();
+        if let Some(record) = batch.last()
+            && let Some(name) = named_policy(record)
+        {
+            self.swap_policy(record, name);
+        }
     }
 
     /// What a record finds when it is taken, in a word.
@@ -226,15 +381,17 @@ impl Engine {
             Content::Refused(refused) => self.reject(record, *refused, None),
             Content::Tick(time) => self.advance(*time),
             Content::Answered(answered) => self.take_answered(record, answered),
+            Content::Listed(change) => {
+                // What no list of this topology is meant by has no effect: the record may be read long after.
+                if usize::from(change.list) < self.options.lists.lists.len() {
+                    self.lists.change(change, self.now);
+                }
+            }
             Content::Control(control) => {
                 let named: [u8; 16] = control.blob[..16].try_into().expect("a hash has 32 bytes");
-                let in_force = match control.kind {
-                    crate::event::ControlKind::Topology => self.provenance.topology,
-                    crate::event::ControlKind::Policy => self.provenance.policy,
-                    // Who leads sways nothing.
-                    crate::event::ControlKind::Leader => return,
-                };
-                assert!(named == in_force, "the runtime builds the engine from what the control records name");
+                // Who leads sways nothing; a policy is in force from the next record on.
+                let fits = control.kind != ControlKind::Topology || named == self.provenance.topology;
+                assert!(fits, "the runtime builds the engine from what the control records name");
             }
         }
     }
@@ -286,10 +443,13 @@ impl Engine {
 
     /// Asks the policy for every seed.
     fn decide(&mut self) {
-        let (policy, width) = (&self.policy, self.layout.schema.len());
+        let (policy, ladder, width) = (&self.policy, &self.ladder, self.layout.schema.len());
         let Batch { seeds, features, verdicts, .. } = &mut self.batch;
         verdicts.resize(seeds.len(), Verdict::default());
-        let judge = |((seed, row), verdict): ((&Seed, &[u64]), &mut Verdict)| policy.judge(seed.kind, row, verdict);
+        let judge = |((seed, row), verdict): ((&Seed, &[u64]), &mut Verdict)| {
+            policy.judge(seed.kind, row, verdict);
+            ladder.judge(&seed.listed, policy, verdict);
+        };
         match &self.pool {
             // A smaller share than this is done before another thread is awake.
             Some(pool) if seeds.len() >= 2 * SHARE_MIN => pool.install(|| {
@@ -298,6 +458,63 @@ impl Engine {
             }),
             _ => seeds.iter().zip(features.chunks_exact(width)).zip(verdicts.iter_mut()).for_each(judge),
         }
+        self.settle();
+    }
+
+    /// Has the guard look at what would be declined, and lets the control group through: in the order of the records, whatever the threads.
+    fn settle(&mut self) {
+        let Engine { guard, turns, policy, before, heirs, provenance, ladder, layout, batch, .. } = self;
+        let before = before.as_ref().map(|before| &*before.policy);
+        let Batch { seeds, features, verdicts, .. } = batch;
+        let lane_of = |slot: usize| match slot.checked_sub(GUARDED_MAX) {
+            Some(lane) => lane as u8,
+            None => lane(policy.guarded_type(slot)),
+        };
+        for ((seed, row), verdict) in seeds.iter().zip(features.chunks_exact(layout.schema.len())).zip(verdicts) {
+            let sight = &seed.sight;
+            guard.judged(sight, lane_of);
+            if verdict.outcome == Outcome::Decline && !verdict.exempt {
+                let mut yields = false;
+                for slot in slots(&verdict.declining) {
+                    let to = match heirs[slot / 64] >> (slot % 64) & 1 {
+                        0 => Standing::YieldsToChallenge,
+                        _ => Standing::YieldsToPredecessor,
+                    };
+                    yields |= guard.declined(slot, sight, to).yields();
+                }
+                if yields {
+                    policy.judge_yielding(seed.kind, row, |slot| guard.standing(slot).into(), before, verdict);
+                    ladder.judge(&seed.listed, policy, verdict);
+                }
+                if verdict.outcome == Outcome::Decline && guard.declined(sum_slot(sight.lane), sight, Standing::YieldsToChallenge).yields()
+                {
+                    verdict.outcome = milder(seed, row, before, ladder);
+                    verdict.sum_yielded = true;
+                }
+            } else {
+                guard.ordinary(sight);
+            }
+            for turn in guard.turns() {
+                let cause = (turn.slot < GUARDED_MAX).then(|| policy.guarded()[turn.slot]);
+                turns.push(GuardTurn {
+                    sequence: seed.sequence,
+                    policy: provenance.policy,
+                    of: seed.kind,
+                    cause,
+                    from: turn.from,
+                    to: turn.to,
+                    declines: turn.declines,
+                    judged: turn.judged,
+                });
+            }
+            guard.clear_turns();
+            let_through(seed.event, policy.control_share(), verdict);
+        }
+    }
+
+    /// How causes came to stand otherwise with the guard in the last step, in order.
+    pub fn guard_turns(&self) -> &[GuardTurn] {
+        &self.turns
     }
 
     /// Gives the outputs in the order of their records.
@@ -333,6 +550,11 @@ impl Engine {
     /// The graph, to be looked at.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// Who stands on which list.
+    pub fn lists(&self) -> &Lists {
+        &self.lists
     }
 
     /// Stream time; before any event [`BEGINNING`].
@@ -399,6 +621,41 @@ fn maturities(options: &Options) -> (Vec<Duration>, Vec<u8>) {
     assert!(different.len() <= MATURITIES_MAX, "the topology has seen to it");
     let classes = of.iter().map(|m| different.binary_search(m).expect("collected from them") as u8).collect();
     (different, classes)
+}
+
+/// The policy that a record names, if it is one that does.
+fn named_policy(record: &Record) -> Option<[u8; 16]> {
+    match &record.content {
+        Content::Control(control) if control.kind == ControlKind::Policy => control.blob.first_chunk().copied(),
+        _ => None,
+    }
+}
+
+/// What becomes of an event while all declines yield: what the policy before says, short of a decline.
+fn milder(seed: &Seed, row: &[u64], before: Option<&Policy>, ladder: &ListLadder) -> Outcome {
+    let mut verdict = Verdict::default();
+    let Some(before) = before else { return Outcome::Challenge };
+    before.judge(seed.kind, row, &mut verdict);
+    ladder.judge(&seed.listed, before, &mut verdict);
+    if verdict.outcome == Outcome::Decline { Outcome::Challenge } else { verdict.outcome }
+}
+
+/// The guard's lane of judged events of this type.
+fn lane(kind: EventType) -> u8 {
+    u8::from(kind == EventType::Transfer)
+}
+
+/// The slots whose bits are set.
+fn slots(bits: &Declining) -> impl Iterator<Item = usize> {
+    let of = |(at, word): (usize, &u64)| {
+        let mut left = *word;
+        std::iter::from_fn(move || {
+            let bit = left.trailing_zeros() as usize;
+            left &= left.checked_sub(1)?;
+            Some(at * 64 + bit)
+        })
+    };
+    bits.iter().enumerate().flat_map(of)
 }
 
 /// Whether events of this type are judged.

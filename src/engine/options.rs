@@ -1,6 +1,6 @@
 //! What decides: everything an engine is built from. Equal options and equal records give equal bytes.
 
-use crate::decision::{PolicyOptions, Provenance};
+use crate::decision::{ListsOptions, PolicyOptions, Provenance};
 use crate::event::{Duration, IdKey, Rates};
 use crate::graph::Limits;
 use crate::velocity::Aggregate;
@@ -12,6 +12,8 @@ pub struct Options {
     /// Sorted by name.
     pub aggregates: Vec<Aggregate>,
     pub policy: PolicyOptions,
+    pub lists: ListsOptions,
+    pub guard: GuardOptions,
     pub rates: Rates,
     pub labels: LabelOptions,
     /// How long an id keeps its answer.
@@ -33,6 +35,35 @@ pub struct LabelOptions {
     pub maturity: Duration,
     /// How long the index on disk knows a label's target.
     pub known: Duration,
+}
+
+/// `[guard]`: how far a mistake in the policy may reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuardOptions {
+    /// The last minutes, by `received`.
+    pub window: Duration,
+    /// With fewer declines in the window nothing trips.
+    pub declines_min: u64,
+    /// So many of a hundred events of the window must a cause decline to trip,
+    pub share_percent: u64,
+    /// and so many times the share that it used to decline.
+    pub multiple: u64,
+    /// How long a tripped cause yields at least, by `received`.
+    pub rest: Duration,
+}
+
+impl GuardOptions {
+    /// When an epoch, of which a window has two, is old.
+    pub(super) fn half(&self) -> Duration {
+        Duration(self.window.0 / 2)
+    }
+}
+
+impl Default for GuardOptions {
+    fn default() -> GuardOptions {
+        let minutes = |count| Duration::MINUTE.times(count);
+        GuardOptions { window: minutes(5), declines_min: 100, share_percent: 20, multiple: 4, rest: minutes(30) }
+    }
 }
 
 /// What of a source decides.

@@ -1,7 +1,7 @@
 //! Ground state to bytes and back.
 //!
 //! Ground is everything whose value depends on what is no longer visible: rings, nodes, states, ids judged, late rows that found room, the
-//! order of returned records. What can be recomputed to the bit (recent positions, counters, pairs, tails) is not written: restoring
+//! order of returned records, lists, counters of the guard. What can be recomputed to the bit (recent positions, counters, pairs, tails) is not written: restoring
 //! rebuilds it. The state hash is the BLAKE3 hash of these very bytes, without their head and the course: the course tells how the state
 //! came about, and two engines whose state is one may have come there by other decisions.
 
@@ -14,7 +14,7 @@ use std::io::{self, Read, Write};
 
 const MAGIC: [u8; 8] = *b"weirsnap";
 /// Changes whenever the layout of the bytes does.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Why a snapshot cannot be restored.
 #[derive(Debug)]
@@ -106,12 +106,35 @@ impl Engine {
 
     fn write_state(&self, sink: &mut Sink<'_>) -> io::Result<()> {
         sink.0.write_all(&self.provenance.topology)?;
+        sink.0.write_all(&self.provenance.policy)?;
+        sink.0.write_all(&self.policy_before().unwrap_or_default())?;
         sink.time(self.now)?;
         sink.u64(self.counts.duplicates)?;
         sink.u64(self.counts.late)?;
         self.write_judged(sink)?;
         self.write_nodes(sink)?;
-        Family::ALL.into_iter().try_for_each(|family| self.write_family(family, sink))
+        Family::ALL.into_iter().try_for_each(|family| self.write_family(family, sink))?;
+        self.write_lists(sink)?;
+        self.guard.ground().iter().try_for_each(|word| sink.u64(*word))
+    }
+
+    fn write_lists(&self, sink: &mut Sink<'_>) -> io::Result<()> {
+        sink.time(self.lists.earliest())?;
+        sink.u64(self.lists.len() as u64)?;
+        self.lists.ground().try_for_each(|(slot, entry)| {
+            sink.u64(slot as u64)?;
+            entry.iter().try_for_each(|word| sink.u64(*word))
+        })
+    }
+
+    fn restore_lists(&mut self, source: &mut Source<'_>) -> Result<(), SnapshotError> {
+        let earliest = source.time()?;
+        let length = source.length(self.options.lists.entries_max as usize, "entries of lists")?;
+        let mut entries = Vec::with_capacity(length);
+        for _ in 0..length {
+            entries.push((source.u64()?, [source.u64()?, source.u64()?, source.u64()?, source.u64()?]));
+        }
+        Ok(self.lists.restore(earliest, &entries)?)
     }
 
     fn write_judged(&self, sink: &mut Sink<'_>) -> io::Result<()> {
@@ -195,12 +218,23 @@ impl Engine {
         if topology != self.provenance.topology {
             return Err(SnapshotError::Invalid("it was written under another topology".to_owned()));
         }
+        let policies: [[u8; 16]; 2] = [source.bytes()?, source.bytes()?];
+        if policies != [self.provenance.policy, self.policy_before().unwrap_or_default()] {
+            return Err(SnapshotError::Invalid("it was written under another policy, or after another one".to_owned()));
+        }
         let now = source.time()?;
         self.counts = Counts { duplicates: source.u64()?, late: source.u64()? };
         self.course.hash = course;
         self.restore_judged(&mut source)?;
         self.restore_nodes(&mut source)?;
         Family::ALL.into_iter().try_for_each(|family| self.restore_family(family, now, &mut source))?;
+        self.restore_lists(&mut source)?;
+        let mut counters = vec![0; self.guard.ground().len()];
+        for word in &mut counters {
+            *word = source.u64()?;
+        }
+        self.guard.restore(&counters);
+        self.guard.check()?;
         self.now = now;
         Ok(())
     }

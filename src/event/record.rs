@@ -61,6 +61,8 @@ pub enum Content {
     /// Input that a source could not turn into an event. It passes through the journal so that its place among the outputs is fixed.
     Refused(Refused),
     Control(Control),
+    /// Somebody is put on a list or taken off one: a control record that holds its content itself.
+    Listed(ListChange),
     /// A stand-in answered for an event that was not judged in time.
     Answered(Answered),
     /// Moves stream time through silence.
@@ -85,6 +87,16 @@ pub enum ControlKind {
     Policy = 2,
     /// Who leads from here on, and in which epoch: a standby was promoted. It decides nothing.
     Leader = 3,
+}
+
+/// A change to a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListChange {
+    /// The list's number among those of the topology, which are sorted by name.
+    pub list: u16,
+    pub id: Id,
+    /// It counts while stream time lies before this; `None`: it is taken off.
+    pub until: Option<Timestamp>,
 }
 
 /// What a stand-in answered, journalled before its bytes leave, so that retry, topic and replay give the same.

@@ -124,6 +124,7 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
             .prop_map(|(kind, blob)| Content::Control(Control { kind, blob })),
         1 => time().prop_map(Content::Tick),
         1 => answered().prop_map(Content::Answered),
+        1 => (any::<u16>(), id(), of(time())).prop_map(|(list, id, until)| Content::Listed(ListChange { list, id, until })),
     ];
     (any::<u64>(), time(), origin(), select(efforts), content.boxed()).prop_map(|(sequence, received, origin, effort, content)| Record {
         sequence: Sequence(sequence),
@@ -156,12 +157,12 @@ fn skips() -> impl Strategy<Value = Skips> {
 
 pub(crate) fn decision() -> impl Strategy<Value = Decision> {
     let names = (id(), select(EventType::ALL.to_vec()), id(), 1u8..=2, any::<u32>(), time());
-    let answer = (select(Outcome::ALL.to_vec()), 0u16..=1000, of(0f32..=1.0), reasons());
+    let answer = (select(Outcome::ALL.to_vec()), 0u16..=1000, of(0f32..=1.0), reasons(), of(any::<u32>()));
     let how = (select(vec![Status::Evaluated, Status::Degraded, Status::Fallback]), any::<u8>(), skips());
     let provenance = (of(any::<[u8; 16]>()), any::<[u8; 16]>(), any::<[u8; 16]>());
     (names, answer, how, provenance).prop_map(|(names, answer, how, (model, policy, topology))| {
         let (event, kind, key, revision, sequence, time) = names;
-        let (outcome, risk_score, fraud_probability, reasons) = answer;
+        let (outcome, risk_score, fraud_probability, reasons, control_group) = answer;
         let (status, used, skipped) = how;
         let (sequence, used) = (Sequence(u64::from(sequence)), Parts(used));
         let provenance = Provenance { model, policy, topology };
@@ -176,6 +177,7 @@ pub(crate) fn decision() -> impl Strategy<Value = Decision> {
             risk_score,
             fraud_probability,
             reasons,
+            control_group,
             status,
             used,
             skipped,

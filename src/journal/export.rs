@@ -66,6 +66,13 @@ pub fn record_json(record: &Record, text_of: &TextOf) -> Value {
             line.fields.insert("kind".to_owned(), json!(kind));
             line.fields.insert("blob".to_owned(), json!(hex(&control.blob)));
         }
+        Content::Listed(change) => {
+            line.word(Field::Type, "listed");
+            // Which list this is only the topology says, whose hash the first record names.
+            line.fields.insert("list".to_owned(), json!(change.list));
+            line.id(Field::Id, change.id);
+            line.fields.insert("until".to_owned(), json!(change.until.map(|until| until.to_string())));
+        }
         Content::Answered(answered) => {
             line.word(Field::Type, "answered");
             line.id(Field::Target, answered.event);

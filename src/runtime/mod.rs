@@ -13,6 +13,7 @@ mod error;
 mod keep;
 mod measure;
 mod naming;
+mod policies;
 mod progress;
 mod replay;
 mod service;
@@ -54,6 +55,14 @@ pub fn mistakes(topology: &Topology, error: &BuildError) -> Vec<String> {
     }
 }
 
+/// What is wrong with the rules and filters of a text whose lines nobody knows.
+fn mistakes_in(error: &BuildError) -> Vec<String> {
+    match error {
+        BuildError::Policy(errors) => errors.iter().map(ToString::to_string).collect(),
+        BuildError::Filter(..) => vec![error.to_string()],
+    }
+}
+
 /// Checks the rules and filters of a topology without building an engine; a line for each mistake.
 pub fn check_rules(topology: &Topology) -> Vec<String> {
     let options = topology.engine_options(IdKey::FILES, 1);
@@ -62,5 +71,5 @@ pub fn check_rules(topology: &Topology) -> Vec<String> {
 
 /// The feature columns that rules of `topology` may use.
 pub fn columns(topology: &Topology) -> Vec<Feature> {
-    Layout::new(&topology.deciding.aggregates, &IdKey::FILES).schema.features
+    Layout::new(&topology.deciding.aggregates, &topology.deciding.lists, &IdKey::FILES).schema.features
 }

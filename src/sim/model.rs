@@ -17,8 +17,8 @@ pub use state::State;
 use crate::decision::{Part, Skip, Why};
 use crate::engine::Options;
 use crate::event::{
-    Action, Body, Content, Duration, Event, EventType, Id, Interaction, LabelSource, Payment, Record, Refusal, SLOTS, Sequence, Timestamp,
-    Verdict, ends,
+    Action, Body, Content, Duration, Event, EventType, Id, Interaction, LabelSource, ListChange, Payment, Record, Refusal, SLOTS, Sequence,
+    Timestamp, Verdict, ends,
 };
 use crate::graph::Family;
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,6 +113,8 @@ pub struct Model<'f> {
     warm: [BTreeMap<Id, State>; 3],
     dropped: Vec<Dropped>,
     pairs_full: Vec<PairsFull>,
+    /// Who stands on which list until when, those that have ended and still take a place included.
+    listed: Vec<(u16, Id, Timestamp)>,
 }
 
 impl<'f> Model<'f> {
@@ -131,6 +133,7 @@ impl<'f> Model<'f> {
             warm: Default::default(),
             dropped: Vec::new(),
             pairs_full: Vec::new(),
+            listed: Vec::new(),
         }
     }
 
@@ -171,11 +174,33 @@ impl<'f> Model<'f> {
             Content::Refused(refused) => Seen::Rejected(refused.reason),
             // Worlds have nobody who waits; what an answer does to the ids judged is tested in tests/engine.rs.
             Content::Control(_) | Content::Answered(_) => Seen::Applied,
+            Content::Listed(change) => {
+                self.change_list(change);
+                Seen::Applied
+            }
             Content::Tick(time) => {
                 self.advance(*time);
                 Seen::Applied
             }
             Content::Event(event) => self.apply_event(record, event),
+        }
+    }
+
+    fn change_list(&mut self, change: &ListChange) {
+        let lists = &self.options.lists;
+        if usize::from(change.list) >= lists.lists.len() {
+            return;
+        }
+        let is_it = |entry: &(u16, Id, Timestamp)| (entry.0, entry.1) == (change.list, change.id);
+        let stood = self.listed.iter().any(is_it);
+        self.listed.retain(|entry| !is_it(entry));
+        let Some(until) = change.until else { return };
+        let full = self.listed.len() >= lists.entries_max as usize;
+        if full && !stood {
+            self.listed.retain(|(.., until)| self.now.is_none_or(|now| now < *until));
+        }
+        if self.listed.len() < lists.entries_max as usize {
+            self.listed.push((change.list, change.id, until));
         }
     }
 

@@ -1,7 +1,7 @@
 //! The bill of memory: what every table of the limits costs. All of it is allocated and touched at start.
 
 use super::Deciding;
-use crate::engine::{Judged, Layout, Output};
+use crate::engine::{Guard, Judged, Layout, Lists, Output};
 use crate::event::{Duration, IdKey, Record};
 use crate::graph::ego::{EDGE, SEED_SLOTS};
 use crate::graph::{Family, Index, Limits, Nodes, RECENT, Row, Warm, state};
@@ -19,12 +19,18 @@ pub struct Sizes {
     pub node_index: TableSize,
     /// The table of event ids.
     pub ids: TableSize,
+    /// The entries of lists.
+    pub lists: TableSize,
+    /// How many entries lists may have.
+    pub list_entries_max: u32,
     /// Bytes of a warm record, by [`Family`].
     pub warm_record: [u64; 3],
     /// The table of pairs.
     pub pairs: TableSize,
     /// Bytes of a row waiting in the late ring.
     pub late_row: u64,
+    /// Bytes of the guard's counters.
+    pub guard: u64,
     /// Bytes a record of a batch takes in the step's columns and outputs.
     pub batch_record: u64,
 }
@@ -44,7 +50,7 @@ impl Sizes {
         let plan = |family| Plan::new(family, &deciding.aggregates, Duration::default());
         // A record that is in the pool may also stand in the list of those that came back.
         let warm = |family| (Warm::stride(plan(family).counter_words) + 1) * size_of::<u32>();
-        let columns = Layout::new(&deciding.aggregates, &IdKey::FILES).schema.len();
+        let columns = Layout::new(&deciding.aggregates, &deciding.lists, &IdKey::FILES).schema.len();
         let neighbour = size_of::<u32>() * (1 + EDGE + state::STATE);
         let batch_record = size_of::<Record>() + size_of::<Output>() + columns * 8 + SEED_SLOTS * RECENT * neighbour;
         Sizes {
@@ -52,9 +58,12 @@ impl Sizes {
             node: Nodes::NODE_BYTES as u64,
             node_index: TableSize { slots: |nodes| slots_for(nodes) as u64, slot: Index::SLOT_BYTES as u64 },
             ids: TableSize { slots: u64::from, slot: Judged::BYTES_EACH },
+            lists: TableSize { slots: |entries| Lists::slots_for(entries) as u64, slot: Lists::SLOT_BYTES as u64 },
+            list_entries_max: deciding.lists.entries_max,
             warm_record: Family::ALL.map(|family| warm(family) as u64),
             pairs: TableSize { slots: |pairs| slots_for(pairs) as u64, slot: Pairs::SLOT_BYTES as u64 },
             late_row: LATE_ROW_BYTES as u64,
+            guard: Guard::BYTES as u64,
             batch_record: batch_record as u64,
         }
     }
@@ -93,6 +102,7 @@ impl Bill {
         line("nodes".to_string(), limits.nodes_max.into(), sizes.node);
         line("index of nodes".to_string(), (sizes.node_index.slots)(limits.nodes_max), sizes.node_index.slot);
         line("event ids".to_string(), (sizes.ids.slots)(limits.ids_max), sizes.ids.slot);
+        line("entries of lists".to_string(), (sizes.lists.slots)(sizes.list_entries_max), sizes.lists.slot);
         for family in Family::ALL {
             let (name, of) = (family.name(), limits.families[family as usize]);
             line(format!("{name}: rows"), of.rows_max.into(), sizes.row);
@@ -100,6 +110,7 @@ impl Bill {
             line(format!("{name}: pairs"), (sizes.pairs.slots)(of.pairs_max), sizes.pairs.slot);
             line(format!("{name}: late rows"), of.late_rows_max.into(), sizes.late_row);
         }
+        line("guard".to_string(), u64::from(sizes.guard > 0), sizes.guard);
         line("batch".to_string(), batch_events_max as u64, sizes.batch_record);
         Bill { lines }
     }
@@ -123,9 +134,12 @@ pub(in crate::topology) mod tests {
             node: 40,
             node_index: TableSize { slots: half_full, slot: 8 },
             ids: TableSize { slots: |entries| u64::from(entries) * 5 / 4, slot: 48 },
+            lists: TableSize { slots: half_full, slot: 32 },
+            list_entries_max: 0,
             warm_record: [320, 96, 96],
             pairs: TableSize { slots: half_full, slot: 12 },
             late_row: 24,
+            guard: 0,
             batch_record: 2048,
         }
     }

@@ -1,10 +1,11 @@
 //! What of a topology sways decisions: nothing else enters its hash, and nothing of it is missing there.
 
 use super::canonical::content_hash;
-use crate::decision::{PolicyOptions, Provenance};
-use crate::engine::{LabelOptions, Options, SourceTime};
+use crate::decision::{ListsOptions, PolicyOptions, Provenance};
+use crate::engine::{GuardOptions, LabelOptions, Options, SourceTime};
 use crate::event::{Duration, IdKey, Rates};
 use crate::graph::Limits;
+use crate::render::PolicyTexts;
 use crate::velocity::Aggregate;
 
 /// What decides.
@@ -14,6 +15,8 @@ pub struct Deciding {
     /// Sorted by name.
     pub aggregates: Vec<Aggregate>,
     pub policy: PolicyOptions,
+    pub lists: ListsOptions,
+    pub guard: GuardOptions,
     pub rates: Rates,
     pub labels: LabelOptions,
     /// How long an id keeps its answer.
@@ -30,6 +33,8 @@ impl Deciding {
             limits: self.limits,
             aggregates: self.aggregates.clone(),
             policy: self.policy.clone(),
+            lists: self.lists.clone(),
+            guard: self.guard,
             rates: self.rates.clone(),
             labels: self.labels,
             dedupe: self.dedupe,
@@ -39,6 +44,11 @@ impl Deciding {
             provenance: self.provenance(),
             threads,
         }
+    }
+
+    /// The words for its causes and lists.
+    pub fn texts(&self) -> PolicyTexts {
+        PolicyTexts::new(&self.policy, &self.aggregates, &self.lists, self.rates.reporting)
     }
 
     /// The hashes that decisions bear.

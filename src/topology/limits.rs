@@ -18,6 +18,7 @@ pub(super) enum Form {
 /// `[limits]`.
 pub(super) struct LimitsSection {
     pub limits: Limits,
+    pub list_entries_max: u32,
     pub batch_events_max: usize,
     pub events_per_day: [u64; 3],
 }
@@ -43,12 +44,13 @@ pub(super) fn read(root: &Section, form: Form) -> LimitsSection {
         limits
     });
     let limits = Limits { nodes_max: count(&section, "nodes_max", 1, 1 << 30), ids_max: count(&section, "ids_max", 1, 1 << 30), families };
+    let list_entries_max = count(&section, "list_entries_max", 0, 1 << 26);
     let batch_events_max = match form {
         Form::Planned => section.integer("batch_events_max", 1..=65_536) as usize,
         Form::Canonical => 0,
     };
     section.finish();
-    LimitsSection { limits, batch_events_max, events_per_day }
+    LimitsSection { limits, list_entries_max, batch_events_max, events_per_day }
 }
 
 /// `[dedupe]`, `[time]` and `[labels]`.

@@ -11,9 +11,12 @@ mod canonical;
 mod check;
 
 mod deciding;
+mod difference;
 mod document;
+mod guard;
 mod http;
 mod limits;
+mod lists;
 mod money;
 mod operation;
 mod picture;
@@ -30,6 +33,7 @@ pub use canonical::content_hash;
 pub use check::{grouped, report, svg};
 
 pub use deciding::Deciding;
+pub use difference::{policy_diff, policy_from, policy_of, policy_text};
 pub use document::{Error, Errors, Place};
 pub use operation::{AuthorizeOptions, JournalOptions, SnapshotOptions, Topics};
 pub use quantity::parse_duration;
@@ -176,6 +180,8 @@ fn read(document: &Document, folders: &[&Path], log: &Log) -> Topology {
         limits: limits.limits,
         aggregates: aggregate::read(&root.section("aggregate")),
         policy: policy::read(&root.section("policy")),
+        lists: lists::read(&root, limits.list_entries_max),
+        guard: guard::read(&root.section("guard")),
         rates: money::read(&root.section("money")),
         labels: time.labels,
         dedupe: time.dedupe,
@@ -185,6 +191,7 @@ fn read(document: &Document, folders: &[&Path], log: &Log) -> Topology {
     let input = operation::read_input(&root.section("input"));
     let authorize = operation::read_authorize(&root.section("authorize"));
     let http = http::read(&root.section("http"), authorize.deadline, authorize.deadline_max, input.line_bytes_max);
+    let stand_in = operation::read_stand_in(&root.section("stand_in"), &deciding.lists, log);
     let topology = Topology {
         deciding,
         sources,
@@ -196,7 +203,7 @@ fn read(document: &Document, folders: &[&Path], log: &Log) -> Topology {
         topics: operation::read_topics(&root.section("topics")),
         authorize,
         http,
-        stand_in: operation::read_stand_in(&root.section("stand_in")),
+        stand_in,
         security: security::read(&root.section("security"), folders),
         places: BTreeMap::new(),
     };

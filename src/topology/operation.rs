@@ -1,7 +1,9 @@
 //! `[input]`, `[journal]`, `[snapshot]`, `[topics]`, `[authorize]` and `[stand_in]`: what concerns running, not deciding.
 
+use super::document::Log;
+use super::lists;
 use super::section::Section;
-use crate::decision::{Outcome, StandIn};
+use crate::decision::{ListsOptions, Outcome, StandIn};
 use crate::event::Duration;
 use crate::ingress::InputLimits;
 use crate::journal::Durability;
@@ -87,8 +89,9 @@ pub(super) fn read_authorize(section: &Section) -> AuthorizeOptions {
 }
 
 /// Reads `[stand_in]`.
-pub(super) fn read_stand_in(section: &Section) -> StandIn {
+pub(super) fn read_stand_in(section: &Section, lists: &ListsOptions, log: &Log) -> StandIn {
     let stand_in = StandIn {
+        declined_by: lists::read_declining(section, lists, log),
         approve_below_minor: section.integer("approve_below", 0..=1 << 47),
         otherwise: section.word("otherwise", &Outcome::ALL.map(|outcome| (outcome.name(), outcome))),
     };

@@ -1,9 +1,9 @@
 //! `[policy]`: thresholds, rules and velocity limits. The rules' own language is read elsewhere; here they are texts.
 
 use super::aggregate::RULE_BYTES_MAX;
-use super::quantity::DURATION_MAX;
+use super::quantity::{DURATION_MAX, parse_share};
 use super::section::Section;
-use crate::decision::{Outcome, PolicyOptions, ReasonCode, RuleOptions, Thresholds, VelocityLimit};
+use crate::decision::{Outcome, PolicyOptions, ReasonCode, RuleOptions, SHARE_ONE, Thresholds, VelocityLimit};
 use crate::event::{Duration, EventType};
 
 /// The event types that are judged.
@@ -27,9 +27,26 @@ pub(super) fn read(section: &Section) -> PolicyOptions {
         thresholds,
         rules: rules.into_iter().map(|(name, section)| read_rule(name, &section)).collect(),
         velocity: limits.into_iter().map(|(name, section)| read_limit(name, &section)).collect(),
+        control_share: section.find_section("control").map_or(0, |section| read_control(&section)),
     };
     section.finish();
     options
+}
+
+/// Declining nobody at all would be no policy, so a control group is at most half.
+const CONTROL_SHARE_MAX: u32 = SHARE_ONE / 2;
+
+fn read_control(section: &Section) -> u32 {
+    let expected = "a share from 0 to 0.5, such as 0.01";
+    let share = section.need("share", expected).and_then(|item| {
+        let share = item.number().and_then(parse_share).filter(|share| *share <= CONTROL_SHARE_MAX);
+        if share.is_none() {
+            item.error(expected);
+        }
+        share
+    });
+    section.finish();
+    share.unwrap_or_default()
 }
 
 fn read_rule(name: &str, section: &Section) -> RuleOptions {

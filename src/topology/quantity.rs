@@ -51,6 +51,19 @@ pub(super) fn format_billionths(billionths: i64) -> String {
     format!("{whole}.{}", fraction.trim_end_matches('0'))
 }
 
+/// A share from 0 to 1 in billionths, exactly, as [`parse_billionths`] reads it.
+pub(super) fn parse_share(text: &str) -> Option<u32> {
+    if matches!(text, "0" | "0.0") {
+        return Some(0);
+    }
+    u32::try_from(parse_billionths(text)?).ok().filter(|share| i64::from(*share) <= RATE_ONE)
+}
+
+/// A share as [`parse_share`] reads it.
+pub(super) fn format_share(share: u32) -> String {
+    format_billionths(i64::from(share))
+}
+
 /// Midnight (UTC) of a day written as `2018-01-01`, between 1900 and 2200.
 pub(super) fn parse_day(text: &str) -> Option<Timestamp> {
     // jiff also reads other ISO 8601 forms; one spelling is enough.

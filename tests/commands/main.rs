@@ -79,6 +79,7 @@ fn topics_have_the_keys_of_the_contract() {
         "risk_score",
         "fraud_probability",
         "reasons",
+        "control_group",
         "status",
         "used",
         "skipped",

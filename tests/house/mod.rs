@@ -3,9 +3,14 @@
 // Each test binary uses its own part of it.
 #![allow(dead_code)]
 
-use weir::decision::{Outcome, PolicyOptions, Provenance, ReasonCode, RuleOptions, Thresholds, VelocityLimit};
-use weir::engine::{Engine, LabelOptions, Options, Output, SourceTime};
-use weir::event::{Action, Body, Currency, CurrencyRates, Duration, Event, EventType, IdKey, IdKind, Rates, Record, Timestamp};
+use weir::decision::{
+    Effect, LISTED_KINDS, ListOptions, ListsOptions, Outcome, PolicyOptions, Provenance, ReasonCode, RuleOptions, SHARE_ONE, Thresholds,
+    VelocityLimit,
+};
+use weir::engine::{Engine, GuardOptions, LabelOptions, Options, Output, SourceTime};
+use weir::event::{
+    Action, Body, Content, Currency, CurrencyRates, Duration, Event, EventType, IdKey, IdKind, ListChange, Rates, Record, Timestamp, ends,
+};
 use weir::graph::{FamilyLimits, Limits};
 use weir::journal::Digest;
 use weir::sim::happening::Happening;
@@ -120,6 +125,7 @@ fn policy() -> PolicyOptions {
         thresholds: Thresholds::default(),
         rules: vec![
             rule("bad_user", EventType::Payment, "user_payments.bad_7d >= 1 || user.bads > 2", Outcome::Review, 700),
+            rule("marked", EventType::Payment, "device.on_marked || ip.on_marked && amount > 2000", Outcome::Decline, 900),
             rule("large", EventType::Transfer, "amount > 3 * account_out.max && account_out.pair_to_count == 0", Outcome::Review, 610),
             rule(
                 "lively",
@@ -134,7 +140,40 @@ fn policy() -> PolicyOptions {
             limit("spend", EventType::Payment, "user_payments", "sum", DAY, 20_000),
             limit("wide", EventType::Transfer, "account_out", "distinct_to", DAY.times(7), 2),
         ],
+        control_share: SHARE_ONE / 5,
     }
+}
+
+/// So few entries that the table is full again and again.
+fn lists() -> ListsOptions {
+    let list = |name: &str, effect, of: &[IdKind]| ListOptions { name: name.into(), effect, of: of.to_vec() };
+    let lists = vec![
+        list("allowed", Effect::Allow, &[IdKind::User, IdKind::Merchant]),
+        list("blocked", Effect::Block, &LISTED_KINDS),
+        list("marked", Effect::Mark, &[IdKind::Device, IdKind::Ip]),
+    ];
+    ListsOptions { entries_max: 12, lists }
+}
+
+/// The records with every second tick become a change to a list: of somebody met before, for hours or days, or somebody taken off.
+pub fn with_lists(mut records: Vec<Record>) -> Vec<Record> {
+    let (mut met, mut ticks) = (Vec::new(), 0u64);
+    for record in &mut records {
+        match &record.content {
+            Content::Event(event) => met.extend(ends(&event.body).into_iter().flatten()),
+            Content::Tick(_) if !met.is_empty() => {
+                ticks += 1;
+                if ticks.is_multiple_of(2) {
+                    // Whoever was met lately is met again soon.
+                    let id = met[met.len() - 1 - (ticks as usize * 7) % met.len().min(60)];
+                    let until = (!ticks.is_multiple_of(10)).then(|| record.received + HOUR.times(ticks as i64 % 90));
+                    record.content = Content::Listed(ListChange { list: (ticks / 2 % 4) as u16, id, until });
+                }
+            }
+            _ => {}
+        }
+    }
+    records
 }
 
 /// Whether an aggregate's condition holds, said a second time.
@@ -156,6 +195,8 @@ pub fn options(limits: Limits) -> Options {
         limits,
         aggregates: aggregates(),
         policy: policy(),
+        lists: lists(),
+        guard: GuardOptions::default(),
         rates: Rates { reporting: Currency::parse("EUR").unwrap(), currencies: vec![sek] },
         labels: LabelOptions { maturity: DAY.times(2), known: DAY.times(400) },
         dedupe: recording().dedupe,
@@ -179,7 +220,7 @@ pub fn happenings(name: &str, seed: u64, events: u64) -> Vec<Happening> {
 
 /// Its records.
 pub fn records(name: &str, seed: u64, events: u64) -> Vec<Record> {
-    record(&happenings(name, seed, events), recording())
+    with_lists(record(&happenings(name, seed, events), recording()))
 }
 
 pub fn engine(options: &Options) -> Engine {

@@ -12,8 +12,8 @@ pub(crate) use event::{decode_target, encode_target};
 pub use output::{Digest, decode_output, encode_output};
 
 use crate::event::{
-    Answered, Content, Control, ControlKind, Effort, Event, EventType, Field, Id, Origin, Record, Refusal, Refused, Sequence, StandInWhy,
-    Timestamp,
+    Answered, Content, Control, ControlKind, Effort, Event, EventType, Field, Id, ListChange, Origin, Record, Refusal, Refused, Sequence,
+    StandInWhy, Timestamp,
 };
 use std::fmt;
 
@@ -38,6 +38,7 @@ const REFUSED: u8 = 1;
 const CONTROL: u8 = 2;
 const TICK: u8 = 3;
 const ANSWERED: u8 = 4;
+const LISTED: u8 = 5;
 /// An event's first byte is this plus the number of its type.
 const EVENT: u8 = 16;
 
@@ -54,6 +55,7 @@ pub fn encode_record(record: &Record, out: &mut Vec<u8>) {
         Content::Control(_) => CONTROL,
         Content::Tick(_) => TICK,
         Content::Answered(_) => ANSWERED,
+        Content::Listed(_) => LISTED,
     };
     let mut head = [0; 24];
     head[0] = tag;
@@ -76,6 +78,14 @@ pub fn encode_record(record: &Record, out: &mut Vec<u8>) {
         }
         Content::Tick(time) => put_time(out, *time),
         Content::Answered(answered) => put_answered(out, answered),
+        Content::Listed(change) => {
+            out.extend_from_slice(&change.list.to_le_bytes());
+            put_id(out, change.id);
+            out.push(u8::from(change.until.is_some()));
+            if let Some(until) = change.until {
+                put_time(out, until);
+            }
+        }
     }
 }
 
@@ -102,6 +112,11 @@ pub fn decode_record(sequence: Sequence, body: &[u8]) -> Result<Record, Malforme
         }
         TICK => Content::Tick(from.time()?),
         ANSWERED => Content::Answered(from.answered()?),
+        LISTED => {
+            let (list, id) = (from.u16()?, from.id()?);
+            let until = if from.bits(1)? == 0 { None } else { Some(from.time()?) };
+            Content::Listed(ListChange { list, id, until })
+        }
         _ => {
             let kind = tag.checked_sub(EVENT).and_then(EventType::from_number);
             let kind = kind.ok_or(Malformed { at: 0, what: "no record has this number" })?;

@@ -62,9 +62,13 @@ fn encode_decision(decision: &Decision, out: &mut Vec<u8>) {
     head[45] = decision.status as u8;
     head[46] = decision.used.0;
     head[47] = u8::from(decision.fraud_probability.is_some()) | u8::from(decision.provenance.model.is_some()) << 1;
+    head[47] |= u8::from(decision.control_group.is_some()) << 2;
     out.extend_from_slice(&head);
     if let Some(probability) = decision.fraud_probability {
         out.extend_from_slice(&probability.to_bits().to_le_bytes());
+    }
+    if let Some(propensity) = decision.control_group {
+        out.extend_from_slice(&propensity.to_le_bytes());
     }
     let reasons = decision.reasons.as_slice();
     out.push(reasons.len() as u8);
@@ -103,8 +107,9 @@ fn decode_decision(sequence: Sequence, from: &mut Cursor) -> Result<Decision, Ma
     let risk_score = from.u16()?;
     let status = from.one_of(&STATUSES, 0, "no status has this number")?;
     let used = Parts(from.u8()?);
-    let bits = from.bits(2)?;
+    let bits = from.bits(3)?;
     let fraud_probability = if bits & 1 == 0 { None } else { Some(f32::from_bits(from.u32()?)) };
+    let control_group = if bits & 4 == 0 { None } else { Some(from.u32()?) };
     let mut reasons = Reasons::default();
     for place in 0..usize::from(from.u8()?) {
         let number = from.u16()?;
@@ -139,6 +144,7 @@ fn decode_decision(sequence: Sequence, from: &mut Cursor) -> Result<Decision, Ma
         risk_score,
         fraud_probability,
         reasons,
+        control_group,
         status,
         used,
         skipped,

@@ -6,7 +6,7 @@ use super::recorder::answered;
 use super::standby::Feed;
 use super::ticket::{Reply, Ticket, Winner};
 use super::{Service, Submission};
-use crate::api::{Answer, ChallengeResult, Chunks, Desk, Page, Readiness, Stream, Submitted};
+use crate::api::{Answer, ChallengeResult, Change, Chunks, Desk, Page, Readiness, Stream, Submitted};
 use crate::decision::{Decision, Outcome};
 use crate::engine::Output;
 use crate::event::{Answered, Body, Event, EventType, Field, Id, IdKind, Money, Origin, Refusal, Refused, Sequence};
@@ -18,6 +18,7 @@ use crate::runtime::naming::Told;
 use crossbeam::channel::{Sender, TrySendError};
 use dashmap::Entry;
 use futures_util::stream::unfold;
+use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration as Wall;
@@ -44,7 +45,7 @@ impl Service {
             Some(text) if id == answer.event => Some(text.to_owned()),
             _ => self.shared.identity.text(id).ok().flatten().map(|(_, text)| text),
         };
-        decision(answer, view, &self.shared.texts, &text_of, &mut out);
+        decision(answer, view, &self.shared.policies.texts(&answer.provenance.policy), &text_of, &mut out);
         out.into()
     }
 
@@ -69,7 +70,7 @@ impl Service {
     /// What a caller hears that nothing could be recorded or read for.
     fn unread(&self, event: &Event, fingerprint: u64, id_text: &str) -> Arc<[u8]> {
         let answered = self.shared.stand_in(event, fingerprint);
-        let stand_in = Decision::stand_in(Sequence(u64::MAX >> 1), &answered, self.shared.provenance);
+        let stand_in = Decision::stand_in(Sequence(u64::MAX >> 1), &answered, self.shared.provenance());
         self.json(&stand_in, View::Public, Some(id_text))
     }
 
@@ -162,6 +163,17 @@ impl Service {
         parked.push_back((at, reader));
         drop(parked);
         Ok(Page { entries, next: at.to_string() })
+    }
+
+    /// Puts a submission that nobody's ticket waits for into its lane, and waits for what becomes of it.
+    pub(super) async fn record(&self, submission: Submission, told: tokio::sync::oneshot::Receiver<Submitted>) -> Submitted {
+        if self.shared.is_closing() {
+            return Submitted::Closing;
+        }
+        if send(&self.stream, submission, Instant::now() + STREAM_PATIENCE).await.is_err() {
+            return Submitted::Unrecorded { detail: "the lane of events is full; send it again".to_owned() };
+        }
+        told.await.unwrap_or(Submitted::Closing)
     }
 
     fn source(&self, origin: Origin) -> &str {
@@ -287,11 +299,23 @@ impl Desk for Service {
                 Submission::Refused { fault, raw, line }
             }
         };
-        let until = Instant::now() + STREAM_PATIENCE;
-        if send(&self.stream, submission, until).await.is_err() {
-            return Submitted::Unrecorded { detail: "the lane of events is full; send it again".to_owned() };
-        }
-        told.await.unwrap_or(Submitted::Closing)
+        self.record(submission, told).await
+    }
+
+    fn policy(&self, before: bool) -> Result<Value, String> {
+        self.policy_in_force(before)
+    }
+
+    async fn publish(&self, text: &str) -> Change {
+        Service::publish(self, text).await
+    }
+
+    async fn rollback(&self) -> Change {
+        Service::rollback(self).await
+    }
+
+    async fn list(&self, name: &str, json: &[u8]) -> Change {
+        self.change_list(name, json).await
     }
 
     async fn decision(&self, event_id: &str, internal: bool) -> Option<Arc<[u8]>> {
@@ -348,7 +372,7 @@ impl Shared {
     /// What the record of a stand-in for this event says.
     fn stand_in(&self, event: &Event, fingerprint: u64) -> Answered {
         let amount = money(&event.body).and_then(|money| self.options.rates.reporting_minor(money, event.time));
-        answered(event, key_of(event), fingerprint, self.options.stand_in.outcome(amount))
+        answered(event, key_of(event), fingerprint, self.options.stand_in.outcome(self.listed.listed(event), amount))
     }
 }
 

@@ -4,7 +4,9 @@ use super::clock::Clock;
 use super::error::ServiceError;
 use super::judge::Judge;
 use super::keeper::Keeper;
+use super::listed::Roll;
 use super::news::News;
+use super::publishing::InForce;
 use super::recorder::Recorder;
 use super::snapping::Snapping;
 use super::standby::Leadership;
@@ -14,8 +16,7 @@ use super::{Minute, Service, ServiceOptions, Shared, Threads};
 use crate::event::{Record, Sequence};
 use crate::identity::{Identity, Recent};
 use crate::metrics::Metrics;
-use crate::priority::give_way;
-use crate::render::PolicyTexts;
+use crate::priority::{come_promptly, give_way};
 use crate::runtime::source::foundation_texts;
 use crate::snapshot::{Snapshots, Taker, TakerOptions};
 use crate::topology::{Topology, content_hash};
@@ -55,6 +56,7 @@ impl Service {
             erasures,
             targets,
             engine,
+            policies,
             answers,
             latest,
             ..
@@ -74,8 +76,12 @@ impl Service {
             files: files.clone(),
             key: journal.key(),
             provenance: engine.provenance(),
+            in_force: Mutex::new(InForce { policy: engine.provenance().policy, before: engine.policy_before() }),
+            publishing: tokio::sync::Mutex::new(()),
+            policies,
             tickets: DashMap::new(),
             answers,
+            listed: Roll::of(&topology.deciding.lists, engine.lists()),
             journal: journal.syncing()?,
             clock: AtomicI64::new(latest.0),
             more: Notify::new(),
@@ -98,7 +104,6 @@ impl Service {
             paused: (Mutex::new(false), Condvar::new()),
             minute: Mutex::new(Minute::new()),
             news: News::new(),
-            texts: PolicyTexts::new(&topology.deciding.policy, &topology.deciding.aggregates, topology.deciding.rates.reporting),
             identity: Identity::open(&store)?,
             sources: topology.deciding.sources.iter().map(|(name, _)| name.clone()).collect(),
             metrics: metrics.clone(),
@@ -150,8 +155,14 @@ impl Service {
                 namer.run(&naming, &from_judge)
             })?,
         ];
-        let recorder = thread("recorder", &shared, move || recorder.run(&hook, &stream))?;
-        let judge = thread("judge", &shared, move || judge.run(&from_recorder))?;
+        let recorder = thread("recorder", &shared, move || {
+            come_promptly();
+            recorder.run(&hook, &stream);
+        })?;
+        let judge = thread("judge", &shared, move || {
+            come_promptly();
+            judge.run(&from_recorder)
+        })?;
         let threads = Mutex::new(Some(Threads { recorder, judge, others, _dir: dir }));
         Ok(Service { shared, hook: hook_sender, stream: stream_sender, threads })
     }

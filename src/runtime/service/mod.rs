@@ -19,9 +19,11 @@ mod error;
 mod judge;
 mod keeper;
 mod launch;
+mod listed;
 mod namer;
 mod news;
 mod overview;
+mod publishing;
 mod pulse;
 mod recorder;
 mod recovery;
@@ -39,18 +41,20 @@ pub use standby::{Node, Peer, Standby};
 use crate::api::{Readiness, Submitted};
 use crate::decision::{Decision, Provenance, StandIn, Status};
 use crate::engine::{Checkpoint, Engine};
-use crate::event::{Answered, Duration, Event, Id, IdKey, Rates, Sequence, Timestamp};
+use crate::event::{Answered, Duration, Event, Id, IdKey, ListChange, Rates, Sequence, Timestamp};
 use crate::identity::Identity;
 use crate::ingress::Fault;
 use crate::journal::{Disk, Files, Outputs, Syncing};
 use crate::metrics::Metrics;
-use crate::render::PolicyTexts;
 use crate::runtime::naming::Told;
+use crate::runtime::policies::Policies;
 use crate::topology::Topology;
 use answers::Answers;
 use crossbeam::channel::Sender;
 use dashmap::DashMap;
+use listed::Roll;
 use news::News;
+use publishing::InForce;
 pub(in crate::runtime) use standing::{Opening, Standing};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -78,6 +82,16 @@ enum Submission {
         answered: Answered,
         ticket: Arc<Ticket>,
     },
+    Listed {
+        changes: Vec<ListChange>,
+        texts: Told,
+        line: oneshot::Sender<Submitted>,
+    },
+    /// Another policy is to be in force: the name of its blob.
+    Policy {
+        blob: [u8; 32],
+        line: oneshot::Sender<Submitted>,
+    },
     /// Look again what is asked of you: the service ends.
     Wake,
 }
@@ -101,9 +115,15 @@ struct Shared {
     dir: PathBuf,
     files: Arc<dyn Files>,
     key: IdKey,
+    /// What decided when the service began.
     provenance: Provenance,
+    in_force: Mutex<InForce>,
+    /// Held by whoever puts another policy in force.
+    publishing: tokio::sync::Mutex<()>,
+    policies: Arc<Policies>,
     tickets: DashMap<Id, Arc<Ticket>>,
     answers: Answers,
+    listed: Roll,
     /// The journal's second hold.
     journal: Arc<Syncing>,
     /// The clock as the recorder read it last.
@@ -142,7 +162,6 @@ struct Shared {
     paused: (Mutex<bool>, Condvar),
     minute: Mutex<Minute>,
     news: News,
-    texts: PolicyTexts,
     /// Reads texts that the namer writes.
     identity: Identity,
     sources: Vec<String>,
@@ -183,6 +202,12 @@ impl Shared {
 
     fn noted(&self) -> Sequence {
         Sequence(self.noted.load(Ordering::Relaxed))
+    }
+
+    /// What decides behind the newest record.
+    fn provenance(&self) -> Provenance {
+        let policy = self.in_force.lock().expect("nobody panics with it").policy;
+        Provenance { policy, ..self.provenance }
     }
 
     fn stop(&self, why: String) {

@@ -21,7 +21,7 @@ use std::time::{Duration as Wall, Instant};
 use tracing::{error, info};
 
 /// Between two looks at what is new: what followers see is behind the hook's answers by so much.
-const LOOK_EVERY: Wall = Wall::from_millis(5);
+const LOOK_EVERY: Wall = Wall::from_millis(10);
 /// Between two syncs of the store, where no snapshot waits for one.
 const SYNC_EVERY: Wall = Wall::from_secs(1);
 /// Texts that are written at once.

@@ -41,6 +41,7 @@ impl Service {
         let text = |id: Id| self.shared.identity.text(id).ok().flatten().map_or_else(|| id.to_string(), |(_, text)| text);
         let party = |id: Option<Id>| id.map_or_else(|| "outside".to_owned(), &text);
         let decision = &item.decision;
+        let texts = self.shared.policies.texts(&decision.provenance.policy);
         let shown = decision.reasons.as_slice().iter().filter(|reason| View::Internal.shows(reason.code.audience()));
         Attention {
             time: clock_time(decision.time),
@@ -50,7 +51,7 @@ impl Service {
             amount: money(item.amount.minor, item.amount.currency),
             outcome: decision.outcome.name(),
             risk_score: decision.risk_score,
-            reasons: shown.map(|reason| self.shared.texts.sentence(reason)).collect(),
+            reasons: shown.map(|reason| texts.sentence(reason, decision.kind)).collect(),
         }
     }
 }

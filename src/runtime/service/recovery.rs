@@ -13,6 +13,7 @@ use crate::decision::{Decision, Status};
 use crate::engine::{Engine, Output, Phase};
 use crate::event::{Content, Duration, Record, Sequence, Timestamp};
 use crate::journal::{DataDir, Files, JournalError, OutputLog, Outputs, Place, Records};
+use crate::runtime::policies::Policies;
 use crate::runtime::progress::Progress;
 use crate::targets::Targets;
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -94,6 +95,7 @@ pub(super) struct Stepping<'s> {
     pub(super) files: &'s Arc<dyn Files>,
     pub(super) dir: &'s DataDir,
     pub(super) engine: &'s mut Engine,
+    pub(super) policies: &'s Policies,
     pub(super) erasures: &'s mut Erasures,
     pub(super) namer: &'s mut Namer,
     pub(super) outputs: &'s mut OutputLog,
@@ -121,23 +123,26 @@ impl Stepping<'_> {
     /// stepped.
     pub(super) fn run(self, from: Sequence, progress: bool) -> Result<u64, ServiceError> {
         let _span = info_span!("journal").entered();
-        let Stepping { files, dir, engine, erasures, namer, outputs, answers, targets, latest, .. } = self;
+        let Stepping { files, dir, engine, policies, erasures, namer, outputs, answers, targets, latest, .. } = self;
         let (batch_events_max, dedupe, labels_known) = (self.batch_events_max, self.dedupe, self.labels_known);
         let records = Records::open(files.clone(), &dir.journal(), from.min(targets.noted()))?;
         let logged = Outputs::open(files.clone(), &dir.outputs(), from)?;
         let bar = Progress::bytes("stepping the journal", 0, progress);
         let noting = Noting { outputs, logged, answers, targets, latest, from, dedupe, labels_known };
-        let mut stepped = 0;
+        let (mut stepped, mut unread) = (0, None);
         let (read, noted) = scope(|scope| {
             let (to_engine, from_reader) = bounded::<Stretch>(STRETCHES_WAITING);
             let (to_noter, from_engine) = bounded::<Stretch>(STRETCHES_WAITING);
             let (give_back, free) = bounded::<Stretch>(2 * STRETCHES_WAITING + 3);
             let reader = scope.spawn(move || read_records(records, &to_engine, &free));
             let noter = scope.spawn(move || noting.run(&from_engine, &give_back));
-            for mut stretch in from_reader {
+            'stretches: for mut stretch in from_reader {
                 let known = stretch.records.partition_point(|record| record.sequence < from);
                 for batch in stretch.records[known..].chunks(batch_events_max) {
-                    step(engine, batch, &mut stretch.outputs, erasures, namer);
+                    if let Err(cause) = step(engine, policies, batch, &mut stretch.outputs, erasures, namer) {
+                        unread = Some(cause);
+                        break 'stretches;
+                    }
                     stepped += batch.len() as u64;
                     bar.at(batch[0].sequence.0, || format!("{stepped} records"));
                 }
@@ -151,6 +156,9 @@ impl Stepping<'_> {
             let read = reader.join().expect("the reader does not panic");
             (read, noter.join().expect("the noter does not panic"))
         });
+        if let Some(cause) = unread {
+            return Err(cause);
+        }
         noted?;
         read?;
         bar.finish();
@@ -182,9 +190,18 @@ fn read_records(mut records: Records, to_engine: &Sender<Stretch>, free: &Receiv
     }
 }
 
-/// Steps records that stand in the journal; adds what the engine gives to `outputs`, and tells the namer what they do to texts.
-pub(super) fn step(engine: &mut Engine, records: &[Record], outputs: &mut Vec<Output>, erasures: &mut Erasures, namer: &mut Namer) {
+/// Steps records that stand in the journal, with the policies that they name; adds what the engine gives to `outputs`, and tells the namer
+/// what they do to texts.
+pub(super) fn step(
+    engine: &mut Engine,
+    policies: &Policies,
+    records: &[Record],
+    outputs: &mut Vec<Output>,
+    erasures: &mut Erasures,
+    namer: &mut Namer,
+) -> Result<(), ServiceError> {
     let before = outputs.len();
+    policies.prepare(engine, records)?;
     engine.step(records, &mut |_: Phase| {}, outputs);
     for (record, output) in with_outputs(records, &outputs[before..]) {
         let refused = matches!(output, Some(Output::Rejected(_)));
@@ -194,6 +211,7 @@ pub(super) fn step(engine: &mut Engine, records: &[Record], outputs: &mut Vec<Ou
             namer.expect(consequence);
         }
     }
+    Ok(())
 }
 
 /// Each record with its output, where it has one.

@@ -17,6 +17,7 @@ use crate::identity::Identity;
 use crate::journal::{Blobs, DataDir, Durability, Files, Journal, LogOptions, OutputLog, Records, RejectedLog, TextLog};
 use crate::metrics::Metrics;
 use crate::priority::give_way;
+use crate::runtime::policies::Policies;
 use crate::runtime::progress::Progress;
 use crate::runtime::source::{controls, foundation_texts};
 use crate::snapshot::{Snapshots, inspect};
@@ -43,6 +44,7 @@ pub(in crate::runtime) struct Standing {
     pub erasures: Erasures,
     pub targets: Targets,
     pub engine: Engine,
+    pub policies: Arc<Policies>,
     pub answers: Answers,
     /// No record in the journal was received later.
     pub latest: Timestamp,
@@ -89,11 +91,13 @@ impl Standing {
         // They leave it for the database, and are synced before the journal is.
         let (mut texts, _) = TextLog::open(files.clone(), &dir.texts(), log)?;
         texts.cut_from(journal.next())?;
+        let blobs = Blobs::read(files.clone(), &dir.blobs());
+        let policies = Arc::new(Policies::of(&topology.deciding, journal.key(), blobs));
         let ids_max = topology.deciding.limits.ids_max;
         let start = Span::current();
         let (database, restored) = scope(|scope| {
             let database = scope.spawn(|| start.in_scope(|| open_database(&dir)));
-            let restored = restored(opening, &dir, &journal).and_then(|(engine, from, latest)| {
+            let restored = restored(opening, &dir, &journal, &policies).and_then(|(engine, from, latest)| {
                 let answers = known_answers(files, &dir, &engine, from, ids_max)?;
                 Ok((engine, from, latest, answers))
             });
@@ -111,6 +115,7 @@ impl Standing {
             files,
             dir: &dir,
             engine: &mut engine,
+            policies: &policies,
             erasures: &mut erasures,
             namer: &mut namer,
             outputs: &mut outputs,
@@ -126,13 +131,29 @@ impl Standing {
         metrics.replay_records_total.inc_by(stepped);
         info!(records = journal.next().0, stepped, "the engine stands where the journal ends");
         let (files, out) = (files.clone(), Vec::new());
-        Ok(Standing { dir, files, journal, outputs, rejected, texts, store, namer, erasures, targets, engine, answers, latest, out })
+        Ok(Standing {
+            dir,
+            files,
+            journal,
+            outputs,
+            rejected,
+            texts,
+            store,
+            namer,
+            erasures,
+            targets,
+            engine,
+            policies,
+            answers,
+            latest,
+            out,
+        })
     }
 
     /// Steps records that stand in the journal and writes their outputs.
     pub(in crate::runtime) fn step(&mut self, records: &[Record]) -> Result<(), ServiceError> {
         self.out.clear();
-        step(&mut self.engine, records, &mut self.out, &mut self.erasures, &mut self.namer);
+        step(&mut self.engine, &self.policies, records, &mut self.out, &mut self.erasures, &mut self.namer)?;
         note(records, &self.out, &mut self.outputs, None, &self.answers)
     }
 }
@@ -189,7 +210,12 @@ fn found(topology: &Topology, dir: &DataDir, files: &Arc<dyn Files>, journal: &m
 }
 
 /// An engine, filled from the newest snapshot that is whole; the first record that it does not know, and when the snapshot was taken.
-fn restored(opening: &Opening<'_>, dir: &DataDir, journal: &Journal) -> Result<(Engine, Sequence, Timestamp), ServiceError> {
+fn restored(
+    opening: &Opening<'_>,
+    dir: &DataDir,
+    journal: &Journal,
+    policies: &Policies,
+) -> Result<(Engine, Sequence, Timestamp), ServiceError> {
     let Opening { topology, files, metrics, progress, .. } = opening;
     let mut engine = build(topology, journal.key(), *progress)?;
     let first = Records::open(files.clone(), &dir.journal(), Sequence(0))?.next_record()?.map_or(journal.next(), |record| record.sequence);
@@ -205,7 +231,10 @@ fn restored(opening: &Opening<'_>, dir: &DataDir, journal: &Journal) -> Result<(
         }
         let _span = info_span!("restore", sequence = kept.sequence.0).entered();
         let began = Instant::now();
-        let read = inspect(&**files, &kept.path).and_then(|content| Ok((snapshots.restore(&mut engine, &kept)?, content.head.taken_at)));
+        let read = inspect(&**files, &kept.path).map_err(ServiceError::from).and_then(|content| {
+            policies.put_in_force(&mut engine, &content.head.shape)?;
+            Ok((snapshots.restore(&mut engine, &kept)?, content.head.taken_at))
+        });
         match read {
             Ok((sequence, taken_at)) => {
                 metrics.snapshot_sequence.set(sequence.0 as i64);

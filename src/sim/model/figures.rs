@@ -1,7 +1,7 @@
 //! What the model knows of an event when it is judged.
 
 use super::{COLD_ROWS, Model, Row, State, family_of, is_bad, pair_in, pair_kind};
-use crate::decision::{Part, Skip, Why};
+use crate::decision::{LISTED_KINDS, Part, Skip, Why};
 use crate::event::{Body, Duration, Event, EventType, Id, IdKind, SLOTS, Timestamp, Verdict, ends, slot_kinds};
 use crate::graph::Family;
 use crate::velocity::{Aggregate, Role, Stat};
@@ -108,6 +108,7 @@ impl Model<'_> {
                 facts.neighbours[slot] = self.recent(family, entity).iter().map(|row| self.edge(family, row, slot)).collect();
             }
             self.summarize(name, slot, &mut facts);
+            self.read_lists(name, entities[slot], &mut facts);
         }
         self.read_skips(event, &mut facts);
         facts
@@ -122,6 +123,22 @@ impl Model<'_> {
             amount: row.amount,
             bad: row.verdict.is_some_and(|(verdict, _)| is_bad(verdict)),
             state: neighbour.and_then(|id| self.state(family, id)).cloned(),
+        }
+    }
+
+    /// Whether the entity stands on each list that its kind may stand on.
+    fn read_lists(&self, role: &str, entity: Option<Id>, facts: &mut Facts) {
+        for (number, list) in self.options.lists.lists.iter().enumerate() {
+            let kind = |role: &str| match role {
+                "from" | "to" => IdKind::Account,
+                role => LISTED_KINDS.into_iter().find(|kind| kind.name() == role).unwrap_or(IdKind::Item),
+            };
+            if list.of.contains(&kind(role)) {
+                let stands =
+                    |entry: &(u16, Id, Timestamp)| usize::from(entry.0) == number && Some(entry.1) == entity && facts.now < entry.2;
+                let on = self.listed.iter().any(stands);
+                facts.figures.insert(format!("{role}.on_{}", list.name), Value::Int(i64::from(on)));
+            }
         }
     }
 

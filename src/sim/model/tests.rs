@@ -4,8 +4,8 @@ mod limits;
 mod verdicts;
 
 use super::*;
-use crate::decision::{PolicyOptions, Provenance};
-use crate::engine::{LabelOptions, SourceTime};
+use crate::decision::{ListsOptions, PolicyOptions, Provenance};
+use crate::engine::{GuardOptions, LabelOptions, SourceTime};
 use crate::event::{Currency, IdKey, IdKind, Item, Label, Money, Origin, Payment, Profile, Rates, Session, Target, Transfer};
 use crate::graph::{FamilyLimits, Limits};
 use crate::velocity::{Aggregate, Role, Stat};
@@ -32,6 +32,8 @@ pub(in crate::sim) fn options() -> Options {
             label_windows: vec![Duration::DAY],
         }],
         policy: PolicyOptions::default(),
+        lists: ListsOptions::default(),
+        guard: GuardOptions::default(),
         rates: Rates { reporting: Currency::parse("EUR").unwrap(), currencies: Vec::new() },
         labels: LabelOptions { maturity: Duration::DAY, known: Duration::DAY.times(400) },
         dedupe: Duration::DAY.times(7),

@@ -3,7 +3,7 @@
 use super::client::Peer;
 use super::follower::{Ending, Follower, Link, Snapping, greet};
 use super::leadership::{Fenced, Leadership};
-use crate::api::{Answer, ChallengeResult, Chunks, Desk, Page, Readiness, Shown, Stream, Submitted};
+use crate::api::{Answer, ChallengeResult, Change, Chunks, Desk, Page, Readiness, Shown, Stream, Submitted};
 use crate::console;
 use crate::event::{Content, Control, ControlKind, Effort, IdKey, Origin, Record, Sequence};
 use crate::journal::{Blobs, DataDir, Disk, Files, Records};
@@ -435,6 +435,34 @@ impl Desk for Node {
         match self.leading.get() {
             Some(service) => service.submit(json).await,
             None => Submitted::Closing,
+        }
+    }
+
+    fn policy(&self, before: bool) -> Result<Value, String> {
+        match self.leading.get() {
+            Some(service) => Desk::policy(service, before),
+            None => Err("this process does not lead".to_owned()),
+        }
+    }
+
+    async fn publish(&self, text: &str) -> Change {
+        match self.leading.get() {
+            Some(service) => Desk::publish(service, text).await,
+            None => Change::Closing,
+        }
+    }
+
+    async fn rollback(&self) -> Change {
+        match self.leading.get() {
+            Some(service) => Desk::rollback(service).await,
+            None => Change::Closing,
+        }
+    }
+
+    async fn list(&self, name: &str, json: &[u8]) -> Change {
+        match self.leading.get() {
+            Some(service) => service.list(name, json).await,
+            None => Change::Closing,
         }
     }
 
