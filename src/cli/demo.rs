@@ -85,9 +85,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         ));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("door").build().map_err(words)?;
-    let listener = runtime.block_on(TcpListener::bind(listen)).map_err(|error| {
-        format!("listening on {listen}: {error}; another address is given with --listen")
-    })?;
+    let listener = runtime
+        .block_on(TcpListener::bind(listen))
+        .map_err(|error| format!("listening on {listen}: {error}; another address is given with --listen"))?;
     let url = format!("http://{}", listener.local_addr().map_err(words)?);
     let (data, at_most) = (arguments.data.display(), service_bill(&topology).bytes());
     say(&format!(

@@ -171,7 +171,10 @@ impl Now {
     fn outcomes(&self, out: &mut String) -> std::fmt::Result {
         out.push_str("<section id=\"outcomes\" data-live>\n<h2>Answers of the last minute</h2>\n");
         let all: u64 = self.outcomes.iter().sum();
-        write!(out, "<svg class=\"bar\" viewBox=\"0 0 {WIDTH} 24\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"Shares of outcomes\">")?;
+        write!(
+            out,
+            "<svg class=\"bar\" viewBox=\"0 0 {WIDTH} 24\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"Shares of outcomes\">"
+        )?;
         let mut start = 0.0;
         for ((class, _), count) in OUTCOMES.iter().zip(self.outcomes) {
             // Where there is one it is seen.
@@ -313,7 +316,8 @@ mod tests {
             risk_score: 950,
             reasons: vec![HOSTILE.to_owned(), "a reason".to_owned()],
         };
-        let followed = Followed { title: "Card testing", begun: HOSTILE.to_owned(), judged: 34, stopped: 9, first: Some((6, 3.2)), over: true };
+        let followed =
+            Followed { title: "Card testing", begun: HOSTILE.to_owned(), judged: 34, stopped: 9, first: Some((6, 3.2)), over: true };
         Now {
             version: "1.2.3",
             url: HOSTILE.to_owned(),

@@ -20,8 +20,7 @@ const KINDS: [(&str, EventType); 4] = [
     ("sessions", EventType::Session),
     ("interactions", EventType::Interaction),
 ];
-const OTHERS: [EventType; 5] =
-    [EventType::PaymentResult, EventType::Item, EventType::Label, EventType::Profile, EventType::Erase];
+const OTHERS: [EventType; 5] = [EventType::PaymentResult, EventType::Item, EventType::Label, EventType::Profile, EventType::Erase];
 const OUTCOMES: [&str; 4] = ["approve", "challenge", "review", "decline"];
 
 /// The counters at one moment.
@@ -74,8 +73,10 @@ impl Pulse {
         let recent = &samples[samples.len().saturating_sub(RATE_SECONDS + 1)];
         let seconds = |from: &Sample, to: &Sample| (to.at - from.at).as_secs_f64().max(1e-3);
         let names = KINDS.iter().map(|(name, _)| *name).chain(["others"]);
-        let events =
-            names.enumerate().map(|(kind, name)| (name, (last.events[kind] - recent.events[kind]) as f64 / seconds(recent, last))).collect();
+        let events = names
+            .enumerate()
+            .map(|(kind, name)| (name, (last.events[kind] - recent.events[kind]) as f64 / seconds(recent, last)))
+            .collect();
         let history = samples.iter().zip(samples.iter().skip(1));
         let history = history.map(|(from, to)| (to.all() - from.all()) as f64 / seconds(from, to)).collect();
         let decisions = last.outcomes.iter().sum::<u64>() - recent.outcomes.iter().sum::<u64>();
