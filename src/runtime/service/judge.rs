@@ -54,9 +54,11 @@ impl Judge {
             self.snapping.tend(&mut self.engine, Sequence(expected));
             let patience = if self.snapping.is_busy() { PUMPING_PATIENCE } else { PATIENCE };
             batch.clear();
+            // Asked before the queue is looked at: what was handed on by then is there, unless it found no room.
+            let recorded = self.shared.recorded.load(Ordering::Acquire);
             let first = match held.take() {
                 Some(record) => Ok(record),
-                None if records.is_empty() && expected < self.shared.recorded.load(Ordering::Acquire) => Err(RecvTimeoutError::Timeout),
+                None if expected < recorded && records.is_empty() => Err(RecvTimeoutError::Timeout),
                 None => records.recv_timeout(patience),
             };
             match first {
@@ -74,7 +76,7 @@ impl Judge {
                 Err(RecvTimeoutError::Timeout) => {
                     // The channel may have been filled since it was looked at: what it holds is then passed over above.
                     let recorded = self.shared.recorded.load(Ordering::Acquire);
-                    if records.is_empty() && expected < recorded && !self.read_spilled(Sequence(expected), Sequence(recorded)) {
+                    if expected < recorded && records.is_empty() && !self.read_spilled(Sequence(expected), Sequence(recorded)) {
                         break;
                     }
                     continue;
@@ -112,7 +114,11 @@ impl Judge {
     /// Judges what stands in the journal from `from` to before `until`; `false` where that could not be done.
     fn read_spilled(&mut self, from: Sequence, until: Sequence) -> bool {
         let mut batch = Vec::with_capacity(self.batch_max);
-        let opened = Records::open(self.files.clone(), &self.shared.dir.join("journal"), from);
+        let (files, dir) = (self.files.clone(), self.shared.dir.join("journal"));
+        let opened = match self.shared.landmarks.before(from) {
+            Some((known, place)) => Records::open_at(files, &dir, known, place, from),
+            None => Records::open(files, &dir, from),
+        };
         let mut reader = match opened {
             Ok(reader) => reader,
             Err(cause) => return self.fail(&cause),

@@ -14,6 +14,7 @@ use super::syncer::Syncer;
 use super::{Minute, Service, ServiceOptions, Shared, Threads};
 use crate::event::{Record, Sequence};
 use crate::identity::{Identity, Recent};
+use crate::journal::Landmarks;
 use crate::metrics::Metrics;
 use crate::priority::{come_promptly, give_way};
 use crate::runtime::source::foundation_texts;
@@ -81,6 +82,7 @@ impl Service {
             tickets: DashMap::new(),
             answers,
             listed: Roll::of(&topology.deciding.lists, engine.lists()),
+            landmarks: Landmarks::default(),
             journal: journal.syncing()?,
             clock: AtomicI64::new(latest.0),
             more: Notify::new(),

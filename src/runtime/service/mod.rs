@@ -40,7 +40,7 @@ use crate::engine::{Checkpoint, Engine};
 use crate::event::{Answered, Duration, Event, Id, IdKey, ListChange, Rates, Sequence, Timestamp};
 use crate::identity::Identity;
 use crate::ingress::Fault;
-use crate::journal::{Disk, Files, Outputs, Syncing};
+use crate::journal::{Disk, Files, Landmarks, Outputs, Syncing};
 use crate::metrics::Metrics;
 use crate::runtime::naming::Told;
 use crate::runtime::policies::Policies;
@@ -119,6 +119,8 @@ struct Shared {
     tickets: DashMap<Id, Arc<Ticket>>,
     answers: Answers,
     listed: Roll,
+    /// Where records stand that were written lately.
+    landmarks: Landmarks,
     /// The journal's second hold.
     journal: Arc<Syncing>,
     /// The clock as the recorder read it last.
