@@ -74,7 +74,7 @@ pub(crate) const TARGETS: &str = "targets";
 const MEMTABLE_BYTES: u64 = 16 << 20;
 const CACHE_BYTES: u64 = 16 << 20;
 /// The database's own log is cut when this much of it stands there: it bounds the time of opening.
-const LOG_BYTES_MAX: u64 = 48 << 20;
+const LOG_BYTES_MAX: u64 = 64 << 20;
 
 impl Store {
     /// Memory of an open database, at most: its cache, and the newest entries, which stand in its log too.
