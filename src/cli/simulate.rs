@@ -2,20 +2,30 @@
 
 use super::{is_watched, words};
 use crate::runtime::Progress;
+use crate::sim::company::people::PEOPLE_MAX;
+use crate::sim::company::{Company, Options, PEOPLE_MIN, occurrence};
 use crate::sim::world::{World, worlds};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Write a seeded, labelled stream of events as JSON lines
 #[derive(clap::Args)]
 #[command(after_help = "\
-The same world, seed and number of events give the same bytes on every machine.
+The same world, seed and settings give the same bytes on every machine. A file ending in .gz or .zst is compressed.
+
+The company is a world like the one that Weir is for: people with households, devices, cards, habits and tastes in many countries, shops \
+with seasons, an item catalogue with fashions, 40 % payments, 5 % transfers, 55 % sessions and interactions; seven kinds of fraud and \
+simple laundering, with labels that come as late as in life. The small worlds are for tests: few entities, much disorder.
 
 Examples:
+  weir simulate --world company --events 1000000 --out company.jsonl && weir replay company.jsonl
+  weir simulate --world company --people 5000000 --rate 20000000 --events 3000000 --seed 7 --out day.jsonl.zst
+  weir simulate --world company --start 2025-11-20 --fraud 60 --out sales.jsonl.gz --truth attacks.jsonl
   weir simulate --world small --out sample.jsonl
-  weir simulate --world small --events 1000000 --seed 7 --out - | zstd > sample.jsonl.zst
   weir simulate --list")]
 pub struct Arguments {
     /// The world
@@ -27,9 +37,24 @@ pub struct Arguments {
     /// Another seed, other people
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+    /// Customers of the company at the start [default: 20000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(PEOPLE_MIN)..=i64::from(PEOPLE_MAX)))]
+    people: Option<u32>,
+    /// Payments, transfers, sessions and interactions of the company on a day like the mean [default: 2.5 a person]
+    #[arg(long, value_name = "PER_DAY", value_parser = clap::value_parser!(u64).range(1..=10_000_000_000))]
+    rate: Option<u64>,
+    /// The company's first day
+    #[arg(long, value_name = "DATE")]
+    start: Option<jiff::civil::Date>,
+    /// Payments of the company that are fraud, in ten thousand [default: 35]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    fraud: Option<u32>,
     /// The file to write; - is standard output
     #[arg(long, value_name = "FILE", required_unless_present = "list")]
     out: Option<PathBuf>,
+    /// Write what the company's attacks really were, one JSON object an attack
+    #[arg(long, value_name = "FILE")]
+    truth: Option<PathBuf>,
     /// List the worlds
     #[arg(long)]
     list: bool,
@@ -38,51 +63,198 @@ pub struct Arguments {
     json: bool,
 }
 
+/// The world that is none of the small ones.
+const COMPANY: (&str, &str) =
+    ("company", "a payments company: people, shops, a catalogue, seven kinds of fraud, simple laundering; any size");
+const PEOPLE_DEFAULT: u32 = 20_000;
 /// Lines between two looks at the progress bar.
 const LINES_A_LOOK: u64 = 4096;
+/// Bytes gathered before they are written.
+const GATHERED: usize = 1 << 18;
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     if arguments.list {
-        for (name, what) in worlds() {
+        for (name, what) in [COMPANY].iter().chain(worlds()) {
             println!("{name:<10} {what}");
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let world = World::named(&arguments.world, arguments.seed, arguments.events).map_err(words)?;
     let path = arguments.out.as_deref().ok_or("--out: expected a file to write")?;
-    let standard_output = path.as_os_str() == "-";
-    let at = |error: std::io::Error| format!("{}: cannot be written: {error}", path.display());
-    let mut out: Box<dyn Write> = match standard_output {
-        true => Box::new(BufWriter::new(std::io::stdout().lock())),
-        false => Box::new(BufWriter::with_capacity(1 << 20, File::create(path).map_err(at)?)),
-    };
-    let bar = Progress::count("simulating", arguments.events, is_watched());
-    let mut line = Vec::new();
-    let (mut lines, mut bytes) = (0u64, 0u64);
-    for happening in world.stream() {
-        line.clear();
-        happening.write_json(&mut line);
-        line.push(b'\n');
-        match out.write_all(&line) {
-            Err(error) if super::ended_early(&error) => return Ok(ExitCode::SUCCESS),
-            written => written.map_err(at)?,
-        }
-        lines += 1;
-        bytes += line.len() as u64;
-        if lines.is_multiple_of(LINES_A_LOOK) {
-            bar.at(lines, String::new);
+    let is_company = arguments.world == COMPANY.0;
+    let for_company = [
+        ("--people", arguments.people.is_some()),
+        ("--rate", arguments.rate.is_some()),
+        ("--start", arguments.start.is_some()),
+        ("--fraud", arguments.fraud.is_some()),
+        ("--truth", arguments.truth.is_some()),
+    ];
+    for (option, given) in for_company {
+        if given && !is_company {
+            return Err(format!("{option}: world is {:?}, expected company", arguments.world));
         }
     }
-    out.flush().map_err(at)?;
+    let mut lines = match is_company {
+        true => Lines::Company(Box::new(Company::new(company_options(arguments)?)), occurrence::Writer::default()),
+        false => {
+            let world = World::named(&arguments.world, arguments.seed, arguments.events);
+            Lines::World(Box::new(world.map_err(|error| format!("{error}, {}", COMPANY.0))?.stream()))
+        }
+    };
+    let standard_output = path.as_os_str() == "-";
+    let at = |error: io::Error| format!("{}: cannot be written: {error}", path.display());
+    let mut out = Sink::open(path).map_err(at)?;
+    let mut truths = arguments.truth.as_deref().map(Truths::open).transpose()?;
+    let bar = Progress::count("simulating", arguments.events, is_watched());
+    let mut gathered = Vec::with_capacity(2 * GATHERED);
+    let (mut written, mut bytes) = (0u64, 0u64);
+    while written < arguments.events && lines.next(&mut gathered) {
+        written += 1;
+        if gathered.len() >= GATHERED || written == arguments.events {
+            bytes += gathered.len() as u64;
+            match out.write_all(&gathered) {
+                Err(error) if super::ended_early(&error) => return Ok(ExitCode::SUCCESS),
+                done => done.map_err(at)?,
+            }
+            gathered.clear();
+        }
+        if written.is_multiple_of(LINES_A_LOOK) {
+            bar.at(written, String::new);
+            if let (Some(truths), Lines::Company(company, _)) = (&mut truths, &mut lines) {
+                truths.note(company)?;
+            }
+        }
+    }
+    match out.finish() {
+        Err(error) if super::ended_early(&error) => return Ok(ExitCode::SUCCESS),
+        done => done.map_err(at)?,
+    }
+    if let (Some(mut truths), Lines::Company(company, _)) = (truths, &mut lines) {
+        truths.note(company)?;
+        truths.finish(company)?;
+    }
     bar.finish();
     match (arguments.json, standard_output) {
         (true, false) => {
-            println!("{}", serde_json::json!({"world": arguments.world, "seed": arguments.seed, "events": lines, "bytes": bytes}))
+            println!("{}", serde_json::json!({"world": arguments.world, "seed": arguments.seed, "events": written, "bytes": bytes}))
         }
         (false, false) => {
-            println!("{}: {lines} events of world {:?}, seed {}, {bytes} bytes", path.display(), arguments.world, arguments.seed)
+            println!("{}: {written} events of world {:?}, seed {}, {bytes} bytes", path.display(), arguments.world, arguments.seed)
         }
         _ => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn company_options(arguments: &Arguments) -> Result<Options, String> {
+    let mut options = Options::of(arguments.seed, arguments.people.unwrap_or(PEOPLE_DEFAULT));
+    if let Some(rate) = arguments.rate {
+        options.activities_per_day = rate;
+    }
+    if let Some(fraud) = arguments.fraud {
+        options.fraud_permyriad = fraud;
+    }
+    if let Some(day) = arguments.start {
+        // From then on there are a hundred and thirty years for labels to come in.
+        if !(1970..2070).contains(&day.year()) {
+            return Err(format!("--start: found {day}, expected a day in 1970 to 2069"));
+        }
+        let midnight = day.to_zoned(jiff::tz::TimeZone::UTC).map_err(words)?;
+        options.start = crate::event::Timestamp(midnight.timestamp().as_microsecond());
+    }
+    Ok(options)
+}
+
+/// Where lines come from.
+enum Lines {
+    Company(Box<Company>, occurrence::Writer),
+    World(Box<crate::sim::world::Stream>),
+}
+
+impl Lines {
+    /// Appends the next line, if there is one.
+    fn next(&mut self, out: &mut Vec<u8>) -> bool {
+        match self {
+            Lines::Company(company, writer) => company.next().map(|occurrence| writer.write(&occurrence, out)).is_some(),
+            Lines::World(stream) => {
+                let Some(happening) = stream.next() else { return false };
+                happening.write_json(out);
+                out.push(b'\n');
+                true
+            }
+        }
+    }
+}
+
+/// Where lines go to.
+enum Sink {
+    Plain(Box<dyn Write>),
+    Gzip(GzEncoder<File>),
+    Zstd(zstd::stream::write::Encoder<'static, File>),
+}
+
+impl Sink {
+    fn open(path: &Path) -> io::Result<Sink> {
+        if path.as_os_str() == "-" {
+            return Ok(Sink::Plain(Box::new(io::stdout().lock())));
+        }
+        let file = File::create(path)?;
+        Ok(match path.extension().and_then(|ending| ending.to_str()) {
+            Some("gz") => Sink::Gzip(GzEncoder::new(file, Compression::fast())),
+            Some("zst") => Sink::Zstd(zstd::stream::write::Encoder::new(file, 1)?),
+            _ => Sink::Plain(Box::new(file)),
+        })
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Sink::Plain(out) => out.write_all(bytes),
+            Sink::Gzip(out) => out.write_all(bytes),
+            Sink::Zstd(out) => out.write_all(bytes),
+        }
+    }
+
+    fn finish(self) -> io::Result<()> {
+        match self {
+            Sink::Plain(mut out) => out.flush(),
+            Sink::Gzip(out) => out.finish().map(drop),
+            Sink::Zstd(out) => out.finish().map(drop),
+        }
+    }
+}
+
+/// The file of what attacks really were.
+struct Truths {
+    path: PathBuf,
+    out: BufWriter<File>,
+    line: Vec<u8>,
+}
+
+impl Truths {
+    fn open(path: &Path) -> Result<Truths, String> {
+        let file = File::create(path).map_err(|error| format!("--truth: {}: cannot be written: {error}", path.display()))?;
+        Ok(Truths { path: path.to_owned(), out: BufWriter::new(file), line: Vec::new() })
+    }
+
+    fn write(&mut self) -> Result<(), String> {
+        let done = self.out.write_all(&self.line);
+        self.line.clear();
+        done.map_err(|error| format!("--truth: {}: cannot be written: {error}", self.path.display()))
+    }
+
+    /// Writes the attacks that ended lately.
+    fn note(&mut self, company: &mut Company) -> Result<(), String> {
+        for truth in company.drain_ended() {
+            truth.write_json(&mut self.line);
+        }
+        self.write()
+    }
+
+    /// Writes the attacks that go on still.
+    fn finish(&mut self, company: &Company) -> Result<(), String> {
+        for truth in company.under_way() {
+            truth.write_json(&mut self.line);
+        }
+        self.write()?;
+        self.out.flush().map_err(words)
+    }
 }

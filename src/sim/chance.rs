@@ -15,6 +15,11 @@ impl Chance {
         Chance { state: seed }
     }
 
+    /// The chance of number `n` among the things of kind `what` in the world of `seed`: always the same, so that nothing about them is stored.
+    pub fn of(seed: u64, what: u64, n: u64) -> Chance {
+        Chance::new(keyed(seed, what, n))
+    }
+
     /// 64 bits.
     pub fn bits(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -51,6 +56,41 @@ impl Chance {
         }
     }
 
+    /// A length with mean `mean` between two things that happen independently of each other (exponential), within half a percent.
+    pub fn wait(&mut self, mean: i64) -> i64 {
+        // -log2 of an even number in (0, 1]: the leading zeros, and the fraction behind the first one by a parabola. In 65,536ths.
+        let bits = self.bits();
+        let zeros = u64::from(bits.leading_zeros().min(47));
+        let fraction = (bits << zeros << 1) >> 48;
+        let log = fraction + ((22_500 * ((fraction * (65_536 - fraction)) >> 16)) >> 16);
+        let octaves = (zeros << 16) + 65_536 - log;
+        // ln 2 in 65,536ths.
+        ((i128::from(mean) * i128::from(octaves) * 45_426) >> 32) as i64
+    }
+
+    /// An amount around `median`, as often above as below, and above as far in proportion as below (about log-normal): two in three lie
+    /// within `spread_percent` hundredths of an octave.
+    pub fn scatter(&mut self, median: i64, spread_percent: i64) -> i64 {
+        let bits = self.bits();
+        // The ones among 32 bits are nearly normal with deviation 2.83; eight more bits fill the gaps.
+        let normal = (i64::from((bits as u32).count_ones()) - 16) * 256 + (bits >> 56) as i64 - 128;
+        // In 256ths of an octave.
+        power_of_two(median, normal * spread_percent * 64 / 18_175)
+    }
+
+    /// One of the things whose `weights` are given, as often as its weight says; at least one is above 0.
+    pub fn weighted(&mut self, weights: &[u32]) -> usize {
+        let total: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+        let mut left = self.below(total);
+        for (place, weight) in weights.iter().enumerate() {
+            match left.checked_sub(u64::from(*weight)) {
+                Some(rest) => left = rest,
+                None => return place,
+            }
+        }
+        unreachable!("a number below the sum lies within a weight")
+    }
+
     /// One of `choices`, of which there is at least one.
     pub fn pick<'c, T>(&mut self, choices: &'c [T]) -> &'c T {
         &choices[self.below(choices.len() as u64) as usize]
@@ -62,6 +102,22 @@ impl Chance {
             items.swap(last, self.below(last as u64 + 1) as usize);
         }
     }
+}
+
+/// 64 bits that number `n` of the things of kind `what` always has in the world of `seed`.
+pub fn keyed(seed: u64, what: u64, n: u64) -> u64 {
+    mix(mix(seed ^ what.wrapping_mul(0x9e37_79b9_7f4a_7c15)) ^ n.wrapping_mul(0xd6e8_feb8_6659_fd93))
+}
+
+/// `number` times 2^(`octaves_256ths` / 256), within 0.3 %; at least 0 and never above 2^52.
+pub fn power_of_two(number: i64, octaves_256ths: i64) -> i64 {
+    let whole = octaves_256ths.div_euclid(256);
+    let part = octaves_256ths.rem_euclid(256) << 8;
+    // 2^x - 1 by a parabola through both ends, in 65,536ths.
+    let factor = 65_536 + ((part * (43_024 + ((22_512 * part) >> 16))) >> 16);
+    let scaled = (i128::from(number) * i128::from(factor)) >> 16;
+    let shifted = if whole >= 0 { scaled << whole.min(60) } else { scaled >> (-whole).min(100) };
+    shifted.clamp(0, 1 << 52) as i64
 }
 
 /// A number that `number` always has, as if by chance: for properties that must not be stored for everyone.
@@ -103,6 +159,26 @@ mod tests {
         assert!((5 * tenth..20 * tenth).contains(&first), "{first} {tenth}");
         assert!(!chance.happens(0));
         assert!(chance.happens(10_000));
+    }
+
+    #[test]
+    fn waits_and_scatter_have_their_means_and_widths() {
+        let mut chance = Chance::new(11);
+        let waits: Vec<i64> = (0..100_000).map(|_| chance.wait(1_000_000)).collect();
+        let mean = waits.iter().sum::<i64>() / 100_000;
+        assert!((985_000..1_015_000).contains(&mean), "{mean}");
+        let longer = waits.iter().filter(|wait| **wait > 2_000_000).count();
+        assert!((13_000..14_100).contains(&longer), "e^-2 of all: {longer}");
+        let mut amounts: Vec<i64> = (0..100_000).map(|_| chance.scatter(10_000, 100)).collect();
+        amounts.sort_unstable();
+        let at = |percent: usize| amounts[percent * 1000];
+        assert!((9_700..10_300).contains(&at(50)), "{}", at(50));
+        // One deviation is an octave.
+        assert!((4_600..5_400).contains(&at(16)) && (18_500..21_500).contains(&at(84)), "{} {}", at(16), at(84));
+        assert_eq!((power_of_two(1000, 512), power_of_two(1000, -256), power_of_two(7, 0)), (4000, 500, 7));
+        let shares: Vec<usize> = (0..30_000).map(|_| chance.weighted(&[1, 0, 2])).collect();
+        let second = shares.iter().filter(|place| **place == 2).count();
+        assert!(!shares.contains(&1) && (19_500..20_500).contains(&second), "{second}");
     }
 
     #[test]

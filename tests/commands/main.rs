@@ -1,5 +1,6 @@
 //! The program as its users call it: what comes out of each command, and what is said of a mistake.
 
+mod company;
 mod erasure;
 mod kept;
 mod mistakes;

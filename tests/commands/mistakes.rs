@@ -134,7 +134,12 @@ fn wrong_usage_is_told_as_one_would_want() {
         (&["tail", "decisions", "--data", "other"], no_journal),
         (&["journal", "verify", "other"], no_journal),
         (&["tail", "alerts", "--data", "kept"], "TOPIC: found \"alerts\", expected decisions or rejected"),
-        (&["simulate", "--world", "large", "--out", "-"], "world is \"large\", expected one of: small, tiny"),
+        (&["simulate", "--world", "large", "--out", "-"], "world is \"large\", expected one of: small, tiny, company"),
+        (
+            &["simulate", "--world", "company", "--start", "1066-10-14", "--out", "-"],
+            "--start: found 1066-10-14, expected a day in 1970 to 2069",
+        ),
+        (&["simulate", "--world", "small", "--people", "5000", "--out", "-"], "--people: world is \"small\", expected company"),
     ];
     for (arguments, message) in cases {
         assert_eq!(room.refused(arguments), format!("error: {message}\n"), "weir {}", arguments.join(" "));

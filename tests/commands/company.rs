@@ -1,0 +1,40 @@
+//! The simulated company, from its file to its digest.
+
+use crate::room::Room;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+
+/// The company: written plain and packed it is the same, nothing of it is refused, and the truth names its events.
+/// Planted: payment results without the letter of their target (each was an unknown target).
+#[test]
+fn the_company_is_judged_without_a_refusal() {
+    let room = Room::new();
+    let simulate = |file: &str, more: &[&str]| {
+        let what =
+            ["simulate", "--world", "company", "--people", "3000", "--rate", "6000", "--events", "30000", "--seed", "5", "--out", file];
+        room.done(&[&what[..], more].concat())
+    };
+    let said: Value = serde_json::from_str(&simulate("company.jsonl", &["--json", "--truth", "truth.jsonl"])).unwrap();
+    assert_eq!((&said["world"], &said["events"]), (&"company".into(), &30_000.into()));
+    simulate("company.jsonl.gz", &[]);
+    simulate("company.jsonl.zst", &[]);
+    let plain = room.summary(&["company.jsonl", "-t", "small.toml"]);
+    let count = |name: &str| plain[name].as_u64().unwrap();
+    assert_eq!(count("events") + count("labels"), 30_000);
+    assert_eq!((count("rejected"), count("duplicates")), (0, 0), "{plain}");
+    assert!(count("labels") > 20, "{plain}");
+    for packed in ["company.jsonl.gz", "company.jsonl.zst"] {
+        assert_eq!(room.summary(&[packed, "-t", "small.toml"])["digest"], plain["digest"], "{packed}");
+    }
+    let text = fs::read_to_string(room.path("company.jsonl")).unwrap();
+    let ids: BTreeSet<&str> = text.lines().filter_map(|line| line.split('"').nth(3)).collect();
+    assert_eq!(ids.len(), 30_000);
+    let truths = fs::read_to_string(room.path("truth.jsonl")).unwrap();
+    let crimes: Vec<String> = truths
+        .lines()
+        .flat_map(|line| serde_json::from_str::<Value>(line).unwrap()["crimes"].as_array().unwrap().clone())
+        .map(|id| id.as_str().unwrap().to_owned())
+        .collect();
+    assert!(crimes.len() > 10 && crimes.iter().all(|id| ids.contains(id.as_str())), "{crimes:?}");
+}
