@@ -188,8 +188,8 @@ fn logs(dir: &std::path::Path, records: &[Record], outputs: &[Output]) {
 }
 
 fn stores(dir: &std::path::Path, records: &[Record]) {
-    for (durability, group) in [(Durability::Written, 256), (Durability::Written, 4096), (Durability::Synced, 4096)] {
-        let store = Store::open(&dir.join(format!("{durability:?}{group}")), durability).expect("a store");
+    for group in [256, 4096] {
+        let store = Store::open(&dir.join(group.to_string())).expect("a store");
         let mut identity = Identity::open(&store).expect("a store of texts");
         let started = start();
         for (number, record) in records.iter().enumerate() {
@@ -203,7 +203,7 @@ fn stores(dir: &std::path::Path, records: &[Record]) {
             }
         }
         identity.flush().expect("flushed");
-        report(&format!("identity: texts of a payment, groups of {group}, {durability:?}"), records.len(), started);
+        report(&format!("identity: texts of a payment, groups of {group}"), records.len(), started);
 
         let mut targets = Targets::open(&store).expect("an index");
         let started = start();
@@ -214,7 +214,7 @@ fn stores(dir: &std::path::Path, records: &[Record]) {
             }
         }
         targets.flush().expect("flushed");
-        report(&format!("targets: note a payment, groups of 4096, {durability:?}"), records.len(), started);
+        report("targets: note a payment, groups of 4096", records.len(), started);
         let started = start();
         for record in records.iter().step_by(10) {
             let Content::Event(event) = &record.content else { continue };

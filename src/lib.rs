@@ -49,10 +49,9 @@ mod tests {
         &["cli"],
     ];
 
-    /// Arrows between neighbours: the stores keep records in the journal's form and with its durability; the database forgets judged events by
+    /// Arrows between neighbours: the index keeps targets in the journal's form; the database forgets judged events by
     /// the rule of the targets; snapshots go to the disk through the journal's door.
-    const NEIGHBOURS: [(&str, &str); 7] = [
-        ("store", "journal"),
+    const NEIGHBOURS: [(&str, &str); 6] = [
         ("store", "targets"),
         ("targets", "journal"),
         ("targets", "store"),

@@ -62,6 +62,7 @@ pub struct Metrics {
     pub journal_sync_seconds: Histogram,
     pub journal_failed: IntGauge,
     pub journal_first_sequence: IntGauge,
+    pub followers_lag_records: IntGauge,
 
     pub snapshots_total: IntCounterVec,
     pub snapshot_sequence: IntGauge,
@@ -126,6 +127,8 @@ impl Metrics {
             journal_sync_seconds: list.histogram("journal_sync_seconds", "Time of a sync of the journal", &DISK_SECONDS),
             journal_first_sequence: list
                 .gauge("journal_first_sequence", "First record that the journal still keeps, as of the last snapshot"),
+            followers_lag_records: list
+                .gauge("followers_lag_records", "Records that followers may not see yet: not settled, synced or named"),
             snapshots_total: list.counters("snapshots_total", "Snapshots, by what became of them", &["outcome"]),
             snapshot_sequence: list.gauge("snapshot_sequence", "First record that the newest snapshot does not know"),
             snapshot_bytes: list.gauge("snapshot_bytes", "Bytes of the newest snapshot that this process took"),

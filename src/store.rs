@@ -2,10 +2,9 @@
 //! of rejected input, each its own keyspace.
 //!
 //! A log-structured merge tree, because the keys are hashes: a tree of pages would touch a page of the disk for every new id. Its own
-//! log is written through to the system at every flush, and synced there under `synced`.
+//! log is written through to the system with every batch; what must survive a power cut before it is synced stands in a log of ours too.
 
 use crate::event::Id;
-use crate::journal::Durability;
 use fjall::compaction::filter::Factory;
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
 use std::fmt;
@@ -56,7 +55,6 @@ impl std::error::Error for StoreError {
 pub struct Store {
     pub(crate) database: Database,
     path: Arc<Path>,
-    durability: Durability,
     /// Entries of the index of judged events that are older (microseconds since 1970) fall away when their files are merged.
     pub(crate) targets_expired: Arc<AtomicI64>,
     // A replay without an output directory keeps its index in a folder that goes with it.
@@ -83,8 +81,8 @@ impl Store {
     ///
     /// # Errors
     /// Where the system refuses or the database is damaged.
-    pub fn open(dir: &Path, durability: Durability) -> Result<Store, StoreError> {
-        Store::with(dir, durability, None)
+    pub fn open(dir: &Path) -> Result<Store, StoreError> {
+        Store::with(dir, None)
     }
 
     /// Returns when what was written survives a power cut.
@@ -95,26 +93,6 @@ impl Store {
         self.database.persist(PersistMode::SyncData).map_err(self.failed("syncing"))
     }
 
-    /// Writes the database's log back to the disk, without its lock. The database syncs that log now and then while writers wait (a memtable
-    /// becomes a table): what is on disk already does not hold them up then.
-    ///
-    /// # Errors
-    /// Where the system refuses.
-    pub fn write_back(&self) -> std::io::Result<()> {
-        for entry in std::fs::read_dir(&self.path)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|end| end == "jnl") {
-                match std::fs::File::open(&path) {
-                    Ok(log) => log.sync_data()?,
-                    // Nobody needs it any more.
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// A database in a temporary folder, gone when the last clone of it is: for a replay that keeps nothing.
     ///
     /// # Errors
@@ -123,10 +101,10 @@ impl Store {
         let failed = |source| StoreError::Io { doing: "making a temporary folder", path: std::env::temp_dir(), source };
         let dir = tempfile::Builder::new().prefix("weir-").tempdir().map_err(failed)?;
         let path = dir.path().join("identity");
-        Store::with(&path, Durability::Written, Some(Arc::new(dir)))
+        Store::with(&path, Some(Arc::new(dir)))
     }
 
-    fn with(dir: &Path, durability: Durability, scratch: Option<Arc<tempfile::TempDir>>) -> Result<Store, StoreError> {
+    fn with(dir: &Path, scratch: Option<Arc<tempfile::TempDir>>) -> Result<Store, StoreError> {
         let targets_expired = Arc::new(AtomicI64::new(i64::MIN));
         let expired: Arc<dyn Factory> = Arc::new(crate::targets::Expired(targets_expired.clone()));
         let database = Database::builder(dir)
@@ -137,7 +115,7 @@ impl Store {
             .with_compaction_filter_factories(Arc::new(move |keyspace| (keyspace == TARGETS).then(|| expired.clone())))
             .open()
             .map_err(|source| StoreError::Database { doing: "opening", path: dir.to_owned(), source })?;
-        Ok(Store { database, path: dir.into(), durability, targets_expired, _scratch: scratch })
+        Ok(Store { database, path: dir.into(), targets_expired, _scratch: scratch })
     }
 
     /// The database's folder.
@@ -145,12 +123,9 @@ impl Store {
         &self.path
     }
 
-    /// How far a batch must have come when it is committed.
-    pub(crate) fn persist_mode(&self) -> PersistMode {
-        match self.durability {
-            Durability::Written => PersistMode::Buffer,
-            Durability::Synced => PersistMode::SyncData,
-        }
+    /// A batch that, once it is committed, survives a crash of the process.
+    pub(crate) fn batch(&self) -> fjall::OwnedWriteBatch {
+        self.database.batch().durability(Some(PersistMode::Buffer))
     }
 
     pub(crate) fn keyspace(&self, name: &'static str) -> Result<fjall::Keyspace, StoreError> {

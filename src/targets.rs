@@ -220,7 +220,7 @@ impl Leaving {
 
     fn write_at(&self, patient: bool) -> Result<(), StoreError> {
         let failed = || self.store.failed("writing the index of judged events");
-        let begin = || self.store.database.batch().durability(Some(self.store.persist_mode()));
+        let begin = || self.store.batch();
         let mut value = Vec::with_capacity(128);
         let mut entries = self.entries.iter().peekable();
         while entries.peek().is_some() {
@@ -401,7 +401,7 @@ mod tests {
     fn after_a_crash_the_rest_is_noted_again() {
         let dir = tempfile::tempdir().unwrap();
         let mut records: Vec<Record> = (0..20).map(|n| payment(n, n % 15)).collect();
-        let open = || Targets::open(&Store::open(dir.path(), crate::journal::Durability::Written).unwrap()).unwrap();
+        let open = || Targets::open(&Store::open(dir.path()).unwrap()).unwrap();
         let mut targets = open();
         records.iter().for_each(|record| targets.note(record));
         let fraud = label(20, &targets, 3, Verdict::Fraud, LabelSource::Analyst);

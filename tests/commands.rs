@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use weir::engine::Engine;
 use weir::event::{IdKey, IdKind, Sequence, Timestamp};
-use weir::journal::{DataDir, Disk, Durability, Files, LogKind, Records, Retention};
+use weir::journal::{DataDir, Disk, Files, LogKind, Records, Retention};
 use weir::snapshot::{Taker, TakerOptions, Taking};
 use weir::store::Store;
 use weir::topology::Topology;
@@ -616,7 +616,7 @@ fn a_directory_without_its_beginning_and_with_a_service_is_read_all_the_same() {
     let error = room.refused(&["replay", "kept"]);
     assert!(error.contains(&format!("the journal begins at record {}", first.0)) && error.contains("needs the beginning"), "{error}");
 
-    let store = Store::open(&dir.identity(), Durability::Written).unwrap();
+    let store = Store::open(&dir.identity()).unwrap();
     let event = decisions.split('"').nth(3).unwrap();
     let hash = format!("\"event_id\":\"{}", IdKey::FILES.id(IdKind::Event, event.as_bytes()));
     for (arguments, hashed) in [(&["tail", "decisions", "--data", "kept"][..], &hash[..]), (&["journal", "export", "kept"], "\"unknown:")] {

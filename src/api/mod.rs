@@ -5,8 +5,8 @@
 
 mod authorize;
 mod body;
-mod change;
 mod browser;
+mod change;
 mod connection;
 mod decision;
 mod desk;

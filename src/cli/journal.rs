@@ -52,7 +52,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     match &arguments.command {
         Command::Verify { dir, json } => {
             let report = verify(&files, &DataDir::read(dir).map_err(words)?);
-            let logs = [("journal", &report.journal), ("outputs", &report.outputs), ("rejected", &report.rejected)];
+            let logs =
+                [("journal", &report.journal), ("outputs", &report.outputs), ("rejected", &report.rejected), ("texts", &report.texts)];
             if *json {
                 let of = |log: &LogReport| {
                     let (first, last) = (log.first.map(|s| s.0), log.last.map(|s| s.0));

@@ -14,7 +14,7 @@ mod snapshot;
 mod tail;
 
 use crate::identity::Identity;
-use crate::journal::{DataDir, Durability};
+use crate::journal::{DataDir, Disk, Telling, Tellings};
 use crate::store::Store;
 use crate::topology::Topology;
 use clap::{Parser, Subcommand};
@@ -22,6 +22,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 #[derive(Parser)]
 #[command(
@@ -89,8 +90,8 @@ fn words(error: impl Display) -> String {
 
 /// The texts of ids in a data directory; none, and a word about it on standard error, while another process has them open.
 fn texts(dir: &DataDir) -> Result<Option<Identity>, String> {
-    match Store::open(&dir.identity(), Durability::Written) {
-        Ok(store) => Identity::open(&store).map(Some).map_err(words),
+    match Store::open(&dir.identity()) {
+        Ok(store) => entered(&store, dir).map(Some),
         Err(error) if error.is_locked() => {
             eprintln!("note: {}: another process has the texts of ids open: ids are shown as hashes", dir.identity().display());
             Ok(None)
@@ -98,6 +99,30 @@ fn texts(dir: &DataDir) -> Result<Option<Identity>, String> {
         Err(error) => Err(words(error)),
     }
 }
+
+/// The texts of ids, with those that a service which was killed had not entered. Entering them does no harm: it is done again, with what
+/// erasures ask for, when the service starts.
+fn entered(store: &Store, dir: &DataDir) -> Result<Identity, String> {
+    let mut identity = Identity::open(store).map_err(words)?;
+    let Some(through) = identity.through() else { return Ok(identity) };
+    let mut tellings = Tellings::open(Arc::new(Disk), &dir.texts(), through).map_err(words)?;
+    while tellings.next().map_err(words)?.is_some() {
+        let entered = tellings.take(|telling| {
+            if let Telling::Text { id, kind, text } = telling {
+                identity.put(id, kind, text);
+            }
+        });
+        entered.map_err(words)?;
+        if identity.waiting() >= ENTERED_AT_ONCE {
+            identity.flush().map_err(words)?;
+        }
+    }
+    identity.flush().map_err(words)?;
+    Ok(identity)
+}
+
+/// Texts that are written at once.
+const ENTERED_AT_ONCE: usize = 1_024;
 
 /// Whether somebody looks at standard error, so that progress is worth showing.
 fn is_watched() -> bool {

@@ -133,7 +133,8 @@ mod tests {
     use crate::feature::Schema;
 
     fn judged(listed: &[(usize, usize)], outcome: Outcome) -> Verdict {
-        let lists = Effect::ALL.iter().map(|effect| ListOptions { name: effect.name().to_owned(), effect: *effect, of: vec![IdKind::Card] });
+        let lists =
+            Effect::ALL.iter().map(|effect| ListOptions { name: effect.name().to_owned(), effect: *effect, of: vec![IdKind::Card] });
         let ladder = ListLadder::new(&ListsOptions { entries_max: 9, lists: lists.collect() });
         let thresholds = Thresholds { challenge_risk_score_min: 400, review_risk_score_min: 620, decline_risk_score_min: 900 };
         let options = PolicyOptions { thresholds, ..PolicyOptions::default() };

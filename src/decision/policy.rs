@@ -204,7 +204,15 @@ impl Policy {
             return Err(errors);
         }
         let control_share = options.control_share;
-        Ok(Policy { control_share, guarded, thresholds, causes, payments: payments.finish(), transfers: transfers.finish(), columns: schema.len() })
+        Ok(Policy {
+            control_share,
+            guarded,
+            thresholds,
+            causes,
+            payments: payments.finish(),
+            transfers: transfers.finish(),
+            columns: schema.len(),
+        })
     }
 
     /// Judges one event of type `kind` by its feature row (of the schema that the policy was compiled against) and overwrites `out`.

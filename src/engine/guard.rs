@@ -483,7 +483,8 @@ mod tests {
                 pass(&mut guard, &sight(second(n), mixed(n), mixed(n + 7)), n % 200 == 0);
             }
             assert!(guard.turns().is_empty(), "{name}: {:?}", guard.turns());
-            let declined = (20_000..40_000).filter(|n| !pass(&mut guard, &sight(second(*n), mixed(*n), mixed(n + 7)), true).yields()).count();
+            let declined =
+                (20_000..40_000).filter(|n| !pass(&mut guard, &sight(second(*n), mixed(*n), mixed(n + 7)), true).yields()).count();
             assert!((50..=1_000).contains(&declined), "{name}: {declined}");
             assert_eq!(guard.turns().len(), 1, "{name}");
         }

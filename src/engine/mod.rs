@@ -20,14 +20,16 @@ mod snapshot;
 pub use course::{CHECKPOINT_EVERY, Checkpoint};
 pub use dedupe::Judged;
 pub use features::{Layout, Use};
+pub use guard::{Guard, Standing};
 pub use image::{Imaged, Imaging, Progress, SCALARS, Shape, TableShape};
 pub use lists::{ListEntry, Lists};
-pub use guard::{Guard, Standing};
 pub use options::{GuardOptions, LabelOptions, Options, SourceTime};
 pub use output::{Output, Rejected};
 pub use snapshot::SnapshotError;
 
-use crate::decision::{Decision, Declining, ListLadder, Listed, Policy, PolicyError, Program, Provenance, RuleError, Skip, Skips, Status, Verdict};
+use crate::decision::{
+    Decision, Declining, ListLadder, Listed, Policy, PolicyError, Program, Provenance, RuleError, Skip, Skips, Status, Verdict,
+};
 use crate::decision::{GUARDED_MAX, Outcome, Part, Parts, Why, let_through};
 use crate::event::{
     Answered, Body, Content, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp,
@@ -36,8 +38,8 @@ use crate::graph::ego::EgoBatch;
 use crate::graph::{Family, Graph, Promotion};
 use crate::velocity::{BEGINNING, MATURITIES_MAX, Plan, Velocity};
 use course::Course;
-use guard::{Sight, sum_slot};
 use dedupe::Known;
+use guard::{Sight, sum_slot};
 use std::fmt;
 
 /// What a step is doing: the runtime reads its clock at each, the engine knows no clock.
@@ -498,8 +500,7 @@ impl Engine {
                     policy.judge_yielding(seed.kind, row, |slot| guard.standing(slot).into(), None, verdict);
                     ladder.judge(&seed.listed, policy, verdict);
                 }
-                if verdict.outcome == Outcome::Decline
-                    && guard.declined(sum_slot(sight.lane), sight, Standing::YieldsToChallenge).yields()
+                if verdict.outcome == Outcome::Decline && guard.declined(sum_slot(sight.lane), sight, Standing::YieldsToChallenge).yields()
                 {
                     verdict.outcome = Outcome::Challenge;
                     verdict.sum_yielded = true;

@@ -4,6 +4,7 @@
 //! DIR/lock            held by the process that writes
 //! DIR/journal/        records              DIR/blobs/     contents that control records name
 //! DIR/outputs/        outputs              DIR/rejected/  raw rejected input
+//! DIR/texts/          texts of ids on their way into the identity store
 //! DIR/identity/       texts of ids, index of judged events
 //! DIR/snapshots/      images of the engine
 //! DIR/summary.json    what a replay found
@@ -38,7 +39,7 @@ impl DataDir {
             Err(TryLockError::Error(source)) => return Err(JournalError::Io { doing: "locking", path, source }),
         }
         let dir = DataDir { root: root.to_owned(), _lock: Some(lock) };
-        for folder in [dir.journal(), dir.outputs(), dir.blobs(), dir.rejected()] {
+        for folder in [dir.journal(), dir.outputs(), dir.blobs(), dir.rejected(), dir.texts()] {
             fs::create_dir_all(&folder).map_err(JournalError::io("making the directory", &folder))?;
         }
         // The folders' own names must survive a power cut before anything in them can.
@@ -84,6 +85,11 @@ impl DataDir {
     /// The database of texts and judged events ([`crate::store`]); it is locked by whoever opens it.
     pub fn identity(&self) -> PathBuf {
         self.root.join("identity")
+    }
+
+    /// Texts of ids that are not in the database for sure.
+    pub fn texts(&self) -> PathBuf {
+        self.root.join("texts")
     }
 
     /// Raw rejected input.

@@ -33,6 +33,8 @@ pub enum LogKind {
     Outputs = 2,
     /// Raw text of rejected input, by the sequence of its record: with gaps.
     Rejected = 3,
+    /// Texts of ids, by the sequence of the record that bears them: with gaps, and perhaps several of one.
+    Texts = 4,
 }
 
 /// A segment's header.

@@ -239,7 +239,7 @@ impl Log {
         self.check_running()?;
         match self.kind {
             LogKind::Journal => assert!(sequence.0 == self.next, "record {} appended, expected {}", sequence.0, self.next),
-            LogKind::Outputs | LogKind::Rejected => {
+            LogKind::Outputs | LogKind::Rejected | LogKind::Texts => {
                 assert!(sequence.0 + 1 >= self.next, "an entry of {} appended behind one of {}", sequence.0, self.next.saturating_sub(1));
             }
         }
@@ -416,8 +416,8 @@ fn begin_segment(files: &dyn Files, dir: &Path, header: &Header) -> Result<Box<d
 pub(super) fn follows(kind: LogKind, sequence: u64, next: u64, first: bool) -> bool {
     match kind {
         LogKind::Journal => sequence == next,
-        LogKind::Outputs | LogKind::Rejected if first => sequence >= next,
-        LogKind::Outputs | LogKind::Rejected => sequence.saturating_add(1) >= next,
+        LogKind::Outputs | LogKind::Rejected | LogKind::Texts if first => sequence >= next,
+        LogKind::Outputs | LogKind::Rejected | LogKind::Texts => sequence.saturating_add(1) >= next,
     }
 }
 

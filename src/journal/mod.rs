@@ -18,6 +18,7 @@ mod rejected;
 mod retention;
 mod syncing;
 mod tail;
+mod texts;
 mod verify;
 
 pub use blobs::{Blobs, hex};
@@ -34,6 +35,7 @@ pub use rejected::{RawInput, RawInputs, RejectedLog, SegmentEnding};
 pub use retention::Retention;
 pub use syncing::Syncing;
 pub use tail::{Shown, Topic, rejected_json, tail};
+pub use texts::{Telling, Tellings, TextLog};
 pub use verify::{LogReport, Report, verify};
 
 use crate::engine::Output;

@@ -321,7 +321,11 @@ impl Records {
 
 /// The outputs of an output log.
 #[derive(Debug)]
-pub struct Outputs(pub Reader);
+pub struct Outputs {
+    reader: Reader,
+    /// Read, but of a later record than was asked for.
+    ahead: Option<Output>,
+}
 
 impl Outputs {
     /// The outputs in `dir` of records from sequence `from` on.
@@ -329,12 +333,12 @@ impl Outputs {
     /// # Errors
     /// As [`Reader::open`].
     pub fn open(files: Arc<dyn Files>, dir: &Path, from: Sequence) -> Result<Outputs, JournalError> {
-        Ok(Outputs(Reader::open(files, dir, LogKind::Outputs, from)?))
+        Ok(Outputs { reader: Reader::open(files, dir, LogKind::Outputs, from)?, ahead: None })
     }
 
     /// Where the output stands that was read last, to be read again by [`output_at`]; `None` before the first.
     pub fn place(&self) -> Option<Place> {
-        let (segment, last) = (self.0.segment.as_ref()?, self.0.last?);
+        let (segment, last) = (self.reader.segment.as_ref()?, self.reader.last?);
         Some(Place { segment: segment.header.first, offset: last })
     }
 
@@ -343,11 +347,27 @@ impl Outputs {
     /// # Errors
     /// As [`Reader::next_frame`], and where an output is not readable.
     pub fn next_output(&mut self) -> Result<Option<Output>, JournalError> {
-        let (sequence, decoded) = match self.0.next_frame()? {
+        if let Some(output) = self.ahead.take() {
+            return Ok(Some(output));
+        }
+        let (sequence, decoded) = match self.reader.next_frame()? {
             Some(frame) => (frame.sequence, decode_output(frame.sequence, frame.body)),
             None => return Ok(None),
         };
-        decoded.map(Some).map_err(|source| self.0.unreadable(sequence, source))
+        decoded.map(Some).map_err(|source| self.reader.unreadable(sequence, source))
+    }
+
+    /// The next output of a record before `limit`; `None` where there is none yet.
+    ///
+    /// # Errors
+    /// As [`Outputs::next_output`].
+    pub fn next_before(&mut self, limit: Sequence) -> Result<Option<Output>, JournalError> {
+        let next = self.next_output()?;
+        if next.as_ref().is_some_and(|output| output.sequence() >= limit) {
+            self.ahead = next;
+            return Ok(None);
+        }
+        Ok(next)
     }
 }
 

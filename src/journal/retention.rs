@@ -2,11 +2,10 @@
 //!
 //! The last segment always stays, and what goes goes oldest first, so that a crash in between leaves a log without a gap.
 
-use super::codec::{Malformed, decode_record};
 use super::error::JournalError;
 use super::files::Files;
 use super::frame::{LogKind, segment_path, segments};
-use super::reader::{Frame, Reader};
+use super::reader::Records;
 use super::rejected::RawInputs;
 use crate::event::{Sequence, Timestamp};
 use std::path::{Path, PathBuf};
@@ -35,32 +34,25 @@ impl Retention {
     }
 
     /// Deletes whole segments all of whose entries lie before `floor` and were received at or before `keep_since`. For a journal `floor` is
-    /// where recovery begins: the oldest snapshot kept, or the index of judged events where that is lower. Outputs bear no time: of them
-    /// everything before `floor` goes. A segment of refused input is as old as its own last entry. Returns the first sequence that is still kept.
+    /// where recovery begins: the oldest snapshot kept, or the index of judged events where that is lower. Outputs and texts bear no
+    /// time: of them everything before `floor` goes. A segment of refused input is as old as its own last entry. Returns the first sequence that is still kept.
     ///
     /// # Errors
     /// Where the system refuses or a segment's first entry is not readable; what was deleted until then stays so.
     pub fn apply(&self, floor: Sequence, keep_since: Timestamp) -> Result<Sequence, JournalError> {
         let firsts = self.segments()?;
         let mut kept = 0;
-        // As time never runs back from entry to entry, a segment is as old as the first entry behind it.
         for (number, &first) in firsts.iter().enumerate().skip(1).take_while(|(_, first)| **first <= floor.0) {
-            if self.kind == LogKind::Rejected {
+            let old = match self.kind {
+                LogKind::Journal => self.is_journal_old(first, keep_since)?,
                 // Months may lie between two entries of this one, and its segments are small.
-                if !self.is_rejected_old(firsts[number - 1], first, keep_since)? {
-                    break;
-                }
-                kept = number;
-                continue;
+                LogKind::Rejected => self.is_rejected_old(firsts[number - 1], first, keep_since)?,
+                LogKind::Outputs | LogKind::Texts => true,
+            };
+            if !old {
+                break;
             }
-            let mut reader = Reader::open(self.files.clone(), &self.dir, self.kind, Sequence(first))?;
-            let Some(frame) = reader.next_frame()? else { break };
-            let sequence = frame.sequence;
-            match self.is_old(frame, keep_since) {
-                Ok(true) => kept = number,
-                Ok(false) => break,
-                Err(source) => return Err(reader.unreadable(sequence, source)),
-            }
+            kept = number;
         }
         for &first in &firsts[..kept] {
             let path = segment_path(&self.dir, first);
@@ -72,6 +64,12 @@ impl Retention {
         Ok(Sequence(firsts.get(kept).copied().unwrap_or(0)))
     }
 
+    /// Whether the records before the segment `first` are: as time never runs back, they are as old as its own first.
+    fn is_journal_old(&self, first: u64, keep_since: Timestamp) -> Result<bool, JournalError> {
+        let record = Records::open(self.files.clone(), &self.dir, Sequence(first))?.next_record()?;
+        Ok(record.is_some_and(|record| record.received <= keep_since))
+    }
+
     /// Whether the last entry before `until` in the segment `first` is.
     fn is_rejected_old(&self, first: u64, until: u64, keep_since: Timestamp) -> Result<bool, JournalError> {
         let mut inputs = RawInputs::open(self.files.clone(), &self.dir, Sequence(first))?;
@@ -80,14 +78,6 @@ impl Retention {
             last = last.max(input.received);
         }
         Ok(last <= keep_since)
-    }
-
-    fn is_old(&self, frame: Frame<'_>, keep_since: Timestamp) -> Result<bool, Malformed> {
-        let received = match self.kind {
-            LogKind::Journal => decode_record(frame.sequence, frame.body)?.received,
-            LogKind::Outputs | LogKind::Rejected => return Ok(true),
-        };
-        Ok(received <= keep_since)
     }
 
     fn segments(&self) -> Result<Vec<u64>, JournalError> {

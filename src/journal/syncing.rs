@@ -60,8 +60,17 @@ impl Syncing {
     /// # Errors
     /// Where the system refuses. Nobody knows then what is on disk: the log's owner must stop.
     pub fn sync(&self) -> Result<bool, JournalError> {
+        self.sync_before(self.written())
+    }
+
+    /// As [`Syncing::sync`], but only what lies before `limit` counts as durable then: what else is written may miss something that it
+    /// needs, in a log that was synced before this one.
+    ///
+    /// # Errors
+    /// As [`Syncing::sync`].
+    pub fn sync_before(&self, limit: Sequence) -> Result<bool, JournalError> {
         // Read before the file is taken: what was written to an earlier segment was synced with it.
-        let written = self.written.load(Ordering::Acquire);
+        let written = self.written.load(Ordering::Acquire).min(limit.0);
         if written <= self.durable.load(Ordering::Acquire) {
             return Ok(false);
         }

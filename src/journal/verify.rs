@@ -8,7 +8,7 @@ use super::error::JournalError;
 use super::files::Files;
 use super::frame::LogKind;
 use super::reader::{Frame, Reader};
-use super::rejected;
+use super::{rejected, texts};
 use crate::event::{Content, Sequence};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -31,6 +31,7 @@ pub struct Report {
     pub journal: LogReport,
     pub outputs: LogReport,
     pub rejected: LogReport,
+    pub texts: LogReport,
     /// Blobs that control records name and that are what their names say.
     pub blobs: u64,
     /// The digest over the outputs, in hexadecimal: as in the summary of the run that wrote them.
@@ -39,7 +40,7 @@ pub struct Report {
     pub problems: Vec<String>,
 }
 
-/// Checks frames, order and contents of journal, outputs and rejected input, and every blob that a control record names.
+/// Checks frames, order and contents of journal, outputs, rejected input and texts, and every blob that a control record names.
 pub fn verify(files: &Arc<dyn Files>, dir: &DataDir) -> Report {
     let mut report = Report::default();
     let mut named = BTreeSet::new();
@@ -58,6 +59,7 @@ pub fn verify(files: &Arc<dyn Files>, dir: &DataDir) -> Report {
     report.rejected = walk(files, &dir.rejected(), LogKind::Rejected, &mut report.problems, |frame| {
         rejected::decode(frame.sequence, frame.body).map(drop)
     });
+    report.texts = walk(files, &dir.texts(), LogKind::Texts, &mut report.problems, |frame| texts::decode(frame.body, &mut |_| {}));
     if let (Some(output), Some(record)) = (report.outputs.last, report.journal.last)
         && output > record
     {

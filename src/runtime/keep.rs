@@ -7,7 +7,7 @@ use crate::engine::Output;
 use crate::event::{ControlKind, IdKey, Record, Sequence, Timestamp};
 use crate::identity::Identity;
 use crate::ingress::Rejections;
-use crate::journal::{Blobs, DataDir, Disk, Durability, Files, Journal, LogOptions, OutputLog, RawInput, RejectedLog};
+use crate::journal::{Blobs, DataDir, Disk, Files, Journal, LogOptions, OutputLog, RawInput, RejectedLog};
 use crate::store::Store;
 use std::fs;
 use std::path::Path;
@@ -61,7 +61,7 @@ impl Keeper {
         }
         let (outputs, _) = OutputLog::open(files.clone(), &dir.outputs(), options)?;
         let (log, _) = RejectedLog::open(files, &dir.rejected(), options)?;
-        let store = Store::open(&dir.identity(), Durability::Written)?;
+        let store = Store::open(&dir.identity())?;
         let naming = Naming::new(Identity::open(&store)?, dir);
         let rejected = Rejected { log, received: Timestamp::MIN, waiting: Vec::new() };
         Ok(Keeper { reading: Reading { journal, rejected }, writing: Writing { outputs }, naming })

@@ -6,9 +6,9 @@
 use super::source::Chunk;
 use crate::engine::Output;
 use crate::event::{Body, Content, Event, Id, IdKind, Record, Sequence, Timestamp};
-use crate::identity::Identity;
+use crate::identity::{Identity, Recent};
 use crate::ingress::Texts;
-use crate::journal::DataDir;
+use crate::journal::{DataDir, JournalError, Telling, TextLog};
 use crate::store::StoreError;
 use crossbeam::channel::{Receiver, Sender};
 
@@ -51,6 +51,20 @@ impl Told {
             start = end;
         }
         self.bytes.clear();
+    }
+
+    /// Tells `log` what the record `sequence` names, but for what was told lately.
+    pub(super) fn tell(&self, sequence: Sequence, recent: &mut Recent, log: &mut TextLog) -> Result<(), JournalError> {
+        let mut start = 0;
+        for &(id, kind, end) in &self.entries {
+            // An event's id is new nearly always: it would only push others out.
+            if kind == IdKind::Event || recent.is_news(id) {
+                let text = &String::from_utf8_lossy(&self.bytes[start..end]);
+                log.tell(sequence, Telling::Text { id, kind, text })?;
+            }
+            start = end;
+        }
+        Ok(())
     }
 }
 
@@ -133,25 +147,6 @@ pub(super) fn named(body: &Body) -> Option<(Id, Id)> {
         Body::Item(item) => Some((item.title?, item.item)),
         _ => None,
     }
-}
-
-/// Links names to those who bear them, and lets an erased person come back by what they do.
-///
-/// # Errors
-/// Where the database refuses.
-pub(super) fn know(identity: &mut Identity, event: &Event) -> Result<(), StoreError> {
-    if let Some((name, bearer)) = named(&event.body) {
-        identity.belongs(name, bearer);
-    }
-    if let Some(person) = speaks_of(&event.body)
-        && let Some(at) = identity.erased_at(person)
-    {
-        match acts(&event.body) && event.time > at {
-            true => identity.came_back(person)?,
-            false => drop(identity.erase_person(person, at, &[])?),
-        }
-    }
-    Ok(())
 }
 
 /// The user in an event.

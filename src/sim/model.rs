@@ -17,8 +17,8 @@ pub use state::State;
 use crate::decision::{Part, Skip, Why};
 use crate::engine::Options;
 use crate::event::{
-    Action, Body, Content, Duration, Event, EventType, Id, Interaction, LabelSource, ListChange, Payment, Record, Refusal, SLOTS, Sequence, Timestamp,
-    Verdict, ends,
+    Action, Body, Content, Duration, Event, EventType, Id, Interaction, LabelSource, ListChange, Payment, Record, Refusal, SLOTS, Sequence,
+    Timestamp, Verdict, ends,
 };
 use crate::graph::Family;
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,9 +3,14 @@
 // Each test binary uses its own part of it.
 #![allow(dead_code)]
 
-use weir::decision::{Effect, LISTED_KINDS, ListOptions, ListsOptions, Outcome, PolicyOptions, SHARE_ONE, Provenance, ReasonCode, RuleOptions, Thresholds, VelocityLimit};
+use weir::decision::{
+    Effect, LISTED_KINDS, ListOptions, ListsOptions, Outcome, PolicyOptions, Provenance, ReasonCode, RuleOptions, SHARE_ONE, Thresholds,
+    VelocityLimit,
+};
 use weir::engine::{Engine, GuardOptions, LabelOptions, Options, Output, SourceTime};
-use weir::event::{Action, Body, Content, Currency, CurrencyRates, Duration, Event, EventType, IdKey, IdKind, ListChange, Rates, Record, Timestamp, ends};
+use weir::event::{
+    Action, Body, Content, Currency, CurrencyRates, Duration, Event, EventType, IdKey, IdKind, ListChange, Rates, Record, Timestamp, ends,
+};
 use weir::graph::{FamilyLimits, Limits};
 use weir::journal::Digest;
 use weir::sim::happening::Happening;

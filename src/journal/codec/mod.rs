@@ -12,8 +12,8 @@ pub(crate) use event::{decode_target, encode_target};
 pub use output::{Digest, decode_output, encode_output};
 
 use crate::event::{
-    Answered, Content, Control, ControlKind, Effort, Event, EventType, Field, Id, ListChange, Origin, Record, Refusal, Refused, Sequence, StandInWhy,
-    Timestamp,
+    Answered, Content, Control, ControlKind, Effort, Event, EventType, Field, Id, ListChange, Origin, Record, Refusal, Refused, Sequence,
+    StandInWhy, Timestamp,
 };
 use std::fmt;
 

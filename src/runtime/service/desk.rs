@@ -19,6 +19,7 @@ use crossbeam::channel::{Sender, TrySendError};
 use dashmap::Entry;
 use futures_util::stream::unfold;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration as Wall;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::error;
@@ -117,8 +118,9 @@ impl Service {
         });
     }
 
-    /// Reads at most `limit` entries of a stream behind the record `after`.
+    /// Reads at most `limit` entries of a stream behind the record `after`, of what followers may see.
     fn read(&self, stream: Stream, after: u64, limit: usize) -> Result<Page, String> {
+        let published = Sequence(self.shared.named.load(Ordering::Acquire));
         let behind = Sequence(after.saturating_add(1));
         let mut parked = self.shared.parked.lock().expect("nobody panics with it");
         let found = parked.iter().position(|(place, _)| *place == after).and_then(|number| parked.remove(number));
@@ -137,7 +139,7 @@ impl Service {
         };
         let (mut entries, mut at) = (Vec::new(), after);
         while entries.len() < limit
-            && let Some(output) = reader.next_output().map_err(|error| error.to_string())?
+            && let Some(output) = reader.next_before(published).map_err(|error| error.to_string())?
         {
             at = output.sequence().0;
             let json = match (stream, &output) {

@@ -1,11 +1,12 @@
 //! The judge: the one thread that owns the engine. It steps what was recorded, writes the outputs to their log, and settles tickets.
 
+use super::Shared;
+use super::erasures::{Consequence, Erasures};
 use super::snapping::Snapping;
-use super::ticket::{Reply, Winner};
-use super::{Shared, Submission};
+use super::ticket::{Reply, Ticket, Winner};
 use crate::decision::Decision;
 use crate::engine::{Engine, Output, Phase};
-use crate::event::{Body, Content, Record, Refusal, Sequence};
+use crate::event::{Body, Content, Id, Record, Refusal, Sequence};
 use crate::graph::Family;
 use crate::journal::{Files, JournalError, OutputLog, Place, Records};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
@@ -28,9 +29,19 @@ pub(super) struct Judge {
     pub(super) files: Arc<dyn Files>,
     pub(super) snapping: Snapping,
     pub(super) batch_max: usize,
-    pub(super) erasures: Sender<Submission>,
+    pub(super) erasures: Erasures,
+    pub(super) consequences: Sender<Consequence>,
+    /// Judged, and the timer had been faster: the stand-in's record is still to come.
+    pub(super) unsettled: Vec<Unsettled>,
     pub(super) out: Vec<Output>,
     pub(super) places: Vec<Place>,
+}
+
+/// An event whose answer the judgement is not.
+pub(super) struct Unsettled {
+    sequence: u64,
+    event: Id,
+    ticket: Arc<Ticket>,
 }
 
 impl Judge {
@@ -164,16 +175,27 @@ impl Judge {
         if let Err(cause) = self.outputs.commit() {
             return self.fail(&cause);
         }
-        let mut outputs = self.out.iter().zip(&self.places).peekable();
+        let (out, places) = (std::mem::take(&mut self.out), std::mem::take(&mut self.places));
+        let mut outputs = out.iter().zip(&places).peekable();
         for record in batch {
             let output = outputs.next_if(|(output, _)| output.sequence() == record.sequence);
             self.settle(record, output);
+            let refused = matches!(output, Some((Output::Rejected(_), _)));
+            // An admitted erasure gives no output, and neither does one that came again.
+            let first = |event| output.is_none() && self.engine.is_first(event, record.sequence);
+            if let Some(consequence) = self.erasures.after(record, refused, first) {
+                // The namer has ended only where nothing is recorded any more.
+                let _ = self.consequences.send(consequence);
+            }
         }
+        (self.out, self.places) = (out, places);
         let last = batch.last().expect("a batch has a record");
         self.shared.answers.forget(self.engine.now(), self.shared.options.dedupe);
         self.publish_checkpoints();
         self.shared.judged.store(last.sequence.0 + 1, Ordering::Release);
-        self.shared.published.send_replace(last.sequence.0 + 1);
+        self.unsettled.retain(|unsettled| !unsettled.ticket.is_unrecorded());
+        let settled = self.unsettled.first().map_or(last.sequence.0 + 1, |unsettled| unsettled.sequence);
+        self.shared.settled.store(settled, Ordering::Release);
         true
     }
 
@@ -211,13 +233,14 @@ impl Judge {
         }
     }
 
-    fn settle(&self, record: &Record, output: Option<(&Output, &Place)>) {
+    fn settle(&mut self, record: &Record, output: Option<(&Output, &Place)>) {
         match (&record.content, output) {
             (Content::Answered(answered), output) => {
                 if let Some((Output::Decision(decision), place)) = output {
                     self.shared.answers.note(decision, answered.fingerprint, *place);
                     self.shared.count_answer(decision);
                 }
+                self.unsettled.retain(|unsettled| unsettled.event != answered.event);
                 self.shared.tickets.remove_if(&answered.event, |_, ticket| ticket.reply().is_some());
             }
             (Content::Event(event), Some((Output::Decision(decision), place))) => {
@@ -241,10 +264,6 @@ impl Judge {
                         self.close(event.id, event.fingerprint(), Reply::Decision(Box::new(decision)));
                     }
                 }
-                // One that came again must not erase who has come back.
-                Body::Erase(erase) if self.engine.is_first(event.id, record.sequence) => {
-                    drop(self.erasures.send(Submission::Erase { user: erase.user, at: event.time, sequence: record.sequence }));
-                }
                 // For the first time or again: what it says stands.
                 Body::PaymentResult(_) => self.close(event.id, event.fingerprint(), Reply::Taken),
                 _ => {}
@@ -254,12 +273,14 @@ impl Judge {
     }
 
     /// The judgement is there: it is the answer, unless the timer was faster.
-    fn reply(&self, decision: &Decision) {
+    fn reply(&mut self, decision: &Decision) {
         let Some(ticket) = self.shared.tickets.get(&decision.event).map(|ticket| ticket.clone()) else { return };
         if ticket.claim(Winner::Judge) {
             self.shared.count_answer(decision);
             ticket.settle(Reply::Decision(Box::new(*decision)));
             self.shared.tickets.remove(&decision.event);
+        } else if ticket.reply().is_none() {
+            self.unsettled.push(Unsettled { sequence: decision.sequence.0, event: decision.event, ticket });
         }
     }
 

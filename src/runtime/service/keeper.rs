@@ -3,12 +3,10 @@
 use super::Shared;
 use crate::event::{Duration, Sequence, Timestamp};
 use crate::journal::{DataDir, Files, JournalError, LogKind, Retention, SegmentEnding};
-use crate::store::Store;
 use crate::targets::Leaving;
 use crate::topology::JournalOptions;
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration as Wall, Instant};
 use tracing::{error, info};
 
@@ -21,8 +19,6 @@ const REJECTED_SPAN: Duration = Duration::DAY;
 pub(super) enum Task {
     /// Write this part of the index.
     Targets(Arc<Leaving>),
-    /// Make texts and erasures survive a power cut, then say so.
-    Texts(Arc<AtomicBool>),
     /// Let go of what is old.
     Retain(Floors),
 }
@@ -41,7 +37,6 @@ pub(super) struct Floors {
 /// The keeper's own things.
 pub(super) struct Keeper {
     pub(super) shared: Arc<Shared>,
-    pub(super) store: Store,
     pub(super) journal: Retention,
     pub(super) outputs: Retention,
     pub(super) rejected: Retention,
@@ -54,7 +49,6 @@ impl Keeper {
     /// For the logs of `dir`, which `kept` has the days for; `rejected_ending` is of the log of refused input.
     pub(super) fn new(
         shared: Arc<Shared>,
-        store: Store,
         files: &Arc<dyn Files>,
         dir: &DataDir,
         rejected_ending: Arc<SegmentEnding>,
@@ -63,7 +57,7 @@ impl Keeper {
         let of = |dir: &std::path::Path, kind| Retention::of(files.clone(), dir, kind);
         let journal = of(&dir.journal(), LogKind::Journal);
         let (outputs, rejected) = (of(&dir.outputs(), LogKind::Outputs), of(&dir.rejected(), LogKind::Rejected));
-        Keeper { shared, store, journal, outputs, rejected, rejected_ending, keep: kept.keep, rejected_keep: kept.rejected_keep }
+        Keeper { shared, journal, outputs, rejected, rejected_ending, keep: kept.keep, rejected_keep: kept.rejected_keep }
     }
 
     /// Does what it is asked until nobody asks any more.
@@ -76,13 +70,6 @@ impl Keeper {
             }
             match tasks.recv_deadline(due) {
                 Ok(Task::Targets(leaving)) => self.write(&leaving),
-                Ok(Task::Texts(synced)) => match self.store.sync() {
-                    Ok(()) => synced.store(true, Ordering::Release),
-                    Err(cause) => {
-                        self.shared.stop(format!("texts of ids could not be synced: {cause}"));
-                        error!(%cause, "texts of ids could not be synced");
-                    }
-                },
                 Ok(Task::Retain(floors)) => retained(self.retain(floors)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,

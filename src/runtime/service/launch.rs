@@ -12,12 +12,12 @@ use super::standing::Standing;
 use super::syncer::Syncer;
 use super::{Minute, Service, ServiceOptions, Shared, Threads};
 use crate::event::{Record, Sequence};
-use crate::identity::Identity;
+use crate::identity::{Identity, Recent};
 use crate::metrics::Metrics;
 use crate::runtime::source::foundation_texts;
 use crate::snapshot::{Snapshots, Taker, TakerOptions};
 use crate::topology::{Topology, content_hash};
-use crossbeam::channel::bounded;
+use crossbeam::channel::{bounded, unbounded};
 use dashmap::DashMap;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -30,6 +30,8 @@ use tracing::error;
 
 /// Records that wait for the judge; what comes beyond stands in the journal.
 const JUDGE_WAITING: usize = 8_192;
+/// Sets of ids that the recorder has told lately: 4 MiB.
+const TOLD: usize = 1 << 16;
 /// Tasks that wait for the keeper: parts of the index, of which one is written at a time, and a word after a snapshot.
 const KEEPER_WAITING: usize = 4;
 
@@ -39,8 +41,22 @@ impl Service {
     /// # Errors
     /// Where the system gives no thread, or what earlier snapshots left cannot be swept away.
     pub(in crate::runtime) fn launch(topology: &Topology, standing: Standing, metrics: &Metrics) -> Result<Service, ServiceError> {
-        let Standing { dir, files, mut journal, mut outputs, mut rejected, store, identity, targets, engine, answers, latest, .. } =
-            standing;
+        let Standing {
+            dir,
+            files,
+            mut journal,
+            mut outputs,
+            mut rejected,
+            mut texts,
+            store,
+            namer,
+            erasures,
+            targets,
+            engine,
+            answers,
+            latest,
+            ..
+        } = standing;
         let next = journal.next().0;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         metrics.service_start_time_seconds.set(since.as_secs_f64());
@@ -48,6 +64,8 @@ impl Service {
         let (stream_sender, stream) = bounded(topology.authorize.stream_waiting_max);
         let (to_judge, from_recorder) = bounded::<Record>(JUDGE_WAITING);
         let (to_keeper, tasks) = bounded(KEEPER_WAITING);
+        // A consequence is of an erasure, or of somebody who was erased: they are few.
+        let (consequences, from_judge) = unbounded();
         let shared = Arc::new(Shared {
             options: options(topology),
             dir: dir.root().to_owned(),
@@ -68,7 +86,10 @@ impl Service {
             noted: AtomicU64::new(targets.noted().0),
             recorded: AtomicU64::new(next),
             judged: AtomicU64::new(next),
-            published: tokio::sync::watch::Sender::new(next),
+            settled: AtomicU64::new(next),
+            named: AtomicU64::new(namer.through().0),
+            named_durable: AtomicU64::new(namer.durable().0),
+            published: tokio::sync::watch::Sender::new(namer.through().0),
             closing: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             stopped: OnceLock::new(),
@@ -80,8 +101,9 @@ impl Service {
             metrics: metrics.clone(),
             parked: Mutex::new(VecDeque::new()),
         });
-        let syncer = Syncer { shared: shared.clone(), rejected: rejected.syncing()?, outputs: outputs.syncing()?, store: store.clone() };
-        let keeper = Keeper::new(shared.clone(), store.clone(), &files, &dir, rejected.ending(), &topology.journal);
+        let (told, rejections) = (texts.syncing()?, rejected.syncing()?);
+        let syncer = Syncer { shared: shared.clone(), texts: told, rejected: rejections, outputs: outputs.syncing()? };
+        let keeper = Keeper::new(shared.clone(), &files, &dir, rejected.ending(), &topology.journal);
         let taking = TakerOptions { copy_bytes_max: topology.snapshot.copy_bytes_max, keep: topology.snapshot.keep };
         let taker = Taker::start(files.clone(), &dir.snapshots(), taking)?;
         let snapshots = Snapshots::at(files.clone(), &dir.snapshots());
@@ -91,7 +113,8 @@ impl Service {
             shared: shared.clone(),
             journal,
             rejected,
-            identity,
+            texts,
+            told: Recent::new(TOLD),
             targets,
             clock: Clock::new(latest),
             to_judge,
@@ -105,12 +128,19 @@ impl Service {
             files,
             snapping,
             batch_max: topology.batch_events_max,
-            erasures: hook_sender.clone(),
+            erasures,
+            consequences,
+            unsettled: Vec::new(),
             out: Vec::new(),
             places: Vec::new(),
         };
         let sync_every = Wall::from_millis(u64::from(topology.journal.sync_ms_max));
-        let others = [thread("syncer", &shared, move || syncer.run(sync_every))?, thread("keeper", &shared, move || keeper.run(&tasks))?];
+        let naming = shared.clone();
+        let others = [
+            thread("syncer", &shared, move || syncer.run(sync_every))?,
+            thread("keeper", &shared, move || keeper.run(&tasks))?,
+            thread("namer", &shared, move || namer.run(&naming, &from_judge))?,
+        ];
         let recorder = thread("recorder", &shared, move || recorder.run(&hook, &stream))?;
         let judge = thread("judge", &shared, move || judge.run(&from_recorder))?;
         let threads = Mutex::new(Some(Threads { recorder, judge, others, _dir: dir }));

@@ -96,7 +96,8 @@ impl Shared {
         let of = &self.listed.options.lists[usize::from(list)].of;
         let kinds = || of.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
         let kind = said["kind"].as_str().and_then(|name| of.iter().find(|kind| kind.name() == name).copied());
-        let kind: IdKind = kind.ok_or_else(|| format!("kind is {}, expected one that may stand on this list: {}", said["kind"], kinds()))?;
+        let kind: IdKind =
+            kind.ok_or_else(|| format!("kind is {}, expected one that may stand on this list: {}", said["kind"], kinds()))?;
         let id_bytes_max = self.options.id_bytes_max;
         let text = said["id"].as_str().filter(|text| !text.is_empty() && text.len() <= id_bytes_max);
         let text = text.ok_or_else(|| format!("id is {}, expected a text of 1 to {id_bytes_max} bytes", said["id"]))?;
@@ -110,7 +111,9 @@ impl Shared {
             Value::String(text) => {
                 let moment: Result<jiff::Timestamp, _> = text.parse();
                 let until = moment.map(|moment| Timestamp(moment.as_microsecond())).ok().filter(|until| until.is_valid());
-                until.filter(|until| *until > self.now()).ok_or_else(|| format!("until is {text:?}, expected a moment ahead, in RFC 3339"))?
+                until
+                    .filter(|until| *until > self.now())
+                    .ok_or_else(|| format!("until is {text:?}, expected a moment ahead, in RFC 3339"))?
             }
             other => return Err(format!("until is {other}, expected a moment ahead, in RFC 3339")),
         };
@@ -137,8 +140,7 @@ impl Service {
             return Change::Refused { detail: format!("found {} changes, expected 1 to {CHANGES_MAX}", said.len()) };
         }
         let mut texts = Told::default();
-        let changes: Result<Vec<ListChange>, String> =
-            said.iter().map(|said| self.shared.change(list as u16, said, &mut texts)).collect();
+        let changes: Result<Vec<ListChange>, String> = said.iter().map(|said| self.shared.change(list as u16, said, &mut texts)).collect();
         let changes = match changes {
             Ok(changes) => changes,
             Err(detail) => return Change::Refused { detail },

@@ -4,7 +4,7 @@
 //! doors ──▶ tickets ──▶ recorder thread ──────▶ judge thread ──▶ output log ──▶ answers, streams
 //!           (who waits)  order, journal, texts   engine.step      settles tickets
 //!                            │                      │
-//!                        syncer: fdatasync       snapshots; keeper: index of judged events, retention
+//!                        syncer: fdatasync       snapshots; keeper: index of judged events, retention; namer: texts of ids
 //! ```
 //!
 //! An event is answered once. Its ticket is raced for by the judge, who has judged it, and by the timer of the caller's deadline; where
@@ -13,11 +13,13 @@
 mod answers;
 mod clock;
 mod desk;
+mod erasures;
 mod error;
 mod judge;
 mod keeper;
 mod launch;
 mod listed;
+mod namer;
 mod recorder;
 mod snapping;
 mod standby;
@@ -75,11 +77,6 @@ enum Submission {
         texts: Told,
         line: oneshot::Sender<Submitted>,
     },
-    Erase {
-        user: Id,
-        at: Timestamp,
-        sequence: Sequence,
-    },
     /// Look again what is asked of you: the service ends.
     Wake,
 }
@@ -116,6 +113,11 @@ struct Shared {
     /// The first sequence that is not in the journal yet, and the first that is not judged.
     recorded: AtomicU64,
     judged: AtomicU64,
+    /// Before this one every event has its one answer: nobody is still to hear a stand-in.
+    settled: AtomicU64,
+    /// Before this one what ids name stands in the identity store, and is on disk there.
+    named: AtomicU64,
+    named_durable: AtomicU64,
     /// Tells those who send the journal on that there is more of it, or a checkpoint.
     more: Notify,
     /// The latest checkpoints of the engine's course, for standbys.
@@ -127,7 +129,7 @@ struct Shared {
     /// Whether another process leads: then nothing is recorded. And what is said to those who ask.
     fenced: Mutex<bool>,
     elsewhere: OnceLock<String>,
-    /// As `judged`, for those who wait for outputs.
+    /// As `named`, for followers: they see what is settled, cannot be lost any more, and has its texts.
     published: watch::Sender<u64>,
     closing: AtomicBool,
     /// Nothing is written any more.
@@ -138,7 +140,7 @@ struct Shared {
     paused: (Mutex<bool>, Condvar),
     minute: Mutex<Minute>,
     texts: PolicyTexts,
-    /// Reads texts that the recorder writes.
+    /// Reads texts that the namer writes.
     identity: Identity,
     sources: Vec<String>,
     metrics: Metrics,
@@ -247,7 +249,7 @@ pub struct Service {
 struct Threads {
     recorder: JoinHandle<()>,
     judge: JoinHandle<Engine>,
-    others: [JoinHandle<()>; 2],
+    others: [JoinHandle<()>; 3],
     // The lock of the directory, held to the end.
     _dir: crate::journal::DataDir,
 }

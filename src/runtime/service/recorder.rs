@@ -1,7 +1,7 @@
 //! The recorder: one thread that decides the order. It gives every submission its sequence, writes groups to the journal, and only then
 //! tells those who wait that they stand there.
 //!
-//! Texts of ids go to the identity store before the group is committed. Callers' events go before the stream's, so that catching up
+//! What ids name is told to a log of its own before the group is committed. Callers' events go before the stream's, so that catching up
 //! cannot starve the hook. What the judge has no room for is not kept in memory: it stands in the journal, and the judge reads it there.
 
 use super::clock::Clock;
@@ -11,9 +11,10 @@ use super::{Shared, Submission};
 use crate::api::Submitted;
 use crate::decision::Decision;
 use crate::event::{Answered, Body, Content, Duration, Effort, Event, Id, Origin, Record, Sequence, Timestamp};
-use crate::identity::Identity;
-use crate::journal::{Journal, JournalError, RawInput, RejectedLog};
-use crate::runtime::naming::know;
+use crate::identity::Recent;
+use crate::journal::{Journal, JournalError, RawInput, RejectedLog, Telling, TextLog};
+use crate::runtime::naming::Told;
+use crate::runtime::naming::named;
 use crate::store::StoreError;
 use crate::targets::Targets;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, select};
@@ -75,7 +76,9 @@ pub(super) struct Recorder {
     pub(super) shared: Arc<Shared>,
     pub(super) journal: Journal,
     pub(super) rejected: RejectedLog,
-    pub(super) identity: Identity,
+    pub(super) texts: TextLog,
+    /// Ids told lately.
+    pub(super) told: Recent,
     pub(super) targets: Targets,
     pub(super) clock: Clock,
     pub(super) to_judge: Sender<Record>,
@@ -135,7 +138,7 @@ impl Recorder {
                 }
             }
         }
-        let done = self.journal.sync().and_then(|()| self.rejected.sync()).map_err(RecordError::from);
+        let done = self.texts.sync().and_then(|()| self.rejected.sync()).and_then(|()| self.journal.sync()).map_err(RecordError::from);
         // The index knows of no record that a power cut can take away, nor of one that was never written.
         let done = done.and_then(|()| if self.shared.is_stopped() { Ok(()) } else { Ok(self.targets.flush()?) });
         if let Err(cause) = done {
@@ -145,10 +148,13 @@ impl Recorder {
 
     fn take(&mut self, submission: Submission, received: Timestamp, waiting: &mut Vec<Waiting>) {
         match submission {
-            Submission::Event { mut event, mut texts, ticket, line } => {
-                texts.put(&mut self.identity);
-                if let Err(cause) = self.resolve(&mut event).and_then(|()| know(&mut self.identity, &event)) {
-                    warn!(%cause, "an event's target or person could not be looked up");
+            Submission::Event { mut event, texts, ticket, line } => {
+                if let Err(cause) = self.resolve(&mut event) {
+                    warn!(%cause, "an event's target could not be looked up");
+                }
+                if let Err(cause) = self.tell(&event, &texts) {
+                    // The group it belongs to cannot be written either, and says so to those who wait.
+                    warn!(%cause, "what an event's ids name could not be told");
                 }
                 let origin = if ticket.is_some() { Origin::HOOK } else { Origin::DOOR };
                 let sequence = self.push(Origin { source: origin, ..Origin::default() }, received, Content::Event(*event));
@@ -176,8 +182,11 @@ impl Recorder {
                 let decision = Decision::stand_in(sequence, &answered, self.shared.provenance);
                 waiting.push(Waiting::StandIn(ticket, Box::new(decision)));
             }
-            Submission::Listed { changes, mut texts, line } => {
-                texts.put(&mut self.identity);
+            Submission::Listed { changes, texts, line } => {
+                if let Err(cause) = texts.tell(self.next_sequence(), &mut self.told, &mut self.texts) {
+                    // The group it belongs to cannot be written either, and says so to those who wait.
+                    warn!(%cause, "what a list's ids name could not be told");
+                }
                 let mut sequence = self.journal.next();
                 for change in changes {
                     sequence = self.push(Origin::engine(), received, Content::Listed(change));
@@ -185,11 +194,6 @@ impl Recorder {
                 waiting.push(Waiting::Line(line, Submitted::Recorded { sequence }));
             }
             Submission::Wake => {}
-            Submission::Erase { user, at, sequence } => {
-                if let Err(cause) = self.identity.erase_person_once(user, at, sequence) {
-                    error!(%cause, "a person's texts could not be erased");
-                }
-            }
         }
     }
 
@@ -207,9 +211,25 @@ impl Recorder {
             Submission::Refused { line, .. } => drop(line.send(Submitted::Closing)),
             Submission::Answered { ticket, .. } => ticket.settle(Reply::Unrecorded),
             Submission::Wake => {}
-            // The erasure itself was recorded before.
-            erasure @ Submission::Erase { .. } => self.take(erasure, Timestamp::MIN, &mut Vec::new()),
         }
+    }
+
+    /// Tells what the ids name of the event that comes next.
+    fn tell(&mut self, event: &Event, texts: &Told) -> Result<(), JournalError> {
+        if matches!(event.body, Body::Erase(_)) {
+            // Which texts fall is not known here: all are told again.
+            self.told.clear();
+        }
+        let sequence = self.next_sequence();
+        texts.tell(sequence, &mut self.told, &mut self.texts)?;
+        match named(&event.body) {
+            Some((name, bearer)) => self.texts.tell(sequence, Telling::Name { name, bearer }),
+            None => Ok(()),
+        }
+    }
+
+    fn next_sequence(&self) -> Sequence {
+        Sequence(self.journal.next().0 + self.group.len() as u64)
     }
 
     /// Puts the target of a label or result into the event: the engine looks nothing up.
@@ -223,7 +243,7 @@ impl Recorder {
     }
 
     fn push(&mut self, origin: Origin, received: Timestamp, content: Content) -> Sequence {
-        let sequence = Sequence(self.journal.next().0 + self.group.len() as u64);
+        let sequence = self.next_sequence();
         let behind = sequence.0.saturating_sub(self.shared.judged.load(Ordering::Relaxed));
         let effort = if behind >= self.shared.options.rules_only_from { Effort::RulesOnly } else { Effort::Full };
         if let Content::Event(_) = &content {
@@ -245,7 +265,7 @@ impl Recorder {
                 why: "an earlier write failed".to_owned(),
             }));
         }
-        self.identity.flush()?;
+        self.texts.commit()?;
         self.rejected.commit()?;
         for record in &self.group {
             self.journal.append(record)?;

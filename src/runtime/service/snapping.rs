@@ -9,7 +9,7 @@ use crate::snapshot::{Snapshots, Taker, Taking};
 use crate::topology::SnapshotOptions;
 use crossbeam::channel::Sender;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tracing::{error, info, warn};
 
@@ -28,8 +28,6 @@ pub(super) struct Snapping {
     last: (Sequence, Instant),
     /// Outputs before this sequence are not derived again from the snapshot being taken: they must be on disk before it has its name.
     outputs_until: Sequence,
-    /// Whether texts and erasures are on disk that a restart from this snapshot does not write again; asked for once everything is saved.
-    texts: Option<Arc<AtomicBool>>,
 }
 
 impl Snapping {
@@ -42,17 +40,7 @@ impl Snapping {
         outputs: Arc<Syncing>,
         last: Sequence,
     ) -> Snapping {
-        Snapping {
-            shared,
-            taker,
-            snapshots,
-            options,
-            keeper,
-            outputs,
-            last: (last, Instant::now()),
-            outputs_until: Sequence(0),
-            texts: None,
-        }
+        Snapping { shared, taker, snapshots, options, keeper, outputs, last: (last, Instant::now()), outputs_until: Sequence(0) }
     }
 
     /// Whether one is being taken.
@@ -70,16 +58,11 @@ impl Snapping {
             }
             self.begin(engine, next);
         }
-        let texts = self.texts.as_ref().is_some_and(|synced| synced.load(Ordering::Acquire));
+        // A restart from this snapshot asks of no record before it what it does to texts.
+        let texts = self.shared.named_durable.load(Ordering::Acquire) >= self.last.0.0;
         let durable = if texts && self.outputs.durable() >= self.outputs_until { self.shared.journal.durable() } else { Sequence(0) };
         match self.taker.pump(engine, PUMP_BYTES, durable) {
-            Taking::Idle | Taking::Going { .. } => {}
-            Taking::Settling if self.texts.is_none() => {
-                let synced = Arc::new(AtomicBool::new(false));
-                // Where the keeper is behind it is asked again.
-                self.texts = self.keeper.try_send(Task::Texts(synced.clone())).is_ok().then_some(synced);
-            }
-            Taking::Settling => {}
+            Taking::Idle | Taking::Going { .. } | Taking::Settling => {}
             Taking::Taken(taken) => {
                 let seconds = self.last.1.elapsed().as_secs_f64();
                 let metrics = &self.shared.metrics;
@@ -104,7 +87,6 @@ impl Snapping {
     fn begin(&mut self, engine: &mut Engine, next: Sequence) {
         self.last = (next, Instant::now());
         self.outputs_until = self.outputs.written();
-        self.texts = None;
         if let Err(cause) = self.taker.begin(engine, next, self.shared.now()) {
             error!(%cause, "a snapshot could not be begun");
         }

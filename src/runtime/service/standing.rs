@@ -6,13 +6,15 @@
 
 use super::answers::Answers;
 use super::clock::Clock;
+use super::erasures::Erasures;
 use super::error::ServiceError;
+use super::namer::Namer;
 use super::recorder::TICK_BEHIND;
 use crate::decision::Status;
 use crate::engine::{BuildError, Engine, Output, Phase};
-use crate::event::{Body, Content, Effort, Id, IdKey, Origin, Record, Sequence, Timestamp};
+use crate::event::{Content, Effort, IdKey, Origin, Record, Sequence, Timestamp};
 use crate::identity::Identity;
-use crate::journal::{Blobs, DataDir, Durability, Files, Journal, LogOptions, OutputLog, Outputs, Records, RejectedLog};
+use crate::journal::{Blobs, DataDir, Durability, Files, Journal, LogOptions, OutputLog, Outputs, Records, RejectedLog, TextLog};
 use crate::metrics::Metrics;
 use crate::runtime::progress::Progress;
 use crate::runtime::source::{controls, foundation_texts};
@@ -34,8 +36,10 @@ pub(in crate::runtime) struct Standing {
     pub journal: Journal,
     pub outputs: OutputLog,
     pub rejected: RejectedLog,
+    pub texts: TextLog,
     pub store: Store,
-    pub identity: Identity,
+    pub namer: Namer,
+    pub erasures: Erasures,
     pub targets: Targets,
     pub engine: Engine,
     pub answers: Answers,
@@ -86,11 +90,23 @@ impl Standing {
         if cut > 0 {
             warn!(bytes = cut, "refused input of records that the journal lost in a power cut was cut off");
         }
-        let store = Store::open(&dir.identity(), log.durability)?;
+        // They leave it for the database, and are synced before the journal is.
+        let (mut texts, _) = TextLog::open(files.clone(), &dir.texts(), log)?;
+        texts.cut_from(journal.next())?;
+        let store = Store::open(&dir.identity())?;
+        let identity = Identity::open(&store)?;
+        let erasures = Erasures::of(&identity, journal.next());
+        let namer = Namer::open(&store, identity, files.clone(), dir.texts(), texts.ending(), journal.next())?;
         let (engine, from, latest) = restored(opening, &dir, &journal)?;
+        if namer.through() < from {
+            let (through, from) = (namer.through().0, from.0);
+            warn!(through, from, "the identity store is older than the snapshot: erasures between the two are not repeated in it");
+        }
         let mut standing = Standing {
             answers: Answers::new(files.clone(), dir.outputs(), topology.deciding.limits.ids_max as usize),
-            identity: Identity::open(&store)?,
+            namer,
+            erasures,
+            texts,
             targets: Targets::open(&store)?,
             files: files.clone(),
             dir,
@@ -150,7 +166,6 @@ impl Standing {
         let mut logged = Outputs::open(self.files.clone(), &self.dir.outputs(), from)?;
         let bar = Progress::bytes("stepping the journal", 0, progress);
         let mut batch: Vec<Record> = Vec::new();
-        let mut erasures = Vec::new();
         loop {
             batch.clear();
             while batch.len() < topology.batch_events_max
@@ -170,43 +185,32 @@ impl Standing {
             }
             let Some(last) = batch.last() else { break };
             let last = last.sequence.0;
-            erasures.extend(self.step(&batch, Some(&mut logged))?);
+            self.step(&batch, Some(&mut logged))?;
             self.answers.forget(self.engine.now(), topology.deciding.dedupe);
             bar.at(last, || format!("{} records", last + 1));
         }
         self.outputs.sync()?;
         self.targets.flush()?;
-        // An erasure whose record stood, and whose texts did too when the process ended.
-        for (user, at, sequence) in erasures {
-            self.identity.erase_person_once(user, at, sequence)?;
-        }
+        self.namer.advance(self.journal.next())?;
         bar.finish();
         Ok(())
     }
 
-    /// Steps records that stand in the journal and writes their outputs; those that the log holds are compared, read from `logged`. Returns
-    /// who is to be erased.
-    pub(in crate::runtime) fn step(
-        &mut self,
-        batch: &[Record],
-        mut logged: Option<&mut Outputs>,
-    ) -> Result<Vec<(Id, Timestamp, Sequence)>, ServiceError> {
+    /// Steps records that stand in the journal and writes their outputs; those that the log holds are compared, read from `logged`.
+    pub(in crate::runtime) fn step(&mut self, batch: &[Record], mut logged: Option<&mut Outputs>) -> Result<(), ServiceError> {
         self.out.clear();
         self.engine.step(batch, &mut |_: Phase| {}, &mut self.out);
         let written = self.outputs.next();
-        let mut erasures = Vec::new();
         let mut given = self.out.iter().peekable();
         for record in batch {
-            let Some(output) = given.next_if(|output| output.sequence() == record.sequence) else {
-                // Only an admitted erasure gives no output, and one that came again.
-                if let Content::Event(event) = &record.content
-                    && let Body::Erase(erase) = &event.body
-                    && self.engine.is_first(event.id, record.sequence)
-                {
-                    erasures.push((erase.user, event.time, record.sequence));
-                }
-                continue;
-            };
+            let output = given.next_if(|output| output.sequence() == record.sequence);
+            let refused = matches!(output, Some(Output::Rejected(_)));
+            // An admitted erasure gives no output, and neither does one that came again.
+            let first = |event| output.is_none() && self.engine.is_first(event, record.sequence);
+            if let Some(consequence) = self.erasures.after(record, refused, first) {
+                self.namer.expect(consequence);
+            }
+            let Some(output) = output else { continue };
             let place = match &mut logged {
                 Some(logged) if record.sequence < written => {
                     if logged.next_output()?.as_ref() != Some(output) {
@@ -227,7 +231,7 @@ impl Standing {
         }
         self.outputs.commit()?;
         self.stepped += batch.len() as u64;
-        Ok(erasures)
+        Ok(())
     }
 }
 

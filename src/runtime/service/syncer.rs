@@ -2,19 +2,18 @@
 
 use super::Shared;
 use crate::journal::{JournalError, Syncing};
-use crate::store::Store;
 use std::sync::Arc;
 use std::time::{Duration as Wall, Instant};
-use tracing::{error, warn};
+use tracing::error;
 
 /// The syncer's own things.
 pub(super) struct Syncer {
     pub(super) shared: Arc<Shared>,
     /// What cannot be derived from the journal goes before it.
+    pub(super) texts: Arc<Syncing>,
     pub(super) rejected: Arc<Syncing>,
     /// What can be derived again is synced less often.
     pub(super) outputs: Arc<Syncing>,
-    pub(super) store: Store,
 }
 
 /// Syncs of the journal to one of the outputs.
@@ -36,19 +35,18 @@ impl Syncer {
     }
 
     fn sync(&self, outputs_too: bool) -> Result<(), JournalError> {
+        // A group stands in these two before it stands in the journal: what is there now has its texts synced when the journal is.
+        let before = self.shared.journal.written();
+        self.texts.sync()?;
         self.rejected.sync()?;
         let began = Instant::now();
-        if self.shared.journal.sync()? {
+        if self.shared.journal.sync_before(before)? {
             let metrics = &self.shared.metrics;
             metrics.journal_syncs_total.inc();
             metrics.journal_sync_seconds.observe(began.elapsed().as_secs_f64());
         }
         if outputs_too {
             self.outputs.sync()?;
-            if let Err(cause) = self.store.write_back() {
-                // The database syncs it itself where it must.
-                warn!(%cause, "the log of texts could not be written back");
-            }
         }
         Ok(())
     }

@@ -76,6 +76,11 @@ impl Ticket {
         self.reply.get().cloned()
     }
 
+    /// Whether nothing could be recorded for it.
+    pub(super) fn is_unrecorded(&self) -> bool {
+        matches!(self.reply.get(), Some(Reply::Unrecorded))
+    }
+
     /// Waits for the answer.
     pub(super) async fn settled(&self) -> Reply {
         loop {

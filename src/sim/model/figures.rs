@@ -134,9 +134,8 @@ impl Model<'_> {
                 role => LISTED_KINDS.into_iter().find(|kind| kind.name() == role).unwrap_or(IdKind::Item),
             };
             if list.of.contains(&kind(role)) {
-                let stands = |entry: &(u16, Id, Timestamp)| {
-                    usize::from(entry.0) == number && Some(entry.1) == entity && facts.now < entry.2
-                };
+                let stands =
+                    |entry: &(u16, Id, Timestamp)| usize::from(entry.0) == number && Some(entry.1) == entity && facts.now < entry.2;
                 let on = self.listed.iter().any(stands);
                 facts.figures.insert(format!("{role}.on_{}", list.name), Value::Int(i64::from(on)));
             }

@@ -7,8 +7,10 @@
 use super::frame::{Frame, Hello, put_record, put_text};
 use crate::engine::Checkpoint;
 use crate::event::{Body, Content, Control, ControlKind, Id, IdKind, Record, Sequence};
-use crate::journal::{Blobs, ENGINE_VERSION, LogKind, Records, Retention, encode_record, record_json};
+use crate::identity::Recent;
+use crate::journal::{Blobs, ENGINE_VERSION, LogKind, Records, Retention, Telling, Tellings, encode_record, record_json};
 use crate::runtime::service::Shared;
+use crate::store::StoreError;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,33 +29,14 @@ pub(in crate::runtime::service) struct Feed {
     records: Records,
     /// The next record to be sent.
     next: u64,
-    sent: Sent,
+    /// Ids whose texts were sent. A text that is sent again does no harm.
+    sent: Recent,
+    /// Texts that the identity store may not have yet.
+    tellings: Tellings,
     /// Checkpoints before this sequence were sent.
     checked: u64,
     /// What is said first.
     hello: Option<Hello>,
-}
-
-/// Ids whose texts were sent on this connection: the latest of each set. A text that is sent again does no harm.
-struct Sent(Box<[[u128; 4]]>);
-
-impl Sent {
-    fn new() -> Sent {
-        Sent(vec![[0; 4]; SENT_SETS].into())
-    }
-
-    /// Whether the text of `id` is still to be sent; from now on it is not.
-    fn is_news(&mut self, id: Id) -> bool {
-        let set = &mut self.0[id.high() as usize % SENT_SETS];
-        let found = set.iter().position(|sent| *sent == id.bits());
-        set[..=found.unwrap_or(3)].rotate_right(1);
-        set[0] = id.bits();
-        found.is_none()
-    }
-
-    fn forget(&mut self) {
-        self.0.fill([0; 4]);
-    }
 }
 
 impl Feed {
@@ -62,6 +45,9 @@ impl Feed {
         let dir = shared.dir.join("journal");
         let first = Retention::of(shared.files.clone(), &dir, LogKind::Journal).first().map_err(|cause| cause.to_string())?;
         let records = Records::open(shared.files.clone(), &dir, from).map_err(|cause| cause.to_string())?;
+        let next = from.0.max(first.0);
+        let tellings =
+            Tellings::open(shared.files.clone(), &shared.dir.join("texts"), Sequence(next)).map_err(|cause| cause.to_string())?;
         let [topology, policy] = shared.foundations;
         let hello = Hello {
             engine_version: ENGINE_VERSION,
@@ -72,8 +58,7 @@ impl Feed {
             topology,
             policy,
         };
-        let next = from.0.max(first.0);
-        Ok(Feed { shared, records, next, sent: Sent::new(), checked: next, hello: Some(hello) })
+        Ok(Feed { shared, records, next, sent: Recent::new(SENT_SETS), tellings, checked: next, hello: Some(hello) })
     }
 
     /// The next chunk, when there is something to say or a second is over; `None` when the service ends, when it takes nothing more and
@@ -136,6 +121,30 @@ impl Feed {
         Ok(out)
     }
 
+    /// What the record was the first to tell: it may not be in the identity store yet.
+    fn put_tellings(&mut self, sequence: Sequence, out: &mut Vec<u8>) -> Result<(), String> {
+        let sent = &mut self.sent;
+        loop {
+            match self.tellings.next() {
+                Ok(Some(next)) if next <= sequence => {}
+                Ok(_) => return Ok(()),
+                // Segments that were entered meanwhile are gone: what they told is found in the store.
+                Err(_) => {
+                    let dir = self.shared.dir.join("texts");
+                    self.tellings = Tellings::open(self.shared.files.clone(), &dir, sequence).map_err(|cause| cause.to_string())?;
+                }
+            }
+            let put = self.tellings.take(|telling| {
+                // The name in a profile is linked to its bearer where the event is read.
+                if let Telling::Text { id, kind, text } = telling {
+                    sent.is_news(id);
+                    put_text(out, id, kind, text);
+                }
+            });
+            put.map_err(|cause| cause.to_string())?;
+        }
+    }
+
     /// A record behind the texts of its ids.
     fn put(&mut self, record: &Record, body: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), String> {
         match &record.content {
@@ -144,14 +153,15 @@ impl Feed {
                 Frame::Blob(blobs.get(blob).map_err(|cause| cause.to_string())?).put(out);
             }
             Content::Event(_) => {
+                self.put_tellings(record.sequence, out)?;
                 // Whatever an event names is shown in its JSON form, so that is asked which ids there are.
                 let state = RefCell::new((&mut self.sent, &mut *out, None));
-                let identity = &self.shared.identity;
+                let shared = &self.shared;
                 let look = |id: Id| -> Option<(IdKind, String)> {
                     let (sent, out, failed) = &mut *state.borrow_mut();
                     if sent.is_news(id) {
                         // Nothing is found of somebody who was erased, nor of what nobody named.
-                        match identity.text(id) {
+                        match entered(shared, id, record.sequence) {
                             Ok(Some((kind, text))) => put_text(out, id, kind, &text),
                             Ok(None) => {}
                             Err(cause) => *failed = Some(cause.to_string()),
@@ -173,8 +183,24 @@ impl Feed {
             && let Body::Erase(_) = &event.body
         {
             // Who comes back is to be named again, and which names fall with a person only the database knows.
-            self.sent.forget();
+            self.sent.clear();
         }
         Ok(())
+    }
+}
+
+/// Between two looks whether the namer has come as far as the records.
+const NAMER_PATIENCE: Wall = Wall::from_millis(2);
+
+/// The text of `id` in the identity store once that holds what was told of the records before `sequence`.
+fn entered(shared: &Shared, id: Id, sequence: Sequence) -> Result<Option<(IdKind, String)>, StoreError> {
+    loop {
+        // Asked in this order: what is named when the text is looked for is found.
+        let named = shared.named.load(Ordering::Acquire) >= sequence.0;
+        let found = shared.identity.text(id)?;
+        if found.is_some() || named || shared.is_ended() || shared.is_stopped() {
+            return Ok(found);
+        }
+        std::thread::sleep(NAMER_PATIENCE);
     }
 }

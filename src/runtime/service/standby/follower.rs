@@ -8,10 +8,10 @@ use super::client::{Peer, Reply};
 use super::frame::{self, Frame, Hello};
 use super::leadership::Leadership;
 use crate::engine::Checkpoint;
-use crate::event::{Body, Content, Control, ControlKind, Record, Sequence};
-use crate::journal::{Blobs, LogKind, Records, Retention, decode_record, encode_record, hex};
+use crate::event::{Content, Control, ControlKind, Record, Sequence};
+use crate::journal::{Blobs, LogKind, Records, Retention, Telling, decode_record, encode_record, hex};
 use crate::metrics::Metrics;
-use crate::runtime::naming::know;
+use crate::runtime::naming::named;
 use crate::runtime::service::error::ServiceError;
 use crate::runtime::service::standing::Standing;
 use crate::snapshot::{Snapshots, Taker, TakerOptions, Taking};
@@ -262,7 +262,10 @@ impl Follower {
                     let blobs = Blobs::open(self.standing.files.clone(), &self.standing.dir.blobs()).map_err(fatal)?;
                     blobs.put(&bytes).map_err(fatal)?;
                 }
-                Frame::Text { id, kind, text } => self.standing.identity.put(id, kind, &text),
+                Frame::Text { id, kind, text } => {
+                    let telling = Telling::Text { id, kind, text: &text };
+                    self.standing.texts.tell(self.next_sequence(), telling).map_err(fatal)?;
+                }
                 Frame::Record { sequence, body } => match overlap.take() {
                     Some(expected) if sequence.0 == from && body == expected => self.greeted(&hello)?,
                     Some(_) => return Err(self.diverged(hello.first, own.min(hello.next))),
@@ -392,29 +395,30 @@ impl Follower {
 
     /// Takes a record that comes next.
     fn take(&mut self, sequence: Sequence, body: &[u8]) -> Result<(), Ending> {
-        let expected = self.standing.journal.next().0 + self.group.len() as u64;
+        let expected = self.next_sequence().0;
         if sequence.0 != expected {
             return Err(Ending::Lost(format!("found record {}, expected {expected}", sequence.0)));
         }
         let record = decode_record(sequence, body).map_err(|error| fatal(format!("record {expected}: {error}")))?;
-        let alone = match &record.content {
-            // What comes behind an erasure may name the person again.
-            Content::Event(event) => matches!(event.body, Body::Erase(_)),
-            Content::Control(_) => true,
-            _ => false,
-        };
-        if let Content::Event(event) = &record.content {
-            know(&mut self.standing.identity, event).map_err(fatal)?;
+        let alone = matches!(record.content, Content::Control(_));
+        if let Content::Event(event) = &record.content
+            && let Some((name, bearer)) = named(&event.body)
+        {
+            self.standing.texts.tell(sequence, Telling::Name { name, bearer }).map_err(fatal)?;
         }
         self.group.push(record);
         if alone || self.group.len() >= self.topology.batch_events_max { self.apply() } else { Ok(()) }
+    }
+
+    fn next_sequence(&self) -> Sequence {
+        Sequence(self.standing.journal.next().0 + self.group.len() as u64)
     }
 
     /// Writes the group, steps it, and compares where a checkpoint was passed.
     fn apply(&mut self) -> Result<(), Ending> {
         if !self.group.is_empty() {
             let standing = &mut self.standing;
-            standing.identity.flush().map_err(fatal)?;
+            standing.texts.commit().map_err(fatal)?;
             for record in &self.group {
                 standing.journal.append(record).map_err(fatal)?;
                 standing.targets.note(record);
@@ -422,9 +426,7 @@ impl Follower {
             }
             standing.journal.commit().map_err(fatal)?;
             self.metrics.journal_records_total.inc_by(self.group.len() as u64);
-            for (user, at, sequence) in standing.step(&self.group, None).map_err(fatal)? {
-                standing.identity.erase_person_once(user, at, sequence).map_err(fatal)?;
-            }
+            standing.step(&self.group, None).map_err(fatal)?;
             standing.answers.forget(standing.engine.now(), self.topology.deciding.dedupe);
             self.link.next.store(standing.journal.next().0, Ordering::Release);
             self.metrics.engine_stream_time_seconds.set(standing.engine.now().0 as f64 / 1e6);
@@ -462,11 +464,15 @@ impl Follower {
     }
 
     fn sync(&mut self) -> Result<(), Ending> {
-        if self.standing.journal.is_unsynced() {
-            self.standing.journal.sync().map_err(fatal)?;
+        let standing = &mut self.standing;
+        if standing.journal.is_unsynced() {
+            standing.texts.sync().map_err(fatal)?;
+            standing.journal.sync().map_err(fatal)?;
         }
+        standing.namer.advance(standing.journal.next()).map_err(fatal)?;
         if self.outputs_synced.elapsed() > OUTPUTS_EVERY {
-            self.standing.outputs.sync().map_err(fatal)?;
+            standing.outputs.sync().map_err(fatal)?;
+            standing.namer.sync().map_err(fatal)?;
             self.outputs_synced = Instant::now();
         }
         Ok(())
@@ -485,6 +491,11 @@ impl Follower {
             snapping.last = (next.0, Instant::now());
             // Outputs before it are not derived again from this snapshot: they are on disk before it can have its name.
             standing.outputs.sync().map_err(fatal)?;
+            standing.texts.sync().map_err(fatal)?;
+            standing.journal.sync().map_err(fatal)?;
+            // Nor is what these records did to texts.
+            standing.namer.advance(next).map_err(fatal)?;
+            standing.namer.sync().map_err(fatal)?;
             self.outputs_synced = snapping.last.1;
             if let Err(cause) = snapping.taker.begin(&mut standing.engine, next, standing.latest) {
                 error!(%cause, "a snapshot could not be begun");
@@ -527,7 +538,9 @@ impl Follower {
             // The leader that this becomes takes its own.
             snapping.taker.abandon(&mut standing.engine);
         }
+        standing.texts.sync().map_err(fatal)?;
         standing.journal.sync().map_err(fatal)?;
+        standing.namer.advance(standing.journal.next()).map_err(fatal)?;
         standing.outputs.sync().map_err(fatal)?;
         standing.targets.flush().map_err(fatal)?;
         self.metrics.standby_lag_records.set(0);
@@ -575,7 +588,8 @@ fn mismatch(leader: &str, theirs: Checkpoint, ours: Checkpoint) -> String {
 mod tests {
     use super::*;
     use crate::engine::CHECKPOINT_EVERY;
-    use crate::event::{Effort, Erase, Event, Id, IdKey, IdKind, Origin, Session, Timestamp};
+    use crate::event::{Body, Effort, Erase, Event, Id, IdKey, IdKind, Origin, Session, Timestamp};
+    use crate::identity::Identity;
     use crate::journal::Disk;
     use crate::runtime::service::standing::Opening;
     use crate::topology::Layer;
@@ -661,8 +675,8 @@ mod tests {
         assert_eq!(standing.journal.next(), Sequence(5));
     }
 
-    /// Texts that come behind an erasure are of who came back, also where all of it arrives at once. Caught when planted: an erasure that
-    /// did not end its group.
+    /// Texts that come behind an erasure are of who came back, also where all of it arrives at once. Caught when planted: an erasure done
+    /// before the texts of the records ahead of it.
     #[test]
     fn an_erasure_takes_what_came_before_it_and_nothing_behind() {
         let dir = tempfile::tempdir().unwrap();
@@ -673,15 +687,26 @@ mod tests {
             let session = Session { user, device: None, ip: None, action: None, session: None };
             Content::Event(Event { id: id(IdKind::Event, name), time: Timestamp(NOON + at), body: Body::Session(session) })
         };
-        follower.standing.identity.put(user, IdKind::User, "u-1");
+        let known = |follower: &Follower| Identity::open(&follower.standing.store).unwrap().text(user).unwrap().map(|(_, text)| text);
+        let tell = |follower: &mut Follower| {
+            let telling = Telling::Text { id: user, kind: IdKind::User, text: "u-1" };
+            follower.standing.texts.tell(follower.next_sequence(), telling).unwrap();
+        };
+        let erasure = |at: i64| {
+            let id = id(IdKind::Event, &format!("e-{at}"));
+            Content::Event(Event { id, time: Timestamp(NOON + at), body: Body::Erase(Erase { user }) })
+        };
+        tell(&mut follower);
         taken(&mut follower, session("s-1", 1)).unwrap();
-        let erase = Erase { user };
-        taken(&mut follower, Content::Event(Event { id: id(IdKind::Event, "e"), time: Timestamp(NOON + 2), body: Body::Erase(erase) }))
-            .unwrap();
-        assert_eq!(follower.standing.identity.text(user).unwrap(), None);
-        follower.standing.identity.put(user, IdKind::User, "u-1");
+        taken(&mut follower, erasure(2)).unwrap();
+        tell(&mut follower);
         taken(&mut follower, session("s-2", 3)).unwrap();
         follower.apply().unwrap();
-        assert_eq!(follower.standing.identity.text(user).unwrap().map(|(_, text)| text), Some("u-1".to_owned()));
+        follower.sync().unwrap();
+        assert_eq!(known(&follower), Some("u-1".to_owned()));
+        taken(&mut follower, erasure(4)).unwrap();
+        follower.apply().unwrap();
+        follower.sync().unwrap();
+        assert_eq!(known(&follower), None);
     }
 }

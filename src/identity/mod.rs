@@ -1,9 +1,11 @@
 //! The identity store: hash → kind and text. The only place that knows whom a hash means.
 //!
-//! Texts are put while records are made and must be kept before these records are acknowledged: [`Identity::flush`] comes before the
-//! journal's commit. When it returns, the texts survive a crash of the process (`written`) or a power cut too (`synced`). A crash between
-//! the two leaves texts whose records never came: harmless, they are put again when the records are. (A replay acknowledges nothing and
-//! writes texts behind its steps.)
+//! It is written behind the engine's steps: what a service must keep before a record is acknowledged stands in the log of texts
+//! ([`crate::journal::TextLog`]) until it is on disk here. [`Identity::through`] says up to which record that is so.
+
+mod recent;
+
+pub use recent::Recent;
 
 use crate::event::{Id, IdKind, Sequence, Timestamp};
 use crate::store::{Store, StoreError, key};
@@ -23,9 +25,9 @@ pub struct Identity {
     links: Vec<(Id, Id)>,
     /// The texts of the batch, back to back.
     text_bytes: Vec<u8>,
-    /// Ids put lately, a few to each value of their high bits, the latest first: a busy merchant's name is written once, not once a
-    /// payment. One cache line a set.
-    recent: Box<[[u128; 4]]>,
+    recent: Recent,
+    /// What is told of records before this one was put, and is in the store with the next flush; `None` where nobody has said.
+    through: Option<Sequence>,
 }
 
 struct Entry {
@@ -35,15 +37,15 @@ struct Entry {
     end: u32,
 }
 
-/// 2^16 sets of four ids: 4 MiB.
+/// Sets of ids put lately: 4 MiB.
 const RECENT: usize = 1 << 16;
 /// No id's key: those have 16 bytes.
 const PURGED: &[u8] = b"purged";
 const PERSON_TO_ID: u8 = 0;
 const ID_TO_PERSON: u8 = 1;
 const ERASED: u8 = 2;
-/// Alone a key: the sequence of the last erasure that was done.
-const ERASED_THROUGH: u8 = 3;
+/// Alone a key: before which record everything told is in the store.
+const THROUGH: u8 = 4;
 
 impl std::fmt::Debug for Identity {
     // Texts are personal: none may reach a log line.
@@ -67,6 +69,8 @@ impl Identity {
             };
             erased.insert(Id::from_bits(u128::from_be_bytes(person)), Timestamp(i64::from_le_bytes(time)));
         }
+        let through = persons.get([THROUGH]).map_err(store.failed("reading how far texts are entered"))?;
+        let through = through.and_then(|value| Some(Sequence(u64::from_le_bytes(*value.first_chunk()?))));
         Ok(Identity {
             store: store.clone(),
             texts: store.keyspace("texts")?,
@@ -75,21 +79,16 @@ impl Identity {
             batch: Vec::new(),
             links: Vec::new(),
             text_bytes: Vec::new(),
-            recent: vec![[0; 4]; RECENT].into(),
+            recent: Recent::new(RECENT),
+            through,
         })
     }
 
     /// Takes `text` into the batch that the next [`Identity::flush`] writes.
     pub fn put(&mut self, id: Id, kind: IdKind, text: &str) {
         // An event's id is new nearly always: it would only push others out.
-        if kind != IdKind::Event {
-            let set = &mut self.recent[id.high() as usize % RECENT];
-            let found = set.iter().position(|recent| *recent == id.bits());
-            set[..=found.unwrap_or(3)].rotate_right(1);
-            set[0] = id.bits();
-            if found.is_some() {
-                return;
-            }
+        if kind != IdKind::Event && !self.recent.is_news(id) {
+            return;
         }
         let start = self.text_bytes.len() as u32;
         self.text_bytes.extend_from_slice(text.as_bytes());
@@ -101,17 +100,33 @@ impl Identity {
         self.batch.len()
     }
 
-    /// Writes the batch at once: all of it or, after a crash, nothing. What it guarantees stands at the top of this file.
+    /// Before which record everything told is in the store or, after the next flush, will be; `None` in a store that nobody has told.
+    pub fn through(&self) -> Option<Sequence> {
+        self.through
+    }
+
+    /// Everything told of records before `sequence` was put. Kept with the next flush that writes something.
+    pub fn reached(&mut self, sequence: Sequence) {
+        self.through = Some(sequence);
+    }
+
+    /// Who was erased and has not come back, with the event time of the erasure.
+    pub fn erased(&self) -> &HashMap<Id, Timestamp> {
+        &self.erased
+    }
+
+    /// Writes the batch at once: all of it or, after a crash, nothing. It survives a crash of the process; a power cut after
+    /// [`Store::sync`].
     ///
     /// # Errors
-    /// Where the database refuses: it then takes no further writes, and the records that wait for these texts must not be acknowledged.
+    /// Where the database refuses: it then takes no further writes.
     pub fn flush(&mut self) -> Result<(), StoreError> {
         if self.batch.is_empty() && self.links.is_empty() {
             return Ok(());
         }
         // In the order of keys, so that neighbours in the tree are entered one after the other.
         self.batch.sort_unstable_by_key(|entry| entry.id);
-        let mut batch = self.store.database.batch().durability(Some(self.store.persist_mode()));
+        let mut batch = self.store.batch();
         let mut value = Vec::with_capacity(64);
         for entry in &self.batch {
             value.clear();
@@ -122,6 +137,9 @@ impl Identity {
         for (id, person) in &self.links {
             batch.insert(&self.persons, link(PERSON_TO_ID, *person, *id), []);
             batch.insert(&self.persons, link(ID_TO_PERSON, *id, *person), []);
+        }
+        if let Some(through) = self.through {
+            batch.insert(&self.persons, [THROUGH], through.0.to_le_bytes());
         }
         batch.commit().map_err(self.store.failed("writing texts"))?;
         self.links.clear();
@@ -181,27 +199,12 @@ impl Identity {
         erased.retain(|id| !keep.contains(id));
         self.erase_all(&erased)?;
         // The links go last: cut off before, the erasure is repeated with all it needs to know.
-        let mut batch = self.store.database.batch().durability(Some(self.store.persist_mode()));
+        let mut batch = self.store.batch();
         links.into_iter().for_each(|link| batch.remove(&self.persons, link));
         batch.insert(&self.persons, mark(person), at.0.to_le_bytes());
         batch.commit().map_err(self.store.failed("forgetting a person's names"))?;
         self.erased.insert(person, at);
         Ok(erased.len())
-    }
-
-    /// [`Identity::erase_person`] for the erasure in the record of `sequence`, unless it was done already: who came back since stays.
-    ///
-    /// # Errors
-    /// As [`Identity::erase_person`].
-    pub fn erase_person_once(&mut self, person: Id, at: Timestamp, sequence: Sequence) -> Result<(), StoreError> {
-        let through = self.persons.get([ERASED_THROUGH]).map_err(self.store.failed("reading how far people are erased"))?;
-        let through = through.and_then(|value| Some(u64::from_le_bytes(*value.first_chunk()?)));
-        if through.is_none_or(|through| through < sequence.0) {
-            self.erase_person(person, at, &[])?;
-            let noted = self.persons.insert([ERASED_THROUGH], sequence.0.to_le_bytes());
-            noted.map_err(self.store.failed("noting how far people are erased"))?;
-        }
-        Ok(())
     }
 
     /// When `person` was erased; `None` where they never were, or have come back.
@@ -215,7 +218,7 @@ impl Identity {
     /// Where the database refuses.
     pub fn came_back(&mut self, person: Id) -> Result<(), StoreError> {
         if self.erased.remove(&person).is_some() {
-            let mut batch = self.store.database.batch().durability(Some(self.store.persist_mode()));
+            let mut batch = self.store.batch();
             batch.remove(&self.persons, mark(person));
             batch.commit().map_err(self.store.failed("taking back an erased person"))?;
         }
@@ -223,13 +226,12 @@ impl Identity {
     }
 
     /// Takes erased texts out of the tables too: until then they stand there, unreachable, where a merge has not come by. Rewrites the
-    /// store, so it is for once a day, not for once an erasure. The database's own log still holds what was written lately; it goes with
+    /// store, so it is for once an hour, not for once an erasure. The database's own log still holds what was written lately; it goes with
     /// the next hundreds of megabytes of writes (`LOG_BYTES_MAX` in `store.rs`).
     ///
     /// # Errors
     /// Where the database refuses.
-    pub fn purge(&mut self) -> Result<(), StoreError> {
-        self.flush()?;
+    pub fn purge(&self) -> Result<(), StoreError> {
         // The database keeps merged tables until a later write shows that nobody reads as of then: hence a mark, written each time, and a
         // second round that frees what the first one merged.
         for _ in 0..2 {
@@ -242,11 +244,10 @@ impl Identity {
 
     fn erase_all(&mut self, ids: &[Id]) -> Result<(), StoreError> {
         self.flush()?;
-        let mut batch = self.store.database.batch().durability(Some(self.store.persist_mode()));
+        let mut batch = self.store.batch();
         for id in ids {
             // Who comes back after being erased is written again.
-            let set = &mut self.recent[id.high() as usize % RECENT];
-            set.iter_mut().filter(|recent| **recent == id.bits()).for_each(|recent| *recent = 0);
+            self.recent.forget(*id);
             batch.remove(&self.texts, key(*id));
         }
         batch.commit().map_err(self.store.failed("erasing texts"))
@@ -284,7 +285,6 @@ fn link(direction: u8, first: Id, second: Id) -> [u8; 33] {
 mod tests {
     use super::*;
     use crate::event::IdKey;
-    use crate::journal::Durability;
     use std::path::Path;
 
     fn id(kind: IdKind, text: &str) -> Id {
@@ -292,7 +292,7 @@ mod tests {
     }
 
     fn open(dir: &Path) -> Identity {
-        Identity::open(&Store::open(dir, Durability::Written).unwrap()).unwrap()
+        Identity::open(&Store::open(dir).unwrap()).unwrap()
     }
 
     /// What the system would have after the process was killed now.
@@ -309,24 +309,25 @@ mod tests {
 
     #[test]
     fn flushed_texts_survive_a_killed_process() {
-        for durability in [Durability::Written, Durability::Synced] {
-            let dir = tempfile::tempdir().unwrap();
-            let mut identity = Identity::open(&Store::open(&dir.path().join("live"), durability).unwrap()).unwrap();
-            let users: Vec<String> = (0..500).map(|n| format!("user-{n}")).collect();
-            for user in &users {
-                identity.put(id(IdKind::User, user), IdKind::User, user);
-            }
-            identity.flush().unwrap();
-            identity.put(id(IdKind::User, "late"), IdKind::User, "late");
-            assert_eq!(identity.text(id(IdKind::User, "late")).unwrap(), Some((IdKind::User, "late".to_owned())));
-            copy(&dir.path().join("live"), &dir.path().join("killed"));
-            let survivor = open(&dir.path().join("killed"));
-            for user in &users {
-                // Caught when planted: a batch without durability (it stayed in the database's own buffer).
-                assert_eq!(survivor.text(id(IdKind::User, user)).unwrap(), Some((IdKind::User, user.clone())));
-            }
-            assert_eq!(survivor.text(id(IdKind::User, "late")).unwrap(), None);
+        let dir = tempfile::tempdir().unwrap();
+        let mut identity = open(&dir.path().join("live"));
+        let users: Vec<String> = (0..500).map(|n| format!("user-{n}")).collect();
+        for user in &users {
+            identity.put(id(IdKind::User, user), IdKind::User, user);
         }
+        identity.reached(Sequence(500));
+        identity.flush().unwrap();
+        identity.put(id(IdKind::User, "late"), IdKind::User, "late");
+        identity.reached(Sequence(501));
+        assert_eq!(identity.text(id(IdKind::User, "late")).unwrap(), Some((IdKind::User, "late".to_owned())));
+        copy(&dir.path().join("live"), &dir.path().join("killed"));
+        let survivor = open(&dir.path().join("killed"));
+        for user in &users {
+            // Caught when planted: a batch without durability (it stayed in the database's own buffer).
+            assert_eq!(survivor.text(id(IdKind::User, user)).unwrap(), Some((IdKind::User, user.clone())));
+        }
+        assert_eq!(survivor.text(id(IdKind::User, "late")).unwrap(), None);
+        assert_eq!(survivor.through(), Some(Sequence(500)));
     }
 
     #[test]
