@@ -57,6 +57,7 @@ pub struct Metrics {
     pub graph_rows: IntGaugeVec,
 
     pub journal_records_total: IntCounter,
+    pub guard_turns_total: IntCounterVec,
     pub journal_write_seconds: Histogram,
     pub journal_syncs_total: IntCounter,
     pub journal_sync_seconds: Histogram,
@@ -118,6 +119,11 @@ impl Metrics {
             engine_rejected_total: list.counters("engine_rejected_total", "Input and events refused, by reason", &["reason"]),
             engine_stream_time_seconds: list.gauge_of_parts("engine_stream_time_seconds", "Stream time, in seconds since 1970"),
 
+            guard_turns_total: list.counters(
+                "guard_turns_total",
+                "Causes of the policy that came to stand otherwise with the guard, by how",
+                &["to"],
+            ),
             graph_nodes: list.gauge("graph_nodes", "Entities in the graph"),
             graph_rows: list.gauges("graph_rows", "Rows visible, by family", &["family"]),
 

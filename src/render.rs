@@ -135,7 +135,7 @@ impl PolicyTexts {
     }
 
     /// What to call the rule or limit with this index.
-    fn cause(&self, index: i64) -> String {
+    pub fn cause(&self, index: i64) -> String {
         match usize::try_from(index).ok().and_then(|index| self.causes.get(index)) {
             Some(CauseText::Rule { name, .. }) => format!("rule {name}"),
             Some(CauseText::Limit(limit)) => format!("limit {}", limit.name),

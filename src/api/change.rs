@@ -1,7 +1,8 @@
-//! Changes to what decides, while it decides: `POST /v1/lists/{name}`.
+//! Changes to what decides, while it decides: `POST /v1/lists/{name}`, `GET /v1/policy`, `POST /v1/policy/publish`,
+//! `POST /v1/policy/rollback`.
 
 use crate::api::authorize::{JSON, whole};
-use crate::api::body::expect_media_type;
+use crate::api::body::{expect_media_type, parameter, read};
 use crate::api::desk::{Change, Desk};
 use crate::api::gate::Gate;
 use crate::api::journal::object;
@@ -10,6 +11,7 @@ use crate::api::route::{Shared, segment};
 use axum::body::Body;
 use axum::http::Response;
 use axum::http::request::Parts;
+use serde_json::Value;
 
 /// Puts somebody on a list, or takes them off.
 pub(super) async fn list<D: Desk, G: Gate>(shared: &Shared<D, G>, parts: &mut Parts, body: Body) -> Result<Response<Body>, Problem> {
@@ -18,6 +20,36 @@ pub(super) async fn list<D: Desk, G: Gate>(shared: &Shared<D, G>, parts: &mut Pa
     let json = whole(shared, body).await?;
     told(shared.desk.list(&name, &json).await)
 }
+
+/// Shows the policy in force, or the one before it.
+pub(super) fn policy<D: Desk, G: Gate>(shared: &Shared<D, G>, parts: &Parts) -> Result<Response<Body>, Problem> {
+    let before = match parameter(parts.uri.query(), "which")?.as_deref() {
+        None | Some("current") => false,
+        Some("before") => true,
+        Some(other) => {
+            let detail = format!("which is {other}, expected current or before");
+            return Err(Problem::new(Kind::BadRequest, detail).reason("invalid").field("which"));
+        }
+    };
+    shared.desk.policy(before).map(|told| object(&told)).map_err(|detail| Problem::new(Kind::NotReady, detail))
+}
+
+/// Puts another policy in force.
+pub(super) async fn publish<D: Desk, G: Gate>(shared: &Shared<D, G>, parts: &Parts, body: Body) -> Result<Response<Body>, Problem> {
+    expect_media_type(&parts.headers, &JSON)?;
+    let json = read(body, POLICY_BYTES_MAX, shared.options.body_timeout).await?;
+    let malformed = || Problem::new(Kind::BadRequest, "expected an object with text, the policy in TOML").reason("malformed");
+    let said: Value = serde_json::from_slice(&json).map_err(|_| malformed())?;
+    told(shared.desk.publish(said["text"].as_str().ok_or_else(malformed)?).await)
+}
+
+/// Puts the policy before in force again.
+pub(super) async fn rollback<D: Desk, G: Gate>(shared: &Shared<D, G>) -> Result<Response<Body>, Problem> {
+    told(shared.desk.rollback().await)
+}
+
+/// As a layer of a topology.
+const POLICY_BYTES_MAX: usize = 1 << 20;
 
 fn told(change: Change) -> Result<Response<Body>, Problem> {
     match change {

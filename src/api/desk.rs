@@ -100,6 +100,24 @@ pub trait Desk: Send + Sync + 'static {
     /// Records one event that nobody waits for.
     fn submit(&self, json: &[u8]) -> impl Future<Output = Submitted> + Send;
 
+    /// The policy in force, or the one before it: an object with `policy`, its hash, and `text`.
+    ///
+    /// # Errors
+    /// Where it cannot be read, in words for the caller.
+    fn policy(&self, _before: bool) -> Result<Value, String> {
+        Err("there is no policy here".to_owned())
+    }
+
+    /// Puts the policy that `text` states in force.
+    fn publish(&self, _text: &str) -> impl Future<Output = Change> + Send {
+        async { Change::Unknown { detail: "there is no policy here".to_owned() } }
+    }
+
+    /// Puts the policy that was in force before in force again.
+    fn rollback(&self) -> impl Future<Output = Change> + Send {
+        async { Change::Unknown { detail: "there is no policy here".to_owned() } }
+    }
+
     /// Puts somebody on the list `name`, or takes them off: one change in JSON, or a list of them.
     fn list(&self, _name: &str, _json: &[u8]) -> impl Future<Output = Change> + Send {
         async { Change::Unknown { detail: "there are no lists here".to_owned() } }

@@ -35,6 +35,9 @@ pub(super) enum Route {
     Promote,
     Fence,
     List,
+    Policy,
+    Publish,
+    Rollback,
     Live,
     Ready,
     Metrics,
@@ -43,7 +46,7 @@ pub(super) enum Route {
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 16] = [
+    pub(super) const ALL: [Route; 19] = [
         Route::Authorize,
         Route::Challenge,
         Route::Events,
@@ -55,6 +58,9 @@ impl Route {
         Route::Promote,
         Route::Fence,
         Route::List,
+        Route::Policy,
+        Route::Publish,
+        Route::Rollback,
         Route::Live,
         Route::Ready,
         Route::Metrics,
@@ -76,6 +82,9 @@ impl Route {
             Route::Promote => "/v1/promote",
             Route::Fence => "/v1/fence",
             Route::List => "/v1/lists/{name}",
+            Route::Policy => "/v1/policy",
+            Route::Publish => "/v1/policy/publish",
+            Route::Rollback => "/v1/policy/rollback",
             Route::Live => "/livez",
             Route::Ready => "/readyz",
             Route::Metrics => "/metrics",
@@ -87,7 +96,8 @@ impl Route {
     /// Its one method; where it is GET, HEAD is answered too.
     pub(super) fn method(self) -> MethodFilter {
         match self {
-            Route::Authorize | Route::Challenge | Route::Events | Route::Promote | Route::Fence | Route::List => MethodFilter::POST,
+            Route::Authorize | Route::Challenge | Route::Events | Route::Promote | Route::Fence => MethodFilter::POST,
+            Route::List | Route::Publish | Route::Rollback => MethodFilter::POST,
             _ => MethodFilter::GET,
         }
     }
@@ -106,6 +116,9 @@ impl Route {
             Route::Journal | Route::Leader | Route::Promote | Route::Fence => &[Scope::Admin],
             // Blocking somebody is a decision that takes two elsewhere.
             Route::List => &[Scope::Supervisor, Scope::Admin],
+            // Who knows the rules knows how to pass under them.
+            Route::Policy => &[Scope::Analyst, Scope::Supervisor, Scope::Admin],
+            Route::Publish | Route::Rollback => &[Scope::Admin],
             Route::Live | Route::Ready | Route::OpenApi | Route::Schema => &[],
         }
     }
@@ -113,8 +126,8 @@ impl Route {
     /// Whether it only reads, for those that another process may answer instead.
     fn reading(self) -> Option<bool> {
         match self {
-            Route::Authorize | Route::Challenge | Route::Events | Route::List => Some(false),
-            Route::Decision | Route::Decisions | Route::Rejected | Route::Journal => Some(true),
+            Route::Authorize | Route::Challenge | Route::Events | Route::List | Route::Publish | Route::Rollback => Some(false),
+            Route::Decision | Route::Decisions | Route::Rejected | Route::Journal | Route::Policy => Some(true),
             _ => None,
         }
     }
@@ -267,6 +280,9 @@ async fn handle<D: Desk, G: Gate>(
         Route::Promote => journal::promote(shared, parts).await,
         Route::Fence => journal::fence(shared, parts, body).await,
         Route::List => change::list(shared, parts, body).await,
+        Route::Policy => change::policy(shared, parts),
+        Route::Publish => change::publish(shared, parts, body).await,
+        Route::Rollback => change::rollback(shared).await,
         Route::Live => Ok(health::live()),
         Route::Ready => health::ready(shared),
         Route::Metrics => Ok(health::metrics(shared)),

@@ -6,6 +6,7 @@
 mod check;
 mod journal;
 mod keys;
+mod policy;
 mod promote;
 mod replay;
 mod run;
@@ -48,6 +49,7 @@ enum Command {
     Tail(tail::Arguments),
     Journal(journal::Arguments),
     Keys(keys::Arguments),
+    Policy(policy::Arguments),
     Snapshot(snapshot::Arguments),
 }
 
@@ -63,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
+        Command::Policy(arguments) => policy::run(&arguments),
         Command::Snapshot(arguments) => snapshot::run(&arguments),
     };
     match done {

@@ -93,6 +93,11 @@ impl Standing {
         }
     }
 
+    /// The word in metrics and logs.
+    pub fn name(self) -> &'static str {
+        ["trusted", "attacked", "yields_to_predecessor", "yields_to_challenge"][self as usize]
+    }
+
     /// Whether it yields.
     pub fn yields(self) -> bool {
         self as u64 >= Standing::YieldsToPredecessor as u64
@@ -149,6 +154,8 @@ pub struct Guard {
     /// Slots whose causes yield, a bit each; derived.
     yielding: [u64; SLOTS.div_ceil(64)],
     options: GuardOptions,
+    /// Causes that may decline.
+    causes: usize,
     turns: Vec<Turn>,
 }
 
@@ -159,17 +166,24 @@ impl Guard {
     /// Bytes of all counters.
     pub const BYTES: usize = (LANES * LANE_WORDS + SLOTS * CAUSE_WORDS) * 8;
 
-    pub(super) fn new(options: GuardOptions, progress: &mut dyn FnMut(usize)) -> Guard {
+    pub(super) fn new(options: GuardOptions, causes: usize, progress: &mut dyn FnMut(usize)) -> Guard {
         let words = Buffer::new(Guard::BYTES / 8, progress);
-        Guard { words, yielding: Default::default(), options, turns: Vec::with_capacity(TURNS_AT_START) }
+        Guard { words, yielding: Default::default(), options, causes, turns: Vec::with_capacity(TURNS_AT_START) }
     }
 
     fn lane(lane: u8) -> usize {
         usize::from(lane) * LANE_WORDS
     }
 
+    /// Sums stand before causes, so that what is in use stands at the front.
     fn cause(slot: usize) -> usize {
-        LANES * LANE_WORDS + slot * CAUSE_WORDS
+        let place = slot.checked_sub(GUARDED_MAX).unwrap_or(slot + LANES);
+        LANES * LANE_WORDS + place * CAUSE_WORDS
+    }
+
+    /// Words in use.
+    fn used(&self) -> usize {
+        Guard::cause(self.causes)
     }
 
     /// Notes that an event was judged; where it ends an epoch, causes that yield are looked at again. `lane_of` tells whose lane a slot is.
@@ -334,6 +348,37 @@ impl Guard {
         self.turns.push(Turn { slot, from, to, declines, judged });
     }
 
+    /// A fresh engine has another policy, of which so many causes may decline.
+    pub(super) fn begin(&mut self, causes: usize) {
+        self.causes = causes;
+    }
+
+    /// Another policy is in force: its causes go on from those of the same name, `from` tells from which slot, and whether it says the same.
+    /// What says something else is trusted anew, and keeps its history; all declines together are trusted anew.
+    pub(super) fn carry(&mut self, causes: usize, from: impl Fn(usize) -> Option<(usize, bool)>) {
+        let old = self.words.to_vec();
+        let all = Guard::cause(0)..Guard::cause(self.causes.max(causes));
+        self.words.range_mut(all).fill(0);
+        self.causes = causes;
+        for slot in 0..causes {
+            if let Some((before, same)) = from(slot) {
+                let (at, source) = (Guard::cause(slot), &old[Guard::cause(before)..][..CAUSE_WORDS]);
+                self.words.range_mut(at..at + CAUSE_WORDS).copy_from_slice(source);
+                if !same {
+                    self.trust(slot);
+                }
+            }
+        }
+        (0..LANES as u8).for_each(|lane| self.trust(sum_slot(lane)));
+        self.wake();
+    }
+
+    /// Begins a cause's window anew.
+    fn trust(&mut self, slot: usize) {
+        self.clear_window(slot);
+        self.words.set(Guard::cause(slot) + cause::STANDING, Standing::Trusted as u64);
+    }
+
     fn mark(&mut self, slot: usize, standing: Standing) {
         let bit = 1 << (slot % 64);
         if standing.yields() {
@@ -366,7 +411,7 @@ impl Guard {
 
     /// All counters: the ground state.
     pub(super) fn ground(&self) -> &[u64] {
-        &self.words
+        &self.words[..self.used()]
     }
 
     /// Puts back what [`Guard::ground`] gave.
@@ -409,7 +454,7 @@ impl Guard {
 
     /// Its table and what of it is in use.
     pub(super) fn table(&mut self) -> (&'static str, Used, &mut dyn Table) {
-        ("counters", front(self.words.len()), &mut self.words)
+        ("counters", front(self.used()), &mut self.words)
     }
 }
 
@@ -447,7 +492,7 @@ mod tests {
     };
 
     fn guard() -> Guard {
-        Guard::new(OPTIONS, &mut |_| {})
+        Guard::new(OPTIONS, 1, &mut |_| {})
     }
 
     fn sight(second: i64, merchant: u64, device: u64) -> Sight {

@@ -26,6 +26,8 @@ pub struct Shape {
     pub topology: [u8; 16],
     /// As in decisions.
     pub policy: [u8; 16],
+    /// The one that was in force before it; zeroes where there was none.
+    pub policy_before: [u8; 16],
     /// BLAKE3 of the key of ids, cut: it tells keys apart and gives none away.
     pub id_key: [u8; 16],
     /// By number.
@@ -125,6 +127,7 @@ impl Engine {
             limits: self.options.limits,
             topology: self.provenance.topology,
             policy: self.provenance.policy,
+            policy_before: self.policy_before().unwrap_or_default(),
             id_key: fingerprint(&self.options.id_key),
             tables,
         }
@@ -357,6 +360,7 @@ impl Shape {
         for (what, found, expected) in [
             ("topology", &found.topology, &self.topology),
             ("policy", &found.policy, &self.policy),
+            ("policy before it", &found.policy_before, &self.policy_before),
             ("a key of ids with the fingerprint", &found.id_key, &self.id_key),
         ] {
             if found != expected {

@@ -32,7 +32,7 @@ use crate::decision::{
 };
 use crate::decision::{GUARDED_MAX, Outcome, Part, Parts, Why, let_through};
 use crate::event::{
-    Answered, Body, Content, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp,
+    Answered, Body, Content, ControlKind, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp,
 };
 use crate::graph::ego::EgoBatch;
 use crate::graph::{Family, Graph, Promotion};
@@ -41,6 +41,7 @@ use course::Course;
 use dedupe::Known;
 use guard::{Sight, sum_slot};
 use std::fmt;
+use std::sync::Arc;
 
 /// What a step is doing: the runtime reads its clock at each, the engine knows no clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,8 +113,10 @@ enum Pending {
 /// A cause of the policy came to stand otherwise with the guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuardTurn {
-    /// The judged event at which it did.
+    /// The judged event at which it did, or the record that put another policy in force.
     pub sequence: Sequence,
+    /// The policy that it is of.
+    pub policy: [u8; 16],
     /// The events that the cause is asked of.
     pub of: EventType,
     /// Its index in the policy; `None`: all declines of events of this type together.
@@ -125,6 +128,13 @@ pub struct GuardTurn {
     pub judged: u64,
 }
 
+impl GuardTurn {
+    /// A cause that yielded is gone with its policy, or says something else from here on.
+    fn ended(sequence: Sequence, policy: [u8; 16], of: EventType, cause: Option<u16>, from: Standing) -> GuardTurn {
+        GuardTurn { sequence, policy, of, cause, from, to: Standing::Trusted, declines: 0, judged: 0 }
+    }
+}
+
 /// A record that was taken.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
@@ -132,6 +142,13 @@ struct Moment {
     met: u64,
     /// Behind the last entry of `pending` that is its own.
     pending_end: u32,
+}
+
+/// A compiled policy under the name by which control records and decisions call it: the first 128 bits of its text's SHA-256.
+#[derive(Clone, Debug)]
+pub struct NamedPolicy {
+    pub name: [u8; 16],
+    pub policy: Arc<Policy>,
 }
 
 /// How many records of each fate there were.
@@ -152,7 +169,13 @@ pub struct Engine {
     /// Stream time.
     now: Timestamp,
     layout: Layout,
-    policy: Policy,
+    policy: Arc<Policy>,
+    /// The policy that was in force before this one, if there was one.
+    before: Option<NamedPolicy>,
+    /// Slots whose causes have a predecessor there, a bit each.
+    heirs: Declining,
+    /// Policies that records to come may name.
+    prepared: Vec<NamedPolicy>,
     guard: Guard,
     /// How causes came to stand otherwise in the last step.
     turns: Vec<GuardTurn>,
@@ -202,6 +225,7 @@ impl Engine {
     pub fn new(options: Options, progress: &mut dyn FnMut(usize)) -> Result<Engine, BuildError> {
         let layout = Layout::new(&options.aggregates, &options.lists, &options.id_key);
         let policy = Policy::compile(&options.policy, &layout.schema, &options.id_key).map_err(BuildError::Policy)?;
+        let guarded = policy.guarded().len();
         let filters = filters(&options, &layout)?;
         let (maturities, classes) = maturities(&options);
         let longest = maturities.iter().copied().max().unwrap_or_default();
@@ -222,8 +246,11 @@ impl Engine {
             velocity,
             judged: Judged::new(options.limits.ids_max, progress),
             now: BEGINNING,
-            policy,
-            guard: Guard::new(options.guard, progress),
+            policy: Arc::new(policy),
+            before: None,
+            heirs: Declining::default(),
+            prepared: Vec::new(),
+            guard: Guard::new(options.guard, guarded, progress),
             turns: Vec::with_capacity(TURNS_AT_START),
             lists: Lists::new(options.lists.entries_max, progress),
             ladder: ListLadder::new(&options.lists),
@@ -262,6 +289,80 @@ impl Engine {
         filters(options, &layout).map(drop)
     }
 
+    /// Compiles the policy of `options` for engines of these options.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn compile(options: &Options) -> Result<Policy, Vec<PolicyError>> {
+        let layout = Layout::new(&options.aggregates, &options.lists, &options.id_key);
+        Policy::compile(&options.policy, &layout.schema, &options.id_key)
+    }
+
+    /// Gives the engine a policy, compiled for engines of its options, that a record to come may name. Compiling takes its time, and an engine
+    /// reads no files: so whoever has it step such a record gives it the policy first.
+    pub fn prepare(&mut self, policy: NamedPolicy) {
+        if !self.knows_policy(&policy.name) {
+            self.prepared.push(policy);
+        }
+    }
+
+    /// Whether a record that names this policy can be stepped.
+    pub fn knows_policy(&self, name: &[u8; 16]) -> bool {
+        self.provenance.policy == *name || self.before.iter().chain(&self.prepared).any(|known| known.name == *name)
+    }
+
+    /// Puts a fresh engine under the policies of a snapshot that it is to be filled from.
+    pub fn put_in_force(&mut self, policy: NamedPolicy, before: Option<NamedPolicy>) {
+        self.provenance.policy = policy.name;
+        self.guard.begin(policy.policy.guarded().len());
+        (self.policy, self.before) = (policy.policy, before);
+        self.heirs = self.find_heirs();
+    }
+
+    /// The policy that was in force before the one that is.
+    pub fn policy_before(&self) -> Option<[u8; 16]> {
+        self.before.as_ref().map(|before| before.name)
+    }
+
+    /// Puts the policy that a record names in force from here on.
+    fn swap_policy(&mut self, record: &Record, name: [u8; 16]) {
+        if name == self.provenance.policy {
+            return;
+        }
+        let known = self.prepared.iter().chain(&self.before).find(|known| known.name == name).cloned();
+        let new = known.expect("the runtime prepares a policy before the record that names it");
+        self.prepared.retain(|known| known.name != name);
+        let old = NamedPolicy { name: self.provenance.policy, policy: std::mem::replace(&mut self.policy, new.policy) };
+        for (slot, cause) in old.policy.guarded().iter().enumerate() {
+            let from = self.guard.standing(slot);
+            let stays = (0..self.policy.guarded().len()).any(|new| self.policy.slot_before(new, &old.policy) == Some((slot, true)));
+            if from.yields() && !stays {
+                self.turns.push(GuardTurn::ended(record.sequence, old.name, old.policy.guarded_type(slot), Some(*cause), from));
+            }
+        }
+        for of in [EventType::Payment, EventType::Transfer] {
+            let from = self.guard.standing(sum_slot(lane(of)));
+            if from.yields() {
+                self.turns.push(GuardTurn::ended(record.sequence, old.name, of, None, from));
+            }
+        }
+        let policy = &self.policy;
+        self.guard.carry(policy.guarded().len(), |slot| policy.slot_before(slot, &old.policy));
+        self.provenance.policy = name;
+        self.before = Some(old);
+        self.heirs = self.find_heirs();
+    }
+
+    fn find_heirs(&self) -> Declining {
+        let mut heirs = Declining::default();
+        if let Some(before) = &self.before {
+            for slot in (0..self.policy.guarded().len()).filter(|slot| self.policy.has_predecessor(*slot, &before.policy)) {
+                heirs[slot / 64] |= 1 << (slot % 64);
+            }
+        }
+        heirs
+    }
+
     /// The hashes of what is in force.
     pub fn provenance(&self) -> Provenance {
         self.provenance
@@ -269,9 +370,19 @@ impl Engine {
 
     /// Judges `batch` in order and appends its outputs to `out`. Same state, same records: same outputs, however they are cut.
     pub fn step(&mut self, batch: &[Record], phase: &mut dyn FnMut(Phase), out: &mut Vec<Output>) {
+        self.turns.clear();
+        // A policy is in force behind its record, and asked of no event before it.
+        let mut runs = batch.split_inclusive(|record| named_policy(record).is_some());
+        self.step_run(runs.next().unwrap_or_default(), phase, out);
+        for run in runs {
+            self.step_run(run, phase, out);
+        }
+    }
+
+    /// Judges records of which only the last may name a policy.
+    fn step_run(&mut self, batch: &[Record], phase: &mut dyn FnMut(Phase), out: &mut Vec<Output>) {
         phase(Phase::Gather);
         self.batch.clear();
-        self.turns.clear();
         for group in batch.chunks(ahead::GROUP) {
             self.look_ahead(group);
             for record in group {
@@ -285,6 +396,11 @@ impl Engine {
         phase(Phase::Emit);
         self.emit(out);
         self.pass();
+        if let Some(record) = batch.last()
+            && let Some(name) = named_policy(record)
+        {
+            self.swap_policy(record, name);
+        }
     }
 
     /// What a record finds when it is taken, in a word.
@@ -335,13 +451,9 @@ impl Engine {
             }
             Content::Control(control) => {
                 let named: [u8; 16] = control.blob[..16].try_into().expect("a hash has 32 bytes");
-                let in_force = match control.kind {
-                    crate::event::ControlKind::Topology => self.provenance.topology,
-                    crate::event::ControlKind::Policy => self.provenance.policy,
-                    // Who leads sways nothing.
-                    crate::event::ControlKind::Leader => return,
-                };
-                assert!(named == in_force, "the runtime builds the engine from what the control records name");
+                // Who leads sways nothing; a policy is in force from the next record on.
+                let fits = control.kind != ControlKind::Topology || named == self.provenance.topology;
+                assert!(fits, "the runtime builds the engine from what the control records name");
             }
         }
     }
@@ -482,7 +594,8 @@ impl Engine {
 
     /// Has the guard look at what would be declined, and lets the control group through: in the order of the records, whatever the threads.
     fn settle(&mut self) {
-        let Engine { guard, turns, policy, ladder, layout, batch, .. } = self;
+        let Engine { guard, turns, policy, before, heirs, provenance, ladder, layout, batch, .. } = self;
+        let before = before.as_ref().map(|before| &*before.policy);
         let Batch { seeds, features, verdicts, .. } = batch;
         let lane_of = |slot: usize| match slot.checked_sub(GUARDED_MAX) {
             Some(lane) => lane as u8,
@@ -494,15 +607,19 @@ impl Engine {
             if verdict.outcome == Outcome::Decline && !verdict.exempt {
                 let mut yields = false;
                 for slot in slots(&verdict.declining) {
-                    yields |= guard.declined(slot, sight, Standing::YieldsToChallenge).yields();
+                    let to = match heirs[slot / 64] >> (slot % 64) & 1 {
+                        0 => Standing::YieldsToChallenge,
+                        _ => Standing::YieldsToPredecessor,
+                    };
+                    yields |= guard.declined(slot, sight, to).yields();
                 }
                 if yields {
-                    policy.judge_yielding(seed.kind, row, |slot| guard.standing(slot).into(), None, verdict);
+                    policy.judge_yielding(seed.kind, row, |slot| guard.standing(slot).into(), before, verdict);
                     ladder.judge(&seed.listed, policy, verdict);
                 }
                 if verdict.outcome == Outcome::Decline && guard.declined(sum_slot(sight.lane), sight, Standing::YieldsToChallenge).yields()
                 {
-                    verdict.outcome = Outcome::Challenge;
+                    verdict.outcome = milder(seed, row, before, ladder);
                     verdict.sum_yielded = true;
                 }
             } else {
@@ -512,6 +629,7 @@ impl Engine {
                 let cause = (turn.slot < GUARDED_MAX).then(|| policy.guarded()[turn.slot]);
                 turns.push(GuardTurn {
                     sequence: seed.sequence,
+                    policy: provenance.policy,
                     of: seed.kind,
                     cause,
                     from: turn.from,
@@ -676,6 +794,23 @@ fn maturities(options: &Options) -> (Vec<Duration>, Vec<u8>) {
     assert!(different.len() <= MATURITIES_MAX, "the topology has seen to it");
     let classes = of.iter().map(|m| different.binary_search(m).expect("collected from them") as u8).collect();
     (different, classes)
+}
+
+/// The policy that a record names, if it is one that does.
+fn named_policy(record: &Record) -> Option<[u8; 16]> {
+    match &record.content {
+        Content::Control(control) if control.kind == ControlKind::Policy => control.blob.first_chunk().copied(),
+        _ => None,
+    }
+}
+
+/// What becomes of an event while all declines yield: what the policy before says, short of a decline.
+fn milder(seed: &Seed, row: &[u64], before: Option<&Policy>, ladder: &ListLadder) -> Outcome {
+    let mut verdict = Verdict::default();
+    let Some(before) = before else { return Outcome::Challenge };
+    before.judge(seed.kind, row, &mut verdict);
+    ladder.judge(&seed.listed, before, &mut verdict);
+    if verdict.outcome == Outcome::Decline { Outcome::Challenge } else { verdict.outcome }
 }
 
 /// The guard's lane of judged events of this type.

@@ -106,6 +106,8 @@ impl Engine {
 
     fn write_state(&self, sink: &mut Sink<'_>) -> io::Result<()> {
         sink.0.write_all(&self.provenance.topology)?;
+        sink.0.write_all(&self.provenance.policy)?;
+        sink.0.write_all(&self.policy_before().unwrap_or_default())?;
         sink.time(self.now)?;
         sink.u64(self.counts.duplicates)?;
         sink.u64(self.counts.late)?;
@@ -215,6 +217,10 @@ impl Engine {
         let topology: [u8; 16] = source.bytes()?;
         if topology != self.provenance.topology {
             return Err(SnapshotError::Invalid("it was written under another topology".to_owned()));
+        }
+        let policies: [[u8; 16]; 2] = [source.bytes()?, source.bytes()?];
+        if policies != [self.provenance.policy, self.policy_before().unwrap_or_default()] {
+            return Err(SnapshotError::Invalid("it was written under another policy, or after another one".to_owned()));
         }
         let now = source.time()?;
         self.counts = Counts { duplicates: source.u64()?, late: source.u64()? };

@@ -4,7 +4,7 @@ use super::error::ReplayError;
 use super::naming::Naming;
 use super::summary::Summary;
 use crate::engine::Output;
-use crate::event::{ControlKind, IdKey, Record, Sequence, Timestamp};
+use crate::event::{Content, ControlKind, IdKey, Record, Sequence, Timestamp};
 use crate::identity::Identity;
 use crate::ingress::Rejections;
 use crate::journal::{Blobs, DataDir, Disk, Files, Journal, LogOptions, OutputLog, RawInput, RejectedLog};
@@ -34,6 +34,7 @@ pub(super) struct Keeper {
 pub(super) struct Reading {
     journal: Journal,
     rejected: Rejected,
+    blobs: Blobs,
 }
 
 /// What the writer keeps.
@@ -64,7 +65,7 @@ impl Keeper {
         let store = Store::open(&dir.identity())?;
         let naming = Naming::new(Identity::open(&store)?, dir);
         let rejected = Rejected { log, received: Timestamp::MIN, waiting: Vec::new() };
-        Ok(Keeper { reading: Reading { journal, rejected }, writing: Writing { outputs }, naming })
+        Ok(Keeper { reading: Reading { journal, rejected, blobs }, writing: Writing { outputs }, naming })
     }
 
     /// One part for each thread.
@@ -77,6 +78,16 @@ impl Reading {
     /// Where rejected input goes.
     pub(super) fn rejected(&mut self) -> &mut Rejected {
         &mut self.rejected
+    }
+
+    /// Keeps what control records name that stand in another journal, whose blobs are `from`.
+    pub(super) fn blobs(&self, records: &[Record], from: &Blobs) -> Result<(), ReplayError> {
+        for record in records {
+            if let Content::Control(control) = &record.content {
+                self.blobs.put(&from.get(&control.blob)?)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes the records to the journal, as one group; what was rejected among them before.

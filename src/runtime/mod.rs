@@ -12,6 +12,7 @@ mod error;
 mod keep;
 mod measure;
 mod naming;
+mod policies;
 mod progress;
 mod replay;
 mod service;
@@ -49,6 +50,14 @@ pub fn mistakes(topology: &Topology, error: &BuildError) -> Vec<String> {
             })
             .collect(),
         BuildError::Filter(name, error) => vec![at(format!("aggregate.{name}.where"), error.message.clone())],
+    }
+}
+
+/// What is wrong with the rules and filters of a text whose lines nobody knows.
+fn mistakes_in(error: &BuildError) -> Vec<String> {
+    match error {
+        BuildError::Policy(errors) => errors.iter().map(ToString::to_string).collect(),
+        BuildError::Filter(..) => vec![error.to_string()],
     }
 }
 

@@ -40,12 +40,14 @@ pub fn replay(input: Input, options: &ReplayOptions) -> Result<Summary, ReplayEr
     let started = Instant::now();
     let mut engine = start(engine_options, &source, options)?;
     let start_seconds = started.elapsed().as_secs_f64();
+    let policies = source.policies();
     let keeper = options.out.as_deref().map(|dir| Keeper::begin(dir, &source.foundations())).transpose()?;
     let bar = Progress::bytes("replaying", source.bytes_total(), options.progress);
 
     let mut times = StepTimes::new();
     let mut applied = Applied::default();
     let streaming = Instant::now();
+    let mut unread = None;
     let (read, written, named) = std::thread::scope(|scope| {
         let (to_engine, from_reader) = bounded::<Chunk>(CHUNKS_WAITING);
         let (to_writer, from_engine) = bounded::<Chunk>(CHUNKS_WAITING);
@@ -62,6 +64,10 @@ pub fn replay(input: Input, options: &ReplayOptions) -> Result<Summary, ReplayEr
         for mut chunk in from_reader {
             chunk.outputs.clear();
             chunk.erased.clear();
+            if let Some(cause) = policies.as_ref().and_then(|policies| policies.prepare(&mut engine, &chunk.records).err()) {
+                unread = Some(cause);
+                break;
+            }
             for batch in chunk.records.chunks(options.batch) {
                 // An erasure has no output: stepped alone, it shows whether it was admitted.
                 for run in batch.chunk_by(|a, b| !(chunk.erases && (is_erase(a) || is_erase(b)))) {
@@ -88,6 +94,9 @@ pub fn replay(input: Input, options: &ReplayOptions) -> Result<Summary, ReplayEr
     });
     let seconds = streaming.elapsed().as_secs_f64();
     bar.finish();
+    if let Some(cause) = unread {
+        return Err(cause);
+    }
     let (tally, digest) = written?;
     let input_errors = read?;
     named?;

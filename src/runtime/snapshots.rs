@@ -1,10 +1,11 @@
 //! Looking at snapshots from outside: what they are, and whether they are whole.
 
 use super::error::ReplayError;
+use super::policies::Policies;
 use super::source::founded;
 use crate::engine::Engine;
 use crate::event::{Duration, Sequence, Timestamp};
-use crate::journal::{DataDir, Disk, Files, Records};
+use crate::journal::{Blobs, DataDir, Disk, Files, Records};
 use crate::snapshot::{Content, SnapshotFileError, Snapshots, inspect, verify};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,9 +72,14 @@ pub fn verify_snapshot(root: &Path, path: &Path) -> Result<Result<Verified, Stri
     let disk: Arc<dyn Files> = Arc::new(Disk);
     let dir = DataDir::read(root)?;
     let deciding = founded(root, &disk, &dir)?;
-    let records = Records::open(disk, &dir.journal(), Sequence(0))?;
+    let records = Records::open(disk.clone(), &dir.journal(), Sequence(0))?;
     let key = records.0.key().ok_or_else(|| ReplayError::Unfounded(root.to_owned(), "the journal holds no segment".to_owned()))?;
     let mut engine = Engine::new(deciding.engine_options(key, 1), &mut |_| {}).map_err(ReplayError::Build)?;
+    let blobs = Blobs::read(disk, &dir.blobs());
+    match inspect(&Disk, path) {
+        Ok(content) => Policies::of(&deciding, key, blobs).put_in_force(&mut engine, &content.head.shape)?,
+        Err(error) => return Ok(Err(error.to_string())),
+    }
     let content = match verify(&Disk, path, Some(&engine.shape())) {
         Ok(content) => content,
         Err(error) => return Ok(Err(error.to_string())),

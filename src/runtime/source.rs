@@ -3,6 +3,7 @@
 use super::error::ReplayError;
 use super::keep::{FOUNDATIONS, Foundations, Reading};
 use super::naming::{Told, is_erase};
+use super::policies::Policies;
 use crate::engine::{BuildError, Options, Output};
 use crate::event::{Content, Control, ControlKind, Duration, Effort, Event, Id, IdKey, Origin, Record, Sequence, Target, Timestamp};
 use crate::ingress::{Format, InputError, Merge, Rejections, Sinks};
@@ -46,7 +47,7 @@ pub(super) struct Chunk {
 /// Where records come from.
 pub(super) enum Source {
     Files { topology: Box<Topology>, merge: Box<Merge>, targets: Option<Box<Index>> },
-    Journal { deciding: Box<Deciding>, records: Box<Records>, key: IdKey },
+    Journal { deciding: Box<Deciding>, records: Box<Records>, key: IdKey, blobs: Blobs },
 }
 
 impl Source {
@@ -74,9 +75,10 @@ impl Source {
                     return Err(ReplayError::Unfounded(root, what));
                 }
                 let deciding = founded(&root, &disk, &dir)?;
-                let records = Records::open(disk, &dir.journal(), Sequence(0))?;
+                let records = Records::open(disk.clone(), &dir.journal(), Sequence(0))?;
+                let blobs = Blobs::read(disk, &dir.blobs());
                 let key = records.0.key().ok_or_else(|| ReplayError::Unfounded(root.clone(), "the journal holds no segment".to_owned()))?;
-                Ok(Source::Journal { deciding: Box::new(deciding), records: Box::new(records), key })
+                Ok(Source::Journal { deciding: Box::new(deciding), records: Box::new(records), key, blobs })
             }
         }
     }
@@ -85,6 +87,14 @@ impl Source {
         match self {
             Source::Files { topology, .. } => topology.engine_options(IdKey::FILES, threads),
             Source::Journal { deciding, key, .. } => deciding.engine_options(*key, threads),
+        }
+    }
+
+    /// The policies that its records may name; those of files name none but the one they begin with.
+    pub(super) fn policies(&self) -> Option<Policies> {
+        match self {
+            Source::Files { .. } => None,
+            Source::Journal { deciding, key, blobs, .. } => Some(Policies::of(deciding, *key, blobs.clone())),
         }
     }
 
@@ -176,7 +186,7 @@ impl Source {
                 }
                 Ok(errors)
             }
-            Source::Journal { mut records, .. } => {
+            Source::Journal { mut records, blobs, .. } => {
                 loop {
                     let mut chunk = free.try_recv().unwrap_or_default();
                     chunk.records.clear();
@@ -189,6 +199,7 @@ impl Source {
                         break;
                     }
                     if let Some(keep) = &mut reading {
+                        keep.blobs(&chunk.records, &blobs)?;
                         keep.journal(&chunk.records)?;
                     }
                     if out.send(chunk).is_err() {

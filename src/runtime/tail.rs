@@ -1,11 +1,12 @@
 //! Reading a topic of a data directory: outputs with the texts that they need.
 
 use super::error::ReplayError;
+use super::policies::Policies;
 use super::source::founded;
 use crate::decision::Decision;
-use crate::event::{Origin, Sequence};
+use crate::event::{IdKey, Origin, Sequence};
 use crate::identity::Identity;
-use crate::journal::{DataDir, Disk, Files, JournalError, Shown, Topic};
+use crate::journal::{Blobs, DataDir, Disk, Files, JournalError, Records, Shown, Topic};
 use crate::render::{View, decision};
 use std::io::Write;
 use std::path::Path;
@@ -34,12 +35,13 @@ pub fn tail(root: &Path, identity: Option<&Identity>, topic: Topic, options: Tai
     let files: Arc<dyn Files> = Arc::new(Disk);
     let dir = DataDir::read(root)?;
     let deciding = founded(root, &files, &dir)?;
-    let texts = deciding.texts();
+    let key = Records::open(files.clone(), &dir.journal(), Sequence(0))?.0.key().unwrap_or(IdKey::FILES);
+    let policies = Policies::of(&deciding, key, Blobs::read(files.clone(), &dir.blobs()));
     let text_of = |id| identity?.text(id).ok().flatten();
     let view = if options.internal { View::Internal } else { View::Public };
     let rendered = |answer: &Decision| {
         let mut line = Vec::new();
-        decision(answer, view, &texts, &|id| text_of(id).map(|(_, text)| text), &mut line);
+        decision(answer, view, &policies.texts(&answer.provenance.policy), &|id| text_of(id).map(|(_, text)| text), &mut line);
         String::from_utf8(line).expect("JSON is UTF-8")
     };
     let source = |origin: Origin| match deciding.sources.get(usize::from(origin.source)) {

@@ -7,7 +7,7 @@ use super::limits::{self, Form};
 use super::quantity::{DURATION_MAX, format_billionths, format_day, format_share};
 use super::section::Section;
 use super::{guard, lists, money, policy, relation};
-use crate::decision::ReasonCode;
+use crate::decision::{PolicyOptions, ReasonCode};
 use crate::engine::SourceTime;
 use crate::event::{CurrencyRates, Duration, Timestamp};
 use crate::graph::Family;
@@ -87,38 +87,24 @@ impl Deciding {
 
     /// `[policy]` as TOML: thresholds, rules and velocity limits.
     pub fn canonical_policy(&self) -> String {
-        let mut out = Text::default();
-        let thresholds = self.policy.thresholds;
-        out.table("policy");
-        out.number("challenge_risk_score_min", thresholds.challenge_risk_score_min);
-        out.number("decline_risk_score_min", thresholds.decline_risk_score_min);
-        out.number("review_risk_score_min", thresholds.review_risk_score_min);
-        out.table("policy.control");
-        out.text("share", &format_share(self.policy.control_share));
-        for rule in &self.policy.rules {
-            out.table(&format!("policy.rule.{}", rule.name));
-            out.text("of", rule.of.name());
-            out.text("outcome", rule.outcome.name());
-            if rule.reason != ReasonCode::Rule {
-                out.text("reason", rule.reason.name());
-            }
-            out.number("risk_score", rule.risk_score);
-            if !rule.text.is_empty() {
-                out.text("text", &rule.text);
-            }
-            out.text("when", &rule.when);
-        }
-        for limit in &self.policy.velocity {
-            out.table(&format!("policy.velocity.{}", limit.name));
-            out.text("aggregate", &limit.aggregate);
-            out.number("max", limit.max);
-            out.text("of", limit.of.name());
-            out.text("outcome", limit.outcome.name());
-            out.number("risk_score", limit.risk_score);
-            out.text("stat", &limit.stat);
-            out.duration("window", limit.window);
-        }
-        out.0
+        canonical_policy(&self.policy)
+    }
+
+    /// What decides, with the policy that `text` states whole: `[policy]` and what stands below it, and nothing else. It must ask for no
+    /// figure that these aggregates do not have.
+    ///
+    /// # Errors
+    /// All its mistakes; `name` is how they call the text. Rules are not compiled here.
+    pub fn with_policy(&self, name: &str, text: &str) -> Result<Deciding, Errors> {
+        let mut document = Document::default();
+        document.lay(name, text).map_err(Errors)?;
+        let log = Log::new(&document);
+        let root = Section::root(&document.root, &log);
+        let deciding = Deciding { policy: policy::read(&root.section("policy")), ..self.clone() };
+        root.finish();
+        relation::check_policy(&deciding, &log);
+        log.finish()?;
+        Ok(deciding)
     }
 
     /// Reads canonical texts back. They are checked like any topology: a blob is input too.
@@ -151,6 +137,42 @@ impl Deciding {
         log.finish()?;
         Ok(deciding)
     }
+}
+
+/// A policy as TOML: thresholds, control group, rules and velocity limits.
+pub(super) fn canonical_policy(policy: &PolicyOptions) -> String {
+    let mut out = Text::default();
+    let thresholds = policy.thresholds;
+    out.table("policy");
+    out.number("challenge_risk_score_min", thresholds.challenge_risk_score_min);
+    out.number("decline_risk_score_min", thresholds.decline_risk_score_min);
+    out.number("review_risk_score_min", thresholds.review_risk_score_min);
+    out.table("policy.control");
+    out.text("share", &format_share(policy.control_share));
+    for rule in &policy.rules {
+        out.table(&format!("policy.rule.{}", rule.name));
+        out.text("of", rule.of.name());
+        out.text("outcome", rule.outcome.name());
+        if rule.reason != ReasonCode::Rule {
+            out.text("reason", rule.reason.name());
+        }
+        out.number("risk_score", rule.risk_score);
+        if !rule.text.is_empty() {
+            out.text("text", &rule.text);
+        }
+        out.text("when", &rule.when);
+    }
+    for limit in &policy.velocity {
+        out.table(&format!("policy.velocity.{}", limit.name));
+        out.text("aggregate", &limit.aggregate);
+        out.number("max", limit.max);
+        out.text("of", limit.of.name());
+        out.text("outcome", limit.outcome.name());
+        out.number("risk_score", limit.risk_score);
+        out.text("stat", &limit.stat);
+        out.duration("window", limit.window);
+    }
+    out.0
 }
 
 fn read_source(section: &Section) -> SourceTime {

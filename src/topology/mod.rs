@@ -11,6 +11,7 @@ mod canonical;
 mod check;
 
 mod deciding;
+mod difference;
 mod document;
 mod guard;
 mod http;
@@ -32,6 +33,7 @@ pub use canonical::content_hash;
 pub use check::{report, svg};
 
 pub use deciding::Deciding;
+pub use difference::{policy_diff, policy_from, policy_of, policy_text};
 pub use document::{Error, Errors, Place};
 pub use operation::{AuthorizeOptions, JournalOptions, SnapshotOptions, Topics};
 pub use quantity::parse_duration;

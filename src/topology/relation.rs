@@ -126,7 +126,7 @@ fn check_maturities(deciding: &Deciding, log: &Log) {
     }
 }
 
-fn check_policy(deciding: &Deciding, log: &Log) {
+pub(super) fn check_policy(deciding: &Deciding, log: &Log) {
     let thresholds = deciding.policy.thresholds;
     let ladder = [
         ("policy.challenge_risk_score_min", thresholds.challenge_risk_score_min),

@@ -18,6 +18,7 @@ use crate::runtime::naming::Told;
 use crossbeam::channel::{Sender, TrySendError};
 use dashmap::Entry;
 use futures_util::stream::unfold;
+use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration as Wall;
@@ -44,7 +45,7 @@ impl Service {
             Some(text) if id == answer.event => Some(text.to_owned()),
             _ => self.shared.identity.text(id).ok().flatten().map(|(_, text)| text),
         };
-        decision(answer, view, &self.shared.texts, &text_of, &mut out);
+        decision(answer, view, &self.shared.policies.texts(&answer.provenance.policy), &text_of, &mut out);
         out.into()
     }
 
@@ -69,7 +70,7 @@ impl Service {
     /// What a caller hears that nothing could be recorded or read for.
     fn unread(&self, event: &Event, fingerprint: u64, id_text: &str) -> Arc<[u8]> {
         let answered = self.shared.stand_in(event, fingerprint);
-        let stand_in = Decision::stand_in(Sequence(u64::MAX >> 1), &answered, self.shared.provenance);
+        let stand_in = Decision::stand_in(Sequence(u64::MAX >> 1), &answered, self.shared.provenance());
         self.json(&stand_in, View::Public, Some(id_text))
     }
 
@@ -299,6 +300,18 @@ impl Desk for Service {
             }
         };
         self.record(submission, told).await
+    }
+
+    fn policy(&self, before: bool) -> Result<Value, String> {
+        self.policy_in_force(before)
+    }
+
+    async fn publish(&self, text: &str) -> Change {
+        Service::publish(self, text).await
+    }
+
+    async fn rollback(&self) -> Change {
+        Service::rollback(self).await
     }
 
     async fn list(&self, name: &str, json: &[u8]) -> Change {

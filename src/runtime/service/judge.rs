@@ -5,15 +5,15 @@ use super::erasures::{Consequence, Erasures};
 use super::snapping::Snapping;
 use super::ticket::{Reply, Ticket, Winner};
 use crate::decision::Decision;
-use crate::engine::{Engine, Output, Phase};
+use crate::engine::{Engine, Output, Phase, Standing};
 use crate::event::{Body, Content, Id, Record, Refusal, Sequence};
 use crate::graph::Family;
-use crate::journal::{Files, JournalError, OutputLog, Place, Records};
+use crate::journal::{Files, JournalError, OutputLog, Place, Records, hex};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration as Wall, Instant};
-use tracing::error;
+use tracing::{error, info, warn};
 
 /// How long the judge sleeps where nothing comes, before it looks whether something was spilled.
 const PATIENCE: Wall = Wall::from_millis(20);
@@ -163,6 +163,11 @@ impl Judge {
             }
             began = now;
         };
+        if let Err(cause) = self.shared.policies.prepare(&mut self.engine, batch) {
+            self.shared.stop(format!("judging has stopped: {cause}"));
+            error!(%cause, "judging has stopped: a policy cannot be read");
+            return false;
+        }
         self.engine.step(batch, &mut |phase: Phase| note(Some(phase)), &mut self.out);
         note(None);
         self.measure(batch);
@@ -221,6 +226,7 @@ impl Judge {
             };
             metrics.engine_records_total.with_label_values(&[word]).inc();
         }
+        self.tell_turns();
         for output in &self.out {
             if let Output::Rejected(rejected) = output {
                 metrics.engine_rejected_total.with_label_values(&[rejected.refused.reason.code()]).inc();
@@ -230,6 +236,24 @@ impl Judge {
         metrics.graph_nodes.set(graph.nodes.len() as i64);
         for family in Family::ALL {
             metrics.graph_rows.with_label_values(&[family.name()]).set(graph.rings[family as usize].len() as i64);
+        }
+    }
+
+    /// Says which causes of the policy trip the guard, meet an attack, or are trusted again.
+    fn tell_turns(&self) {
+        for turn in self.engine.guard_turns() {
+            let texts = self.shared.policies.texts(&turn.policy);
+            let cause = turn.cause.map_or("all declines".to_owned(), |cause| texts.cause(i64::from(cause)));
+            let (of, policy, sequence) = (turn.of.name(), hex(&turn.policy), turn.sequence.0);
+            let (declines, judged) = (turn.declines, turn.judged);
+            self.shared.metrics.guard_turns_total.with_label_values(&[turn.to.name()]).inc();
+            match turn.to {
+                Standing::Trusted => info!(cause, of, policy, sequence, "the guard trusts it again"),
+                Standing::Attacked => warn!(cause, of, policy, sequence, declines, judged, "a concentrated wave is declined: an attack"),
+                Standing::YieldsToPredecessor | Standing::YieldsToChallenge => {
+                    warn!(cause, of, policy, sequence, declines, judged, to = turn.to.name(), "so much is declined of a sudden that it yields");
+                }
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use super::error::ServiceError;
 use super::judge::Judge;
 use super::keeper::Keeper;
 use super::listed::Roll;
+use super::publishing::InForce;
 use super::recorder::Recorder;
 use super::snapping::Snapping;
 use super::standby::Leadership;
@@ -53,6 +54,7 @@ impl Service {
             erasures,
             targets,
             engine,
+            policies,
             answers,
             latest,
             ..
@@ -72,6 +74,9 @@ impl Service {
             files: files.clone(),
             key: journal.key(),
             provenance: engine.provenance(),
+            in_force: Mutex::new(InForce { policy: engine.provenance().policy, before: engine.policy_before() }),
+            publishing: tokio::sync::Mutex::new(()),
+            policies,
             tickets: DashMap::new(),
             answers,
             listed: Roll::of(&topology.deciding.lists, engine.lists()),
@@ -95,7 +100,6 @@ impl Service {
             stopped: OnceLock::new(),
             paused: (Mutex::new(false), Condvar::new()),
             minute: Mutex::new(Minute::new()),
-            texts: topology.deciding.texts(),
             identity: Identity::open(&store)?,
             sources: topology.deciding.sources.iter().map(|(name, _)| name.clone()).collect(),
             metrics: metrics.clone(),

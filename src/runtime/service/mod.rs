@@ -20,6 +20,7 @@ mod keeper;
 mod launch;
 mod listed;
 mod namer;
+mod publishing;
 mod recorder;
 mod snapping;
 mod standby;
@@ -38,13 +39,14 @@ use crate::identity::Identity;
 use crate::ingress::Fault;
 use crate::journal::{Disk, Files, Outputs, Syncing};
 use crate::metrics::Metrics;
-use crate::render::PolicyTexts;
 use crate::runtime::naming::Told;
+use crate::runtime::policies::Policies;
 use crate::topology::Topology;
 use answers::Answers;
 use crossbeam::channel::Sender;
 use dashmap::DashMap;
 use listed::Roll;
+use publishing::InForce;
 pub(in crate::runtime) use standing::{Opening, Standing};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -77,6 +79,11 @@ enum Submission {
         texts: Told,
         line: oneshot::Sender<Submitted>,
     },
+    /// Another policy is to be in force: the name of its blob.
+    Policy {
+        blob: [u8; 32],
+        line: oneshot::Sender<Submitted>,
+    },
     /// Look again what is asked of you: the service ends.
     Wake,
 }
@@ -100,7 +107,12 @@ struct Shared {
     dir: PathBuf,
     files: Arc<dyn Files>,
     key: IdKey,
+    /// What decided when the service began.
     provenance: Provenance,
+    in_force: Mutex<InForce>,
+    /// Held by whoever puts another policy in force.
+    publishing: tokio::sync::Mutex<()>,
+    policies: Arc<Policies>,
     tickets: DashMap<Id, Arc<Ticket>>,
     answers: Answers,
     listed: Roll,
@@ -139,7 +151,6 @@ struct Shared {
     /// The judge rests while this holds: for tests of what happens then.
     paused: (Mutex<bool>, Condvar),
     minute: Mutex<Minute>,
-    texts: PolicyTexts,
     /// Reads texts that the namer writes.
     identity: Identity,
     sources: Vec<String>,
@@ -180,6 +191,12 @@ impl Shared {
 
     fn noted(&self) -> Sequence {
         Sequence(self.noted.load(Ordering::Relaxed))
+    }
+
+    /// What decides behind the newest record.
+    fn provenance(&self) -> Provenance {
+        let policy = self.in_force.lock().expect("nobody panics with it").policy;
+        Provenance { policy, ..self.provenance }
     }
 
     fn stop(&self, why: String) {

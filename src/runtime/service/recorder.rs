@@ -6,15 +6,17 @@
 
 use super::clock::Clock;
 use super::keeper::Task;
+use super::publishing::InForce;
 use super::ticket::{Reply, Ticket, Winner};
 use super::{Shared, Submission};
 use crate::api::Submitted;
 use crate::decision::Decision;
-use crate::event::{Answered, Body, Content, Duration, Effort, Event, Id, Origin, Record, Sequence, Timestamp};
+use crate::event::{Answered, Body, Content, Control, ControlKind, Duration, Effort, Event, Id, Origin, Record, Sequence, Timestamp};
 use crate::identity::Recent;
 use crate::journal::{Journal, JournalError, RawInput, RejectedLog, Telling, TextLog};
 use crate::runtime::naming::Told;
 use crate::runtime::naming::named;
+use crate::runtime::policies::short;
 use crate::store::StoreError;
 use crate::targets::Targets;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, select};
@@ -179,7 +181,7 @@ impl Recorder {
             Submission::Answered { mut answered, ticket } => {
                 answered.revision = if ticket.is_recorded() { 2 } else { 1 };
                 let sequence = self.push(Origin::engine(), received, Content::Answered(answered));
-                let decision = Decision::stand_in(sequence, &answered, self.shared.provenance);
+                let decision = Decision::stand_in(sequence, &answered, self.shared.provenance());
                 waiting.push(Waiting::StandIn(ticket, Box::new(decision)));
             }
             Submission::Listed { changes, texts, line } => {
@@ -191,6 +193,14 @@ impl Recorder {
                 for change in changes {
                     sequence = self.push(Origin::engine(), received, Content::Listed(change));
                 }
+                waiting.push(Waiting::Line(line, Submitted::Recorded { sequence }));
+            }
+            Submission::Policy { blob, line } => {
+                let control = Control { kind: ControlKind::Policy, blob };
+                let sequence = self.push(Origin::engine(), received, Content::Control(control));
+                // Whoever answers in the engine's place behind this record answers under this policy.
+                let mut in_force = self.shared.in_force.lock().expect("nobody panics with it");
+                *in_force = InForce { policy: short(&blob), before: Some(in_force.policy) };
                 waiting.push(Waiting::Line(line, Submitted::Recorded { sequence }));
             }
             Submission::Wake => {}
@@ -207,7 +217,7 @@ impl Recorder {
                     drop(line.send(led_elsewhere()));
                 }
             }
-            Submission::Listed { line, .. } => drop(line.send(led_elsewhere())),
+            Submission::Listed { line, .. } | Submission::Policy { line, .. } => drop(line.send(led_elsewhere())),
             Submission::Refused { line, .. } => drop(line.send(Submitted::Closing)),
             Submission::Answered { ticket, .. } => ticket.settle(Reply::Unrecorded),
             Submission::Wake => {}

@@ -16,6 +16,7 @@ use crate::event::{Content, Effort, IdKey, Origin, Record, Sequence, Timestamp};
 use crate::identity::Identity;
 use crate::journal::{Blobs, DataDir, Durability, Files, Journal, LogOptions, OutputLog, Outputs, Records, RejectedLog, TextLog};
 use crate::metrics::Metrics;
+use crate::runtime::policies::Policies;
 use crate::runtime::progress::Progress;
 use crate::runtime::source::{controls, foundation_texts};
 use crate::snapshot::{Snapshots, inspect};
@@ -42,6 +43,7 @@ pub(in crate::runtime) struct Standing {
     pub erasures: Erasures,
     pub targets: Targets,
     pub engine: Engine,
+    pub policies: Arc<Policies>,
     pub answers: Answers,
     /// No record in the journal was received later.
     pub latest: Timestamp,
@@ -97,7 +99,9 @@ impl Standing {
         let identity = Identity::open(&store)?;
         let erasures = Erasures::of(&identity, journal.next());
         let namer = Namer::open(&store, identity, files.clone(), dir.texts(), texts.ending(), journal.next())?;
-        let (engine, from, latest) = restored(opening, &dir, &journal)?;
+        let blobs = Blobs::read(files.clone(), &dir.blobs());
+        let policies = Arc::new(Policies::of(&topology.deciding, journal.key(), blobs));
+        let (engine, from, latest) = restored(opening, &dir, &journal, &policies)?;
         if namer.through() < from {
             let (through, from) = (namer.through().0, from.0);
             warn!(through, from, "the identity store is older than the snapshot: erasures between the two are not repeated in it");
@@ -115,6 +119,7 @@ impl Standing {
             rejected,
             store,
             engine,
+            policies,
             latest,
             stepped: 0,
             out: Vec::new(),
@@ -199,6 +204,7 @@ impl Standing {
     /// Steps records that stand in the journal and writes their outputs; those that the log holds are compared, read from `logged`.
     pub(in crate::runtime) fn step(&mut self, batch: &[Record], mut logged: Option<&mut Outputs>) -> Result<(), ServiceError> {
         self.out.clear();
+        self.policies.prepare(&mut self.engine, batch)?;
         self.engine.step(batch, &mut |_: Phase| {}, &mut self.out);
         let written = self.outputs.next();
         let mut given = self.out.iter().peekable();
@@ -277,7 +283,12 @@ fn found(topology: &Topology, dir: &DataDir, files: &Arc<dyn Files>, journal: &m
 }
 
 /// An engine, filled from the newest snapshot that is whole; the first record that it does not know, and when the snapshot was taken.
-fn restored(opening: &Opening<'_>, dir: &DataDir, journal: &Journal) -> Result<(Engine, Sequence, Timestamp), ServiceError> {
+fn restored(
+    opening: &Opening<'_>,
+    dir: &DataDir,
+    journal: &Journal,
+    policies: &Policies,
+) -> Result<(Engine, Sequence, Timestamp), ServiceError> {
     let Opening { topology, files, metrics, progress, .. } = opening;
     let mut engine = build(topology, journal.key(), *progress)?;
     let first = Records::open(files.clone(), &dir.journal(), Sequence(0))?.next_record()?.map_or(journal.next(), |record| record.sequence);
@@ -293,7 +304,10 @@ fn restored(opening: &Opening<'_>, dir: &DataDir, journal: &Journal) -> Result<(
         }
         let _span = info_span!("restore", sequence = kept.sequence.0).entered();
         let began = Instant::now();
-        let read = inspect(&**files, &kept.path).and_then(|content| Ok((snapshots.restore(&mut engine, &kept)?, content.head.taken_at)));
+        let read = inspect(&**files, &kept.path).map_err(ServiceError::from).and_then(|content| {
+            policies.put_in_force(&mut engine, &content.head.shape)?;
+            Ok((snapshots.restore(&mut engine, &kept)?, content.head.taken_at))
+        });
         match read {
             Ok((sequence, taken_at)) => {
                 metrics.snapshot_sequence.set(sequence.0 as i64);

@@ -148,11 +148,11 @@ impl Feed {
     /// A record behind the texts of its ids.
     fn put(&mut self, record: &Record, body: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), String> {
         match &record.content {
-            Content::Control(Control { kind: ControlKind::Leader, blob }) => {
+            Content::Control(Control { kind: ControlKind::Leader | ControlKind::Policy, blob }) => {
                 let blobs = Blobs::read(self.shared.files.clone(), &self.shared.dir.join("blobs"));
                 Frame::Blob(blobs.get(blob).map_err(|cause| cause.to_string())?).put(out);
             }
-            Content::Event(_) => {
+            Content::Event(_) | Content::Listed(_) => {
                 self.put_tellings(record.sequence, out)?;
                 // Whatever an event names is shown in its JSON form, so that is asked which ids there are.
                 let state = RefCell::new((&mut self.sent, &mut *out, None));

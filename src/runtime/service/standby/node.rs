@@ -406,6 +406,27 @@ impl Desk for Node {
         }
     }
 
+    fn policy(&self, before: bool) -> Result<Value, String> {
+        match self.leading.get() {
+            Some(service) => Desk::policy(service, before),
+            None => Err("this process does not lead".to_owned()),
+        }
+    }
+
+    async fn publish(&self, text: &str) -> Change {
+        match self.leading.get() {
+            Some(service) => Desk::publish(service, text).await,
+            None => Change::Closing,
+        }
+    }
+
+    async fn rollback(&self) -> Change {
+        match self.leading.get() {
+            Some(service) => Desk::rollback(service).await,
+            None => Change::Closing,
+        }
+    }
+
     async fn list(&self, name: &str, json: &[u8]) -> Change {
         match self.leading.get() {
             Some(service) => service.list(name, json).await,

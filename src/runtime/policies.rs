@@ -1,0 +1,123 @@
+//! The policies that a directory's control records name: read from their blobs, compiled once, and given to whoever steps the records.
+
+use super::error::ReplayError;
+use crate::decision::Policy;
+use crate::engine::{BuildError, Engine, NamedPolicy, Shape};
+use crate::event::{Content, ControlKind, IdKey, Record};
+use crate::journal::{Blobs, hex};
+use crate::render::PolicyTexts;
+use crate::topology::{Deciding, content_hash};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+/// A policy with all that is made of it.
+#[derive(Clone)]
+pub(super) struct Known {
+    /// Its canonical text.
+    pub text: Arc<str>,
+    pub compiled: Arc<Policy>,
+    pub texts: Arc<PolicyTexts>,
+}
+
+/// Policies by their names in decisions.
+pub(super) struct Policies {
+    /// What decides besides the policy; and the policy that the directory was founded on.
+    deciding: Deciding,
+    key: IdKey,
+    blobs: Blobs,
+    known: Mutex<HashMap<[u8; 16], Known>>,
+}
+
+impl Policies {
+    /// The policies of a directory whose journal has this `key` and was founded on `deciding`.
+    pub(super) fn of(deciding: &Deciding, key: IdKey, blobs: Blobs) -> Policies {
+        Policies { deciding: deciding.clone(), key, blobs, known: Mutex::default() }
+    }
+
+    /// What decides besides the policy.
+    pub(super) fn deciding(&self) -> &Deciding {
+        &self.deciding
+    }
+
+    /// What is made of a policy that stands in `deciding`; nothing is kept of it.
+    ///
+    /// # Errors
+    /// Rules that do not compile.
+    pub(super) fn make(&self, deciding: &Deciding) -> Result<Known, BuildError> {
+        let compiled = Engine::compile(&deciding.engine_options(self.key, 1)).map_err(BuildError::Policy)?;
+        let texts = Arc::new(deciding.texts());
+        Ok(Known { text: deciding.canonical_policy().into(), compiled: Arc::new(compiled), texts })
+    }
+
+    /// Keeps a policy as a blob, and what was made of it; returns the blob's name.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub(super) fn keep(&self, known: Known) -> Result<[u8; 32], ReplayError> {
+        let hash = self.blobs.put(known.text.as_bytes())?;
+        self.known.lock().expect("nobody panics with it").insert(short(&hash), known);
+        Ok(hash)
+    }
+
+    /// The policy of this name.
+    ///
+    /// # Errors
+    /// Where its blob is not there, is damaged, or does not fit what else decides.
+    pub(super) fn get(&self, name: &[u8; 16]) -> Result<Known, ReplayError> {
+        if let Some(known) = self.known.lock().expect("nobody panics with it").get(name) {
+            return Ok(known.clone());
+        }
+        let own = self.deciding.canonical_policy();
+        let deciding = match short(&content_hash(&own)) == *name {
+            true => self.deciding.clone(),
+            false => {
+                let text = String::from_utf8_lossy(&self.blobs.starting_with(name)?).into_owned();
+                let called = format!("policy {}", hex(name));
+                self.deciding.with_policy(&called, &text).map_err(ReplayError::Topology)?
+            }
+        };
+        let known = self.make(&deciding).map_err(ReplayError::Build)?;
+        self.known.lock().expect("nobody panics with it").insert(*name, known.clone());
+        Ok(known)
+    }
+
+    fn named(&self, name: &[u8; 16]) -> Result<NamedPolicy, ReplayError> {
+        Ok(NamedPolicy { name: *name, policy: self.get(name)?.compiled })
+    }
+
+    /// Gives the engine the policies that these records name.
+    ///
+    /// # Errors
+    /// As [`Policies::get`].
+    pub(super) fn prepare(&self, engine: &mut Engine, records: &[Record]) -> Result<(), ReplayError> {
+        for record in records {
+            if let Content::Control(control) = &record.content
+                && control.kind == ControlKind::Policy
+                && !engine.knows_policy(&short(&control.blob))
+            {
+                engine.prepare(self.named(&short(&control.blob))?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a fresh engine under the policies of a snapshot of this shape.
+    ///
+    /// # Errors
+    /// As [`Policies::get`].
+    pub(super) fn put_in_force(&self, engine: &mut Engine, shape: &Shape) -> Result<(), ReplayError> {
+        let before = if shape.policy_before == [0; 16] { None } else { Some(self.named(&shape.policy_before)?) };
+        engine.put_in_force(self.named(&shape.policy)?, before);
+        Ok(())
+    }
+
+    /// The words of the policy of this name; none where it cannot be read.
+    pub(super) fn texts(&self, name: &[u8; 16]) -> Arc<PolicyTexts> {
+        self.get(name).map(|known| known.texts).unwrap_or_default()
+    }
+}
+
+/// The name by which decisions call what a control record names.
+pub(super) fn short(blob: &[u8; 32]) -> [u8; 16] {
+    *blob.first_chunk().expect("a hash has 32 bytes")
+}
