@@ -293,7 +293,7 @@ fn effort_changes_what_is_read_and_nothing_that_is_kept() {
     let said = |outputs: &[Output]| {
         let decisions = outputs.iter().filter_map(|output| match output {
             Output::Decision(decision) => Some(decision),
-            Output::Rejected(_) => None,
+            Output::Rejected(_) | Output::Alert(_) => None,
         });
         decisions.filter(|decision| decision.skipped.as_slice().iter().any(|skip| skip.why == Why::Effort)).count()
     };
@@ -372,7 +372,7 @@ fn a_stand_in_changes_no_judgement_but_its_revision() {
                 second += usize::from(decision.revision == 2);
                 Output::Decision(weir::decision::Decision { revision: 1, ..*decision })
             }
-            refused => *refused,
+            other => other.clone(),
         };
         assert_eq!(own, *judged);
     }

@@ -5,6 +5,7 @@
 //! cutting the same records into other batches gives the same bytes.
 
 mod ahead;
+mod alerts;
 mod course;
 mod dedupe;
 mod features;
@@ -13,10 +14,12 @@ mod guard;
 mod image;
 mod labels;
 mod lists;
+mod look;
 mod options;
 mod output;
 mod snapshot;
 
+pub use alerts::{Alert, AlertCounts, AlertLimits, AlertOptions, AlertStatus, Edge, Evidence, Member, Subject};
 pub use course::{CHECKPOINT_EVERY, Checkpoint};
 pub use dedupe::Judged;
 pub use features::{Layout, Use};
@@ -28,7 +31,7 @@ pub use output::{Output, Rejected};
 pub use snapshot::SnapshotError;
 
 use crate::decision::{
-    Decision, Declining, ListLadder, Listed, Policy, PolicyError, Program, Provenance, RuleError, Skip, Skips, Status, Verdict,
+    Decision, Declining, Effect, ListLadder, Listed, Policy, PolicyError, Program, Provenance, RuleError, Skip, Skips, Status, Verdict,
 };
 use crate::decision::{GUARDED_MAX, Outcome, Part, Parts, Why, let_through};
 use crate::event::{
@@ -37,6 +40,7 @@ use crate::event::{
 use crate::graph::ego::EgoBatch;
 use crate::graph::{Family, Graph, Promotion};
 use crate::velocity::{BEGINNING, MATURITIES_MAX, Plan, Velocity};
+use alerts::{Alerts, Found, Proof};
 use course::Course;
 use dedupe::Known;
 use guard::{Sight, sum_slot};
@@ -49,16 +53,18 @@ pub enum Phase {
     /// Admit, read and append, event by event.
     Gather,
     Decide,
+    /// Alerts grow, record by record.
+    Alert,
     Emit,
 }
 
 impl Phase {
     /// The phases in their order.
-    pub const ALL: [Phase; 3] = [Phase::Gather, Phase::Decide, Phase::Emit];
+    pub const ALL: [Phase; 4] = [Phase::Gather, Phase::Decide, Phase::Alert, Phase::Emit];
 
     /// The word in metrics.
     pub fn name(self) -> &'static str {
-        ["gather", "decide", "emit"][self as usize]
+        ["gather", "decide", "alert", "emit"][self as usize]
     }
 }
 
@@ -100,6 +106,8 @@ struct Seed {
     revision: u8,
     listed: Listed,
     sight: Sight,
+    at: alerts::Moment,
+    proof: Proof,
 }
 
 /// What a record leads to, in order.
@@ -108,6 +116,10 @@ enum Pending {
     Judgement(u32),
     StandIn(Sequence, Answered),
     Rejected(Rejected),
+    /// A typology found something: the number among the batch's findings, and of the judged event on whose outcome it hangs.
+    Found(u32, Option<u32>, alerts::Moment),
+    /// Nobody wants to hear of a subject until then.
+    Suppressed(Id, Timestamp, alerts::Moment),
 }
 
 /// A cause of the policy came to stand otherwise with the guard.
@@ -180,6 +192,10 @@ pub struct Engine {
     /// How causes came to stand otherwise in the last step.
     turns: Vec<GuardTurn>,
     lists: Lists,
+    /// The lists that suppress alerts, a bit each.
+    suppressing: u32,
+    alerts: Alerts,
+    evidence: Evidence,
     ladder: ListLadder,
     /// By family, by the aggregate's number in the plan.
     filters: [Vec<Option<Program>>; 3],
@@ -208,6 +224,10 @@ struct Batch {
     moments: Vec<Moment>,
     verdicts: Vec<Verdict>,
     promoted: Vec<Promotion>,
+    found: Vec<Found>,
+    alerts: Vec<Alert>,
+    /// For each entry of `pending` where those of `alerts` end that it led to.
+    alerts_end: Vec<u32>,
     ahead: ahead::Ahead,
     /// Of the event being taken in.
     revision: u8,
@@ -219,6 +239,8 @@ struct Batch {
 const SEEDS_AT_START: usize = 1024;
 /// Likewise turns of the guard.
 const TURNS_AT_START: usize = 64;
+/// Likewise findings and versions of alerts.
+const FOUND_AT_START: usize = 256;
 
 impl Engine {
     /// Allocates and touches everything; `progress` hears of every piece of bytes.
@@ -253,6 +275,9 @@ impl Engine {
             guard: Guard::new(options.guard, guarded, progress),
             turns: Vec::with_capacity(TURNS_AT_START),
             lists: Lists::new(options.lists.entries_max, progress),
+            suppressing: options.lists.with_effect(Effect::Suppress),
+            alerts: Alerts::new(options.alerts, progress),
+            evidence: Evidence::new(options.alerts.limits.evidence_rows_max, progress),
             ladder: ListLadder::new(&options.lists),
             filters,
             classes,
@@ -268,6 +293,9 @@ impl Engine {
                 moments: Vec::with_capacity(SEEDS_AT_START),
                 verdicts: Vec::with_capacity(SEEDS_AT_START),
                 promoted: Vec::with_capacity(crate::event::SLOTS),
+                found: Vec::with_capacity(FOUND_AT_START),
+                alerts: Vec::with_capacity(FOUND_AT_START),
+                alerts_end: Vec::with_capacity(SEEDS_AT_START),
                 ahead: ahead::Ahead::default(),
                 revision: 1,
                 fields: vec![0; layout.fields],
@@ -383,6 +411,7 @@ impl Engine {
     fn step_run(&mut self, batch: &[Record], phase: &mut dyn FnMut(Phase), out: &mut Vec<Output>) {
         phase(Phase::Gather);
         self.batch.clear();
+        let turned = self.turns.len();
         for group in batch.chunks(ahead::GROUP) {
             self.look_ahead(group);
             for record in group {
@@ -393,13 +422,21 @@ impl Engine {
         }
         phase(Phase::Decide);
         self.decide();
+        phase(Phase::Alert);
+        self.call(turned);
         phase(Phase::Emit);
-        self.emit(out);
         self.pass();
+        self.emit(out);
         if let Some(record) = batch.last()
             && let Some(name) = named_policy(record)
         {
+            let turned = self.turns.len();
             self.swap_policy(record, name);
+            let at = self.moment(record);
+            for turn in &self.turns[turned..] {
+                self.alerts.turned(&at, turn, &mut self.batch.alerts);
+            }
+            out.extend(self.batch.alerts.drain(..).map(Output::Alert));
         }
     }
 
@@ -414,15 +451,16 @@ impl Engine {
 
     /// Goes on in the course by the records of the batch.
     fn pass(&mut self) {
-        let Batch { seeds, features, pending, moments, verdicts, .. } = &self.batch;
+        let Batch { seeds, features, pending, moments, verdicts, alerts, alerts_end, .. } = &self.batch;
         let width = self.layout.schema.len();
-        let mut pending = pending.iter();
-        let mut passed = 0;
+        let mut pending = pending.iter().zip(alerts_end);
+        let (mut passed, mut told) = (0, 0);
         for moment in moments {
             let mut hash = moment.met;
-            for led_to in pending.by_ref().take((moment.pending_end - passed) as usize) {
+            for (led_to, alerts_end) in pending.by_ref().take((moment.pending_end - passed) as usize) {
                 hash = match led_to {
                     Pending::Rejected(rejected) => course::refused(hash, &rejected.refused),
+                    Pending::Found(..) | Pending::Suppressed(..) => hash,
                     Pending::StandIn(_, answered) => course::stood_in(hash, answered),
                     Pending::Judgement(seed) => {
                         let seed = *seed as usize;
@@ -430,6 +468,8 @@ impl Engine {
                         course::decided(course::mixed(hash, row, 2), &seeds[seed].skips, &verdicts[seed], seeds[seed].revision)
                     }
                 };
+                hash = alerts[told..*alerts_end as usize].iter().fold(hash, course::alerted);
+                told = *alerts_end as usize;
             }
             passed = moment.pending_end;
             self.course.pass(moment.sequence, hash);
@@ -447,6 +487,10 @@ impl Engine {
                 // What no list of this topology is meant by has no effect: the record may be read long after.
                 if usize::from(change.list) < self.options.lists.lists.len() {
                     self.lists.change(change, self.now);
+                    if self.suppressing >> change.list & 1 != 0 {
+                        let until = self.lists.until(change.id, self.suppressing);
+                        self.batch.pending.push(Pending::Suppressed(change.id, until, self.moment(record)));
+                    }
                 }
             }
             Content::Control(control) => {
@@ -479,8 +523,8 @@ impl Engine {
             Body::Payment(_) | Body::Transfer(_) | Body::Session(_) | Body::Interaction(_) => {
                 self.gather(record, event, late);
             }
-            Body::Label(label) => self.take_label(label),
-            Body::PaymentResult(result) => self.take_result(event.time, result),
+            Body::Label(label) => self.take_label(record, label),
+            Body::PaymentResult(result) => self.take_result(record, event.time, result),
             Body::Item(item) => self.take_item(item),
             Body::Profile(profile) => self.take_profile(profile),
             Body::Erase(erase) => self.take_erase(erase),
@@ -648,18 +692,69 @@ impl Engine {
         &self.turns
     }
 
-    /// Gives the outputs in the order of their records.
+    /// Has alerts grow by what was judged and found, in the order of the records; `turned` is how many of the guard's turns were told of.
+    fn call(&mut self, mut turned: usize) {
+        let Engine { alerts, turns, batch, .. } = self;
+        let Batch { seeds, verdicts, pending, found, alerts: out, alerts_end, .. } = batch;
+        for pending in pending.iter() {
+            match pending {
+                Pending::Judgement(seed) => {
+                    let seed = &seeds[*seed as usize];
+                    while let Some(turn) = turns.get(turned).filter(|turn| turn.sequence == seed.sequence) {
+                        alerts.turned(&seed.at, turn, out);
+                        turned += 1;
+                    }
+                    if seed.kind == EventType::Payment {
+                        alerts.paid(&seed.at, &seed.proof, out);
+                    }
+                    alerts.tend(&seed.at, out);
+                }
+                Pending::Found(number, seed, at) => {
+                    if seed.is_none_or(|seed| alerts::holds(verdicts[seed as usize].outcome)) {
+                        alerts.found(at, &found[*number as usize], out);
+                    }
+                }
+                Pending::Suppressed(subject, until, at) => alerts.suppress(at, *subject, *until, out),
+                Pending::StandIn(..) | Pending::Rejected(_) => {}
+            }
+            alerts_end.push(out.len() as u32);
+        }
+    }
+
+    /// The record as those see it who come behind the decisions.
+    fn moment(&self, record: &Record) -> alerts::Moment {
+        alerts::Moment { sequence: record.sequence, received: record.received, now: self.now }
+    }
+
+    /// Gives the outputs in the order of their records: first what answers, then what it leads to.
     fn emit(&mut self, out: &mut Vec<Output>) {
-        for pending in &self.batch.pending {
-            out.push(match pending {
-                Pending::Rejected(rejected) => Output::Rejected(*rejected),
-                Pending::StandIn(sequence, answered) => Output::Decision(Decision::stand_in(*sequence, answered, self.provenance)),
+        let Batch { seeds, verdicts, pending, alerts, alerts_end, .. } = &mut self.batch;
+        let (mut alerts, mut told) = (alerts.drain(..), 0);
+        for (pending, end) in pending.iter().zip(alerts_end) {
+            match pending {
+                Pending::Rejected(rejected) => out.push(Output::Rejected(*rejected)),
+                Pending::StandIn(sequence, answered) => {
+                    out.push(Output::Decision(Decision::stand_in(*sequence, answered, self.provenance)));
+                }
                 Pending::Judgement(seed) => {
                     let seed = *seed as usize;
-                    Output::Decision(decision(&self.batch.seeds[seed], &self.batch.verdicts[seed], &self.provenance))
+                    out.push(Output::Decision(decision(&seeds[seed], &verdicts[seed], &self.provenance)));
                 }
-            });
+                Pending::Found(..) | Pending::Suppressed(..) => {}
+            }
+            out.extend(alerts.by_ref().take((*end - told) as usize).map(Output::Alert));
+            told = *end;
         }
+    }
+
+    /// The alerts that are open and were told of, each in its newest state.
+    pub fn open_alerts(&self) -> impl Iterator<Item = Alert> {
+        self.alerts.told(Sequence(0))
+    }
+
+    /// How many alerts there are and were.
+    pub fn alert_counts(&self) -> AlertCounts {
+        self.alerts.counts()
     }
 
     /// The feature rows of the events judged by the last step: their records' sequences, and words of the columns of [`Engine::layout`].
@@ -734,6 +829,9 @@ impl Batch {
         self.features.clear();
         self.egos.clear();
         self.pending.clear();
+        self.found.clear();
+        self.alerts.clear();
+        self.alerts_end.clear();
         self.moments.clear();
         self.verdicts.clear();
     }
@@ -839,4 +937,9 @@ fn is_judged(kind: EventType) -> bool {
 /// Whether the effort allows for more than rules over counters.
 fn gathers_neighbourhoods(effort: Effort) -> bool {
     effort != Effort::RulesOnly
+}
+
+/// Whether the effort allows for typologies.
+fn looks_for_typologies(effort: Effort) -> bool {
+    matches!(effort, Effort::Full | Effort::NoExplanation)
 }

@@ -4,6 +4,7 @@ use super::clock::Clock;
 use super::error::ServiceError;
 use super::judge::Judge;
 use super::keeper::Keeper;
+use super::alerts::OpenAlerts;
 use super::listed::Roll;
 use super::publishing::InForce;
 use super::recorder::Recorder;
@@ -80,6 +81,7 @@ impl Service {
             tickets: DashMap::new(),
             answers,
             listed: Roll::of(&topology.deciding.lists, engine.lists()),
+            alerts: OpenAlerts::of(&engine),
             journal: journal.syncing()?,
             clock: AtomicI64::new(latest.0),
             more: Notify::new(),

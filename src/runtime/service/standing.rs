@@ -209,24 +209,29 @@ impl Standing {
         let written = self.outputs.next();
         let mut given = self.out.iter().peekable();
         for record in batch {
-            let output = given.next_if(|output| output.sequence() == record.sequence);
+            let is_answer = |output: &&Output| output.sequence() == record.sequence && !matches!(output, Output::Alert(_));
+            let output = given.next_if(is_answer);
             let refused = matches!(output, Some(Output::Rejected(_)));
             // An admitted erasure gives no output, and neither does one that came again.
             let first = |event| output.is_none() && self.engine.is_first(event, record.sequence);
             if let Some(consequence) = self.erasures.after(record, refused, first) {
                 self.namer.expect(consequence);
             }
-            let Some(output) = output else { continue };
-            let place = match &mut logged {
-                Some(logged) if record.sequence < written => {
-                    if logged.next_output()?.as_ref() != Some(output) {
-                        return Err(ServiceError::Mismatch { sequence: record.sequence });
-                    }
-                    logged.place().ok_or(ServiceError::Mismatch { sequence: record.sequence })?
-                }
-                _ => self.outputs.append(output)?,
-            };
-            if let Output::Decision(decision) = output {
+            let mut answered = None;
+            let alerts = std::iter::from_fn(|| given.next_if(|output| output.sequence() == record.sequence));
+            for given in output.into_iter().chain(alerts) {
+                let place = match &mut logged {
+                    Some(logged) if record.sequence < written => match logged.next_output()? {
+                        Some(found) if found == *given => logged.place().ok_or(ServiceError::Mismatch { sequence: record.sequence })?,
+                        // It ends between the outputs of one record.
+                        None if record.sequence.0 + 1 == written.0 => self.outputs.append(given)?,
+                        _ => return Err(ServiceError::Mismatch { sequence: record.sequence }),
+                    },
+                    _ => self.outputs.append(given)?,
+                };
+                answered = answered.or(Some(place));
+            }
+            if let (Some(Output::Decision(decision)), Some(place)) = (output, answered) {
                 let fingerprint = match &record.content {
                     Content::Event(event) => event.fingerprint(),
                     Content::Answered(answered) => answered.fingerprint,

@@ -1,0 +1,51 @@
+//! Many users on one device, several of them suspicious: a farm, or identities made up.
+//!
+//! A family, a kiosk and a house of students share devices, too: so sharing alone is nothing, and neither is one of them whose card was
+//! refused. There must be fraud known of two users, or of one while three are suspicious; without any that is known, half of the rows must
+//! have failed, at three users.
+
+use super::{Different, Finding, Rows, Typology, TypologyOptions, failed, slot, suspicious};
+use crate::graph::NodeId;
+
+/// Who pays with the device now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payer {
+    /// Nobody: a label or a result asks.
+    Nobody,
+    /// Somebody whom no row knows.
+    Newcomer,
+    Known(NodeId),
+}
+
+/// `rows` are the device's.
+pub fn shared_device(rows: &Rows<'_>, payer: Payer, options: &TypologyOptions) -> Option<Finding> {
+    // Nearly every device ends here.
+    if !rows.iter().any(|(_, row)| suspicious(row)) {
+        return None;
+    }
+    let (mut users, mut suspects, mut known) = (Different::new(), Different::new(), Different::new());
+    let (mut failures, mut all) = (0, 0);
+    if let Payer::Known(user) = payer {
+        users.add(user);
+    }
+    for (_, row) in rows.iter() {
+        let user = row.nodes[slot::USER];
+        users.add(user);
+        all += 1;
+        failures += u32::from(failed(row));
+        if suspicious(row) {
+            suspects.add(user);
+        }
+        if row.flags.bad() {
+            known.add(user);
+        }
+    }
+    let proven = known.len() >= 2 || known.len() == 1 && suspects.len() >= 3;
+    let suspected = suspects.len() >= 3 && 2 * failures >= all;
+    let users = users.len() + u32::from(payer == Payer::Newcomer);
+    if users < options.users_min || !proven && !suspected {
+        return None;
+    }
+    let score = 400 + 120 * known.len() + 60 * suspects.len() + 10 * users;
+    Some(rows.finding(Typology::SharedDevice, slot::DEVICE, score, |_| true))
+}
