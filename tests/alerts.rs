@@ -5,7 +5,7 @@ mod house;
 mod ring;
 
 use house::{GENEROUS, engine, options, run};
-use ring::model::Model;
+use ring::model::{Model, Told};
 use ring::{Stream, Town, id};
 use weir::engine::{Alert, AlertLimits, AlertOptions, AlertStatus, Engine, GuardOptions, Options, Output, Subject};
 use weir::event::{Duration, IdKind, ListChange, PaymentStatus, Verdict};
@@ -13,7 +13,7 @@ use weir::typology::Typology;
 
 /// Every alert is told of at once, and none is over.
 fn unbudgeted() -> Options {
-    let limits = AlertLimits { alerts_max: 300, members_max: 200, edges_max: 1000, evidence_rows_max: 200_000 };
+    let limits = AlertLimits { alerts_max: 300, members_max: 200, edges_max: 3000, evidence_rows_max: 200_000 };
     let alerts = AlertOptions { limits, per_hour: 1_000_000, close_after: Duration::DAY.times(400), ..AlertOptions::default() };
     // The guard has its own tests.
     Options { alerts, guard: GuardOptions { declines_min: 1_000_000, ..GuardOptions::default() }, ..options(GENEROUS) }
@@ -27,7 +27,9 @@ fn alerts(outputs: &[Output]) -> Vec<&Alert> {
 fn newest(outputs: &[Output]) -> Vec<&Alert> {
     let all = alerts(outputs);
     let is_newest = |alert: &&Alert| !all.iter().any(|other| other.number == alert.number && other.version > alert.version);
-    all.iter().copied().filter(is_newest).collect()
+    let mut newest: Vec<&Alert> = all.iter().copied().filter(is_newest).collect();
+    newest.sort_by_key(|alert| alert.number);
+    newest
 }
 
 /// Some thousand payments among few, so that everything overlaps: rings grow into one another, cards and shops are tried.
@@ -46,7 +48,11 @@ fn it_equals_the_obvious() {
             model.apply(record, &outputs);
             let mut open: Vec<Alert> = engine.open_alerts().collect();
             open.sort_by_key(|alert| alert.number);
-            assert_eq!(open.iter().map(ring::model::Told::of).collect::<Vec<_>>(), model.told(), "seed {seed}, {:?}", record.sequence);
+            let (open, expected): (Vec<Told>, Vec<Told>) = (open.iter().map(Told::of).collect(), model.told());
+            assert_eq!(open.len(), expected.len(), "seed {seed}, {:?}", record.sequence);
+            for (open, expected) in open.iter().zip(&expected) {
+                assert_eq!(open, expected, "seed {seed}, {:?}", record.sequence);
+            }
         }
         let counts = engine.alert_counts();
         let seen = alerts(&run(&mut house::engine(&options), &records, 64)).iter().fold(0, |bits, alert| bits | alert.typologies);
@@ -106,7 +112,13 @@ fn a_farm_becomes_one_alert_with_all_who_belong_to_it() {
     let mut stream = Stream::new();
     let mut engine = engine(&unbudgeted());
     for n in 0..200u64 {
-        stream.pay(&format!("honest{}", n % 50), &format!("phone{}", n % 50), Some(&format!("own{}", n % 50)), &format!("shop{}", n % 7), 2000);
+        stream.pay(
+            &format!("honest{}", n % 50),
+            &format!("phone{}", n % 50),
+            Some(&format!("own{}", n % 50)),
+            &format!("shop{}", n % 7),
+            2000,
+        );
     }
     for round in 0..3 {
         for n in 0..9 {
@@ -118,8 +130,10 @@ fn a_farm_becomes_one_alert_with_all_who_belong_to_it() {
         }
     }
     let outputs = run(&mut engine, &stream.records, 64);
-    let open: Vec<&Alert> = newest(&outputs).into_iter().filter(|alert| alert.status == AlertStatus::Open).collect();
-    let [ring] = open[..] else { panic!("{open:#?}") };
+    // What came since the newest version was nothing new: it is in the state.
+    let open: Vec<Alert> = engine.open_alerts().collect();
+    let [ring] = &open[..] else { panic!("{open:#?}") };
+    assert_eq!(newest(&outputs).iter().filter(|alert| alert.status == AlertStatus::Open).count(), 1);
     assert_eq!((ring.typology, ring.subject), (Typology::SharedDevice, Subject::Entity(IdKind::Device, id(IdKind::Device, "farm0"))));
     let mut members: Vec<_> = ring.members.iter().map(|member| member.id).collect();
     members.sort();
@@ -140,7 +154,8 @@ fn honest_families_are_no_rings() {
     for n in 0..4000u64 {
         let (family, person) = (n % 60, n / 60 % 4);
         let user = format!("user{family}-{person}");
-        let event = stream.pay(&user, &format!("tablet{family}"), Some(&format!("card{family}-{}", person / 2)), &format!("shop{}", n % 31), 1500);
+        let event =
+            stream.pay(&user, &format!("tablet{family}"), Some(&format!("card{family}-{}", person / 2)), &format!("shop{}", n % 31), 1500);
         if n % 97 == 0 {
             stream.result(event, PaymentStatus::DeclinedByIssuer);
         }
@@ -169,7 +184,8 @@ fn cards_that_are_tried_are_found_at_the_device() {
     assert_eq!(subjects, [Subject::Entity(IdKind::Device, machine), Subject::Entity(IdKind::Merchant, shop)]);
     let alert = newest(&outputs)[0];
     assert_eq!(alert.typology, Typology::CardTesting);
-    assert!(alert.members.len() == 12, "every card: {:?}", alert.members);
+    // All cards but one, which passed before anybody could know.
+    assert_eq!(alert.members.iter().filter(|member| member.kind == IdKind::Card).count(), 11, "{:?}", alert.members);
 }
 
 /// The hour's budget is for the weightiest; the others are held, and rise when there is room.
@@ -186,7 +202,8 @@ fn an_hour_has_its_budget() {
     let options = Options { alerts: AlertOptions { per_hour: 4, ..AlertOptions::default() }, ..options(GENEROUS) };
     let mut engine = engine(&options);
     let first = run(&mut engine, &stream.records, 64);
-    let opened = |outputs: &[Output]| alerts(outputs).iter().filter(|alert| alert.version == 1).map(|alert| alert.number).collect::<Vec<_>>();
+    let opened =
+        |outputs: &[Output]| alerts(outputs).iter().filter(|alert| alert.version == 1).map(|alert| alert.number).collect::<Vec<_>>();
     assert_eq!(opened(&first).len(), 4);
     let held = engine.alert_counts().held;
     assert!(held > 3, "{:?}", engine.alert_counts());

@@ -135,7 +135,9 @@ impl Route {
     fn reading(self) -> Option<bool> {
         match self {
             Route::Authorize | Route::Challenge | Route::Events | Route::List | Route::Publish | Route::Rollback => Some(false),
-            Route::Decision | Route::Decisions | Route::Rejected | Route::Journal | Route::Policy | Route::AlertStream | Route::Alerts => Some(true),
+            Route::Decision | Route::Decisions | Route::Rejected | Route::Journal | Route::Policy | Route::AlertStream | Route::Alerts => {
+                Some(true)
+            }
             _ => None,
         }
     }

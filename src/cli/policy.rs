@@ -15,7 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Change the policy of a running service, and see what changes
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  weir policy diff base.toml new.toml\n  weir policy publish base.toml new.toml --url http://127.0.0.1:8080\n  weir policy rollback --url http://127.0.0.1:8080")]
+#[command(
+    after_help = "Examples:\n  weir policy diff base.toml new.toml\n  weir policy publish base.toml new.toml --url http://127.0.0.1:8080\n  weir policy rollback --url http://127.0.0.1:8080"
+)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -2,9 +2,9 @@
 //!
 //! Reading comes first, or an event raises its own score.
 
+use super::alerts::Proof;
 use super::features::{NODE_COLUMNS, days_since};
 use super::guard::Sight;
-use super::alerts::Proof;
 use super::{Engine, Pending, Seed, gathers_neighbourhoods, is_judged, looks_for_typologies};
 use crate::decision::{Part, Parts, Skip, Skips, Why};
 use crate::event::{Action, Body, Event, Id, Interaction, Money, Record, SLOTS, ends, slot_kinds};

@@ -1,7 +1,9 @@
 //! Events that speak of others: labels, payment results, profiles, erasures, the catalogue.
 
 use super::Engine;
-use crate::event::{Erase, EventType, Id, IdKind, Item, Label, LabelSource, PaymentResult, PaymentStatus, Profile, Record, Target, Timestamp, Verdict};
+use crate::event::{
+    Erase, EventType, Id, IdKind, Item, Label, LabelSource, PaymentResult, PaymentStatus, Profile, Record, Target, Timestamp, Verdict,
+};
 use crate::graph::state::ResultKind;
 use crate::graph::{Family, NodeId};
 

@@ -3,10 +3,10 @@
 use crate::decision::{Decision, Outcome, Part, Parts, Provenance, Reason, ReasonCode, Reasons, Skip, Skips, Status, Why};
 use crate::engine::{Alert, AlertStatus, Edge, Member, Output, Rejected, Subject};
 use crate::event::*;
+use crate::typology::Typology;
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
-use crate::typology::Typology;
 
 pub(crate) fn id() -> impl Strategy<Value = Id> {
     any::<u128>().prop_map(Id::from_bits)
@@ -189,13 +189,22 @@ pub(crate) fn decision() -> impl Strategy<Value = Decision> {
 
 pub(crate) fn alert() -> impl Strategy<Value = Alert> {
     let entity = (select(IdKind::ALL.to_vec()), id()).prop_map(|(kind, id)| Subject::Entity(kind, id));
-    let cause = (any::<[u8; 16]>(), of(any::<u16>()), select(EventType::ALL.to_vec()))
-        .prop_map(|(policy, cause, of)| Subject::Cause { policy, cause, of });
+    let cause = (any::<[u8; 16]>(), of(any::<u16>()), select(EventType::ALL.to_vec())).prop_map(|(policy, cause, of)| Subject::Cause {
+        policy,
+        cause,
+        of,
+    });
     let names = (any::<u32>(), any::<u64>(), any::<u32>(), select(AlertStatus::ALL.to_vec()), prop_oneof![3 => entity, 1 => cause]);
     let what = (select(Typology::ALL.to_vec()), any::<u16>(), 0u16..=1000, any::<bool>(), of(any::<u64>()));
     let extent = (time(), time(), time(), any::<u64>(), any::<i64>());
     let member = (select(IdKind::ALL.to_vec()), id()).prop_map(|(kind, id)| Member { kind, id });
-    let edge = (id(), id(), any::<i64>(), time(), id()).prop_map(|(from, to, amount_minor, time, event)| Edge { from, to, amount_minor, time, event });
+    let edge = (id(), id(), any::<i64>(), time(), id()).prop_map(|(from, to, amount_minor, time, event)| Edge {
+        from,
+        to,
+        amount_minor,
+        time,
+        event,
+    });
     let proof = (prop::collection::vec(member, 0..4), prop::collection::vec(edge, 0..4));
     (names, what, extent, proof).prop_map(|(names, what, extent, (members, edges))| {
         let (sequence, number, version, status, subject) = names;

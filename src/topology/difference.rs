@@ -129,7 +129,12 @@ mod tests {
             format!("[policy.rule.{name}]\nof = \"payment\"\nwhen = \"{when}\"\noutcome = \"decline\"\nrisk_score = 900\n")
         };
         let old = whole(&format!("{head}{}{}", rule("gone", "amount > 1"), rule("kept", "amount > 2")));
-        let new = whole(&format!("{}[policy.control]\nshare = 0.01\n{}{}", head.replace("600", "650"), rule("kept", "amount > 3"), rule("new", "true")));
+        let new = whole(&format!(
+            "{}[policy.control]\nshare = 0.01\n{}{}",
+            head.replace("600", "650"),
+            rule("kept", "amount > 3"),
+            rule("new", "true")
+        ));
         let expected = [
             "~ review_risk_score_min: 600 -> 650",
             "~ control.share: 0 -> 0.01",

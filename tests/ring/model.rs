@@ -148,7 +148,8 @@ impl Model {
 
     fn shared(&self, ends: &[Option<Id>; SLOTS], paying: Option<&Row>) -> Option<Finding> {
         let rows = self.newest(DEVICE, ends[DEVICE]);
-        let users = |of: &dyn Fn(&Row) -> bool| rows.iter().filter(|row| of(row)).filter_map(|row| row.ends[USER]).collect::<BTreeSet<Id>>();
+        let users =
+            |of: &dyn Fn(&Row) -> bool| rows.iter().filter(|row| of(row)).filter_map(|row| row.ends[USER]).collect::<BTreeSet<Id>>();
         let mut all = users(&|_| true);
         all.extend(paying.and_then(|row| row.ends[USER]));
         let (suspects, known) = (users(&Row::suspicious).len(), users(&|row| row.bad).len());
@@ -249,6 +250,15 @@ impl Model {
 
     /// A payment joins the alerts that grow by its device, its card or its user.
     fn join(&mut self, row: &Row) {
+        let ring = |slot: usize| {
+            let (at, _) = self.lead(row.ends[slot]?)?;
+            (self.rings[at].told.typologies & 1 != 0).then_some(self.rings[at].told.number)
+        };
+        if let (Some(one), Some(other)) = (ring(DEVICE), ring(USER))
+            && one != other
+        {
+            self.merge(one.min(other), one.max(other));
+        }
         for slot in [DEVICE, CARD, USER] {
             if let Some((at, true)) = row.ends[slot].and_then(|id| self.lead(id)) {
                 let typology = self.rings[at].told.typology;

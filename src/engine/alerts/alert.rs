@@ -31,7 +31,11 @@ impl AlertStatus {
 pub enum Subject {
     Entity(IdKind, Id),
     /// A cause of the policy with this name; `None`: all declines of events of this type.
-    Cause { policy: [u8; 16], cause: Option<u16>, of: EventType },
+    Cause {
+        policy: [u8; 16],
+        cause: Option<u16>,
+        of: EventType,
+    },
 }
 
 /// Somebody who belongs to an alert.

@@ -124,6 +124,13 @@ impl Alerts {
         if self.table.len == 0 {
             return;
         }
+        let rings = [slot::DEVICE, slot::USER].map(|by| proof.ends[by].and_then(|id| self.ring(id)));
+        if let [Some(one), Some(other)] = rings
+            && one != other
+        {
+            // Somebody of one ring pays with the device of another: they are one.
+            self.merge(one, other, at, out);
+        }
         for by in [slot::DEVICE, slot::CARD, slot::USER] {
             let Some(lead) = proof.ends[by].and_then(|id| self.table.lead(id)) else { continue };
             if lead.grows {
@@ -131,6 +138,12 @@ impl Alerts {
                 self.tell(lead.slot, at, out);
             }
         }
+    }
+
+    /// The ring that an id leads to: a user or a card under attack alone is none.
+    fn ring(&self, id: Id) -> Option<usize> {
+        let slot = self.table.lead(id)?.slot;
+        (self.table.get(slot, head::TYPOLOGIES) & 1 << Typology::SharedDevice as u8 != 0).then_some(slot)
     }
 
     /// Puts an event into an alert, by its typology.
@@ -189,14 +202,10 @@ impl Alerts {
         let mut home = self.table.lead(found.subject).map(|lead| lead.slot);
         if found.typology == Typology::SharedDevice {
             for proof in found.proofs() {
-                let Some(other) = proof.ends[slot::USER].and_then(|id| self.table.lead(id)) else { continue };
-                // A user under attack alone is no ring.
-                if self.table.get(other.slot, head::TYPOLOGIES) & 1 << Typology::SharedDevice as u8 == 0 {
-                    continue;
-                }
+                let Some(other) = proof.ends[slot::USER].and_then(|id| self.ring(id)) else { continue };
                 home = Some(match home {
-                    Some(home) if home != other.slot => self.merge(home, other.slot, at, out),
-                    _ => other.slot,
+                    Some(home) if home != other => self.merge(home, other, at, out),
+                    _ => other,
                 });
             }
             if let Some(slot) = home {
@@ -262,7 +271,8 @@ impl Alerts {
             Some(slot) => slot,
             None => {
                 // The one to which nothing came for longest makes room.
-                let stalest = self.table.used().min_by_key(|slot| (self.table.time(*slot, head::GROWN), self.table.get(*slot, head::NUMBER)))?;
+                let stalest =
+                    self.table.used().min_by_key(|slot| (self.table.time(*slot, head::GROWN), self.table.get(*slot, head::NUMBER)))?;
                 self.counts.dropped += u64::from(self.table.get(stalest, head::VERSION) == 0);
                 self.close(stalest, at, out);
                 stalest

@@ -253,7 +253,16 @@ impl Judge {
                 Standing::Trusted => info!(cause, of, policy, sequence, "the guard trusts it again"),
                 Standing::Attacked => warn!(cause, of, policy, sequence, declines, judged, "a concentrated wave is declined: an attack"),
                 Standing::YieldsToPredecessor | Standing::YieldsToChallenge => {
-                    warn!(cause, of, policy, sequence, declines, judged, to = turn.to.name(), "so much is declined of a sudden that it yields");
+                    warn!(
+                        cause,
+                        of,
+                        policy,
+                        sequence,
+                        declines,
+                        judged,
+                        to = turn.to.name(),
+                        "so much is declined of a sudden that it yields"
+                    );
                 }
             }
         }

@@ -1,10 +1,10 @@
 //! From what stands in a directory to a service with threads.
 
+use super::alerts::OpenAlerts;
 use super::clock::Clock;
 use super::error::ServiceError;
 use super::judge::Judge;
 use super::keeper::Keeper;
-use super::alerts::OpenAlerts;
 use super::listed::Roll;
 use super::publishing::InForce;
 use super::recorder::Recorder;
