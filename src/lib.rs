@@ -14,6 +14,7 @@ pub mod ingress;
 pub mod journal;
 pub mod memory;
 pub mod metrics;
+pub mod priority;
 pub mod render;
 pub mod runtime;
 pub mod sim;
@@ -34,7 +35,7 @@ mod tests {
 
     /// Who may use whom: each line the lines above it, never below, and not its neighbours. This is the table of ARCHITECTURE.md.
     const LAYERS: [&[&str]; 13] = [
-        &["arithmetic", "memory", "event"],
+        &["arithmetic", "memory", "priority", "event"],
         &["feature"],
         &["graph"],
         &["typology"],

@@ -4,6 +4,9 @@
 //! there is no way to write but by naming what is written.
 
 pub mod image;
+mod slots;
+
+pub use slots::{Slots, slots_for};
 
 use image::Watch;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};

@@ -240,6 +240,8 @@ mod tests {
             &metrics.hook_efforts_total,
             &metrics.engine_records_total,
             &metrics.engine_rejected_total,
+            &metrics.guard_turns_total,
+            &metrics.alerts_total,
             &metrics.snapshots_total,
         ] {
             counters.with_label_values(&["one"]).inc_by(2);
@@ -260,8 +262,23 @@ mod tests {
         for family in &families {
             let name = family.name();
             let area = name.split('_').next().expect("a first word");
-            let areas =
-                ["http", "hook", "inbox", "engine", "graph", "journal", "snapshot", "snapshots", "replay", "standby", "service", "build"];
+            let areas = [
+                "alerts",
+                "http",
+                "hook",
+                "inbox",
+                "engine",
+                "guard",
+                "graph",
+                "journal",
+                "snapshot",
+                "snapshots",
+                "followers",
+                "replay",
+                "standby",
+                "service",
+                "build",
+            ];
             assert!(areas.contains(&area), "{name} is of no known area");
             assert_eq!(family.get_field_type() == MetricType::COUNTER, name.ends_with("_total"), "{name}");
             assert!(!family.help().is_empty() && !family.help().ends_with('.'), "{name}: {}", family.help());

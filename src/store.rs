@@ -71,12 +71,15 @@ impl fmt::Debug for Store {
 pub(crate) const TARGETS: &str = "targets";
 
 /// Bytes of a keyspace's newest entries in memory before they become a file: larger ones are merged less often, smaller ones cost less.
-const MEMTABLE_BYTES: u64 = 32 << 20;
+const MEMTABLE_BYTES: u64 = 16 << 20;
 const CACHE_BYTES: u64 = 16 << 20;
 /// The database's own log is cut when this much of it stands there: it bounds the time of opening.
-const LOG_BYTES_MAX: u64 = 96 << 20;
+const LOG_BYTES_MAX: u64 = 64 << 20;
 
 impl Store {
+    /// Memory of an open database, at most: its cache, and the newest entries, which stand in its log too.
+    pub const MEMORY_BYTES: u64 = CACHE_BYTES + LOG_BYTES_MAX;
+
     /// Opens the database in `dir`, or begins it.
     ///
     /// # Errors

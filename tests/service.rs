@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use weir::api::{Answer, ChallengeResult, Desk, Stream, Submitted};
+use weir::api::{Answer, ChallengeResult, Change, Desk, Stream, Submitted};
 use weir::decision::Status;
 use weir::event::{Refusal, Sequence, Timestamp};
 use weir::journal::{DataDir, Disk, LogKind, LogOptions, RawInput, RejectedLog, Retention};
@@ -127,12 +127,17 @@ fn a_stand_in_answers_when_the_judge_rests_and_it_is_the_answer() {
     }
     assert_eq!(json(&runtime.block_on(service.authorize(&payment("s-1", &time, 700), LONG))), json(&small));
     // The stream has both, in the order of their records.
-    let page = runtime.block_on(async {
-        let service = service.clone();
-        tokio::spawn(async move { service.page(Stream::Decisions, Some("0"), 10, Duration::ZERO).await }).await.unwrap().unwrap()
-    });
-    let told: Vec<(String, u64, String)> = page
-        .entries
+    let (mut entries, mut after) = (Vec::new(), "0".to_owned());
+    while entries.len() < 4 {
+        let page = runtime.block_on(async {
+            let (service, after) = (service.clone(), after.clone());
+            tokio::spawn(async move { service.page(Stream::Decisions, Some(&after), 10, LONG).await }).await.unwrap().unwrap()
+        });
+        assert!(!page.entries.is_empty(), "only {entries:?}");
+        after = page.next;
+        entries.extend(page.entries);
+    }
+    let told: Vec<(String, u64, String)> = entries
         .iter()
         .map(|(_, json)| serde_json::from_slice::<Value>(json).unwrap())
         .map(|v| (v["event_id"].as_str().unwrap().to_owned(), v["revision"].as_u64().unwrap(), v["status"].as_str().unwrap().to_owned()))
@@ -145,6 +150,32 @@ fn a_stand_in_answers_when_the_judge_rests_and_it_is_the_answer() {
     drop(service);
     let service = start(dir.path());
     assert_eq!(json(&runtime.block_on(service.authorize(&payment("s-22", &time, 700_000), LONG))), json(&large));
+}
+
+/// From the moment that it is recorded, though the judge has not heard of it. Caught when planted: the copy of lists filled by the judge.
+#[test]
+fn a_stand_in_declines_who_is_blocked() {
+    let dir = tempfile::tempdir().unwrap();
+    let (runtime, time) = (runtime(), now());
+    let service = start(dir.path());
+    service.pause(true);
+    let said = |change: &str| runtime.block_on(service.list("blocked", change.as_bytes()));
+    let answered = |service: &Arc<Service>, id: &str| {
+        let answer = runtime.block_on(service.authorize(&payment(id, &time, 700), Duration::from_millis(30)));
+        (value(&answer)["outcome"].as_str().unwrap().to_owned(), matches!(answer, Answer::Decided { status: Status::Fallback, .. }))
+    };
+    assert_eq!(answered(&service, "l-1"), ("approve".to_owned(), true));
+    assert!(matches!(said(r#"{"kind":"merchant","id":"m-1"}"#), Change::Done(_)));
+    assert_eq!(answered(&service, "l-2"), ("decline".to_owned(), true));
+    assert!(matches!(said(r#"{"kind":"merchant","id":"m-1","remove":true}"#), Change::Done(_)));
+    assert_eq!(answered(&service, "l-3"), ("approve".to_owned(), true));
+    assert!(matches!(said(r#"{"kind":"merchant","id":"m-1"}"#), Change::Done(_)));
+    service.pause(false);
+    drop(service);
+    // And after a restart, when it is read out of the engine.
+    let service = start(dir.path());
+    service.pause(true);
+    assert_eq!(answered(&service, "l-4"), ("decline".to_owned(), true));
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn every_way_to_write_copies_first() {
     for seed in [3, 4] {
         for limits in [NARROW, GENEROUS] {
             let (snapshots, copied) = take_everywhere(limits, seed, 2000, 0);
-            assert!(snapshots > 0 && copied > 50_000, "{snapshots} snapshots, {copied} bytes copied");
+            assert!(snapshots > 0 && copied > 40_000, "{snapshots} snapshots, {copied} bytes copied");
         }
     }
 }

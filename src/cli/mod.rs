@@ -109,7 +109,7 @@ fn entered(store: &Store, dir: &DataDir) -> Result<Identity, String> {
     let mut identity = Identity::open(store).map_err(words)?;
     let Some(through) = identity.through() else { return Ok(identity) };
     let mut tellings = Tellings::open(Arc::new(Disk), &dir.texts(), through).map_err(words)?;
-    while tellings.next().map_err(words)?.is_some() {
+    while tellings.upcoming().map_err(words)?.is_some() {
         let entered = tellings.take(|telling| {
             if let Telling::Text { id, kind, text } = telling {
                 identity.put(id, kind, text);

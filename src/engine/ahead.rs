@@ -14,7 +14,9 @@ use crate::velocity::family as rows_family;
 /// Events whose memory is fetched together: larger groups are slower.
 pub const GROUP: usize = 8;
 
-const STAGES: usize = 6;
+/// As many as a cold node has rows, each known from the one before, and those ahead of and behind them.
+const STAGES: usize = 4 + COLD_MAX;
+const LAST: usize = STAGES - 1;
 
 /// What the stages know of the events of a group.
 #[derive(Default)]
@@ -62,6 +64,11 @@ impl Engine {
         let graph = &self.graph;
         if stage == 0 {
             coming.family = rows_family(event.body.kind());
+            if let Some(family) = coming.family {
+                // Where the event's own row will be written.
+                let ring = &graph.rings[family as usize];
+                ring.prefetch(ring.ahead(ring.head(), place as u32));
+            }
             self.judged.prefetch(event.id);
             for id in ends(&event.body).into_iter().flatten() {
                 graph.nodes.prefetch_index(id);
@@ -69,6 +76,7 @@ impl Engine {
             return;
         }
         let Some(family) = coming.family else { return };
+        let nodes = || coming.nodes.into_iter().filter(|node| node.is_some());
         let velocity = &self.velocity[family as usize];
         match stage {
             1 => {
@@ -81,10 +89,12 @@ impl Engine {
                 velocity.prefetch_pairs(event.body.kind(), &coming.nodes);
             }
             2 => {
+                nodes().for_each(|node| graph.nodes.prefetch_waking(node));
                 coming.fetch_records(graph, family, &velocity.plan().key_slots);
                 velocity.prefetch_newest(graph, event.body.kind(), &coming.nodes);
             }
             3 => {
+                nodes().for_each(|node| graph.nodes.prefetch_listed(node));
                 coming.fetch_edges(graph, family);
                 coming.follow_chains(graph, family);
             }
@@ -98,17 +108,15 @@ impl Engine {
                 }
                 coming.follow_chains(graph, family);
             }
-            _ => {
-                // Once for each further row that a cold node may have.
-                for _ in 2..COLD_MAX {
-                    coming.follow_chains(graph, family);
-                }
+            LAST => {
                 for neighbour in &coming.neighbours {
                     if let Head::Warm(record) = graph.nodes.head(*neighbour, family) {
                         graph.warm[family as usize].prefetch_state(record);
                     }
                 }
             }
+            // Once for each further row that a cold node may have.
+            _ => coming.follow_chains(graph, family),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! An id is judged once: what came within the horizon of idempotency, and with which content.
 
 use crate::event::{Duration, Id, Sequence, Timestamp};
-use crate::memory::Buffer;
-use crate::memory::image::{Table, Used, Words, front, is_reached, round};
+use crate::memory::image::{Table, Used, Words, round};
+use crate::memory::{Buffer, Slots};
 
 /// Words of an entry: id (two), fingerprint, sequence, event time.
 const ENTRY: usize = 5;
@@ -33,9 +33,9 @@ const AWAITED: u64 = 1 << 62;
 /// table is full; then [`Judged::forgotten`] tells up to which event time an id could be unknown though it was judged.
 pub struct Judged {
     entries: Buffer<u64>,
-    /// `tag << 32 | entry's number + 1`, 0 where empty. The tag is the part of the id that says where it is at home, so that neither a
-    /// search nor a deletion looks at entries of others.
-    slots: Buffer<u64>,
+    /// `hash | entry's number + 1`. The hash is the part of the id that says where it is at home, so that neither a search nor a deletion
+    /// looks at entries of others.
+    slots: Slots<1>,
     head: u64,
     tail: u64,
     /// Where the entries with these numbers stand: a division an event would cost more than the look-up.
@@ -49,16 +49,12 @@ impl Judged {
     /// Bytes an id takes: its entry, and five quarters of a slot.
     pub const BYTES_EACH: u64 = (ENTRY * 8 + 10) as u64;
 
-    fn slots_for(ids_max: u32) -> usize {
-        (ids_max as usize * 5).div_ceil(4) + 1
-    }
-
     /// An empty table of `ids_max` ids.
     pub fn new(ids_max: u32, progress: &mut dyn FnMut(usize)) -> Judged {
         assert!(ids_max > 0, "ids_max is at least 1, the topology has seen to it");
         Judged {
             entries: Buffer::new(ids_max as usize * ENTRY, progress),
-            slots: Buffer::new(Judged::slots_for(ids_max), progress),
+            slots: Slots::new(ids_max, progress),
             head: 0,
             tail: 0,
             head_at: 0,
@@ -98,16 +94,6 @@ impl Judged {
         self.len() == 0
     }
 
-    #[inline(always)]
-    fn home(&self, tag: u64) -> usize {
-        ((tag * self.slots.len() as u64) >> 32) as usize
-    }
-
-    #[inline(always)]
-    fn next(&self, slot: usize) -> usize {
-        if slot + 1 == self.slots.len() { 0 } else { slot + 1 }
-    }
-
     /// The place behind that of an entry.
     #[inline(always)]
     fn after(&self, place: usize) -> usize {
@@ -122,28 +108,19 @@ impl Judged {
     /// Hints that `id` will be asked for.
     #[inline(always)]
     pub fn prefetch(&self, id: Id) {
-        self.slots.prefetch(self.home(tag(id.low())));
+        self.slots.prefetch(hash(id.low()));
     }
 
     /// What is known of `id`.
     #[inline]
     pub fn find(&self, id: Id, fingerprint: u64) -> Known {
-        let tag = tag(id.low());
-        let mut slot = self.home(tag);
-        while self.slots[slot] != 0 {
-            if self.slots[slot] >> 32 == tag {
-                let entry = self.entry(number(self.slots[slot]));
-                if entry[0] == id.low() && entry[1] == id.high() {
-                    return match entry[3] & AWAITED != 0 {
-                        _ if entry[2] != fingerprint => Known::Conflict,
-                        true => Known::Awaited,
-                        false => Known::Duplicate(Sequence(entry[3] & !ANSWERED)),
-                    };
-                }
-            }
-            slot = self.next(slot);
+        let Some(place) = self.place(id) else { return Known::New };
+        let entry = self.entry(place);
+        match entry[3] & AWAITED != 0 {
+            _ if entry[2] != fingerprint => Known::Conflict,
+            true => Known::Awaited,
+            false => Known::Duplicate(Sequence(entry[3] & !ANSWERED)),
         }
-        Known::New
     }
 
     /// Remembers an id that is new.
@@ -176,17 +153,12 @@ impl Judged {
     }
 
     /// The number of the entry of `id`.
+    #[inline(always)]
     fn place(&self, id: Id) -> Option<usize> {
-        let tag = tag(id.low());
-        let mut slot = self.home(tag);
-        while self.slots[slot] != 0 {
-            let place = number(self.slots[slot]);
-            if self.slots[slot] >> 32 == tag && self.entry(place)[..2] == [id.low(), id.high()] {
-                return Some(place);
-            }
-            slot = self.next(slot);
-        }
-        None
+        let own = hash(id.low());
+        let is = |word| hash(word) == own && self.entry(number(word))[..2] == [id.low(), id.high()];
+        let word = self.slots.word(self.slots.seek(own, is), 0);
+        (word != 0).then(|| number(word))
     }
 
     fn put(&mut self, entry: [u64; ENTRY]) {
@@ -194,12 +166,8 @@ impl Judged {
         self.entries.range_mut(number * ENTRY..(number + 1) * ENTRY).copy_from_slice(&entry);
         self.head += 1;
         self.head_at = self.after(number);
-        let tag = tag(entry[0]);
-        let mut slot = self.home(tag);
-        while self.slots[slot] != 0 {
-            slot = self.next(slot);
-        }
-        self.slots.set(slot, tag << 32 | (number as u64 + 1));
+        let slot = self.slots.seek(hash(entry[0]), |_| false);
+        self.slots.set(slot, 0, hash(entry[0]) | (number as u64 + 1));
     }
 
     /// Forgets ids, oldest first, whose event time lies before the horizon.
@@ -218,23 +186,10 @@ impl Judged {
         // Ids leave in the order in which they stand here, so it is known ahead which slot is next.
         let next = oldest + AHEAD;
         let next = if next >= self.ids_max as usize { 0 } else { next };
-        self.slots.prefetch(self.home(tag(self.entry(next)[0])));
+        self.slots.prefetch(hash(self.entry(next)[0]));
         let time = Timestamp(self.entry(oldest)[4] as i64);
-        let mut gap = self.home(tag(self.entry(oldest)[0]));
-        while number(self.slots[gap]) != oldest {
-            gap = self.next(gap);
-        }
-        let mut slot = self.next(gap);
-        while self.slots[slot] != 0 {
-            let home = self.home(self.slots[slot] >> 32);
-            let stays = if gap <= slot { gap < home && home <= slot } else { gap < home || home <= slot };
-            if !stays {
-                self.slots.set(gap, self.slots[slot]);
-                gap = slot;
-            }
-            slot = self.next(slot);
-        }
-        self.slots.set(gap, 0);
+        let slot = self.slots.seek(hash(self.entry(oldest)[0]), |word| number(word) == oldest);
+        self.slots.remove(slot, hash);
         self.tail += 1;
         self.tail_at = self.after(oldest);
         time
@@ -260,7 +215,8 @@ impl Judged {
     pub fn tables(&mut self) -> [(&'static str, Used, &mut dyn Table); 2] {
         let entries = round(self.tail_at, self.len() as usize, self.ids_max as usize);
         let entries = entries.map(|part| part.start * ENTRY..part.end * ENTRY);
-        [("ids", entries, &mut self.entries), ("index of ids", front(self.slots.len()), &mut self.slots)]
+        let (slots, index) = self.slots.table();
+        [("ids", entries, &mut self.entries), ("index of ids", slots, index)]
     }
 
     /// Writes its numbers.
@@ -287,27 +243,21 @@ impl Judged {
     /// What was found.
     pub fn check(&self) -> Result<(), String> {
         let mut seen = vec![0u64; (self.ids_max as usize).div_ceil(64)];
-        let mut count = 0;
-        let Some(mut empty) = self.slots.iter().rposition(|slot| *slot == 0) else { return Err("its index of ids is full".to_owned()) };
-        for (slot, word) in self.slots.iter().enumerate() {
-            if *word == 0 {
-                empty = slot;
-                continue;
-            }
+        let checked = self.slots.check(self.len() as usize, |[word]| {
             let entry = u64::from((*word as u32).wrapping_sub(1));
             // How far behind the oldest entry it stands, round and round.
             let behind =
                 if entry >= self.tail_at as u64 { entry - self.tail_at as u64 } else { entry + self.ids_max - self.tail_at as u64 };
             if entry >= self.ids_max || behind >= self.len() || seen[entry as usize / 64] >> (entry % 64) & 1 != 0 {
-                return Err(format!("its index of ids leads to entry {entry}, which is none or has been led to"));
+                return Err(format!("found entry {entry}, which is none or was found before"));
             }
             seen[entry as usize / 64] |= 1 << (entry % 64);
-            count += 1;
-            if !is_reached(self.home(word >> 32), slot, empty) || word >> 32 != tag(self.entry(entry as usize)[0]) {
-                return Err(format!("its index of ids has entry {entry} where no search finds it"));
+            match hash(*word) == hash(self.entry(entry as usize)[0]) {
+                true => Ok(hash(*word)),
+                false => Err(format!("found entry {entry} under the hash of another")),
             }
-        }
-        if count == self.len() { Ok(()) } else { Err(format!("its index has {count} ids, expected {}", self.len())) }
+        });
+        checked.map_err(|what| format!("its index of ids: {what}"))
     }
 
     /// Number of the oldest entry since the beginning.
@@ -316,10 +266,10 @@ impl Judged {
     }
 }
 
-/// The part of an id that stands in its slot.
+/// The part of an id, or of its slot's word, that says where it is at home.
 #[inline(always)]
-fn tag(low: u64) -> u64 {
-    low >> 32
+fn hash(word: u64) -> u64 {
+    word >> 32 << 32
 }
 
 /// The entry that a slot leads to.

@@ -3,9 +3,10 @@
 //! Reading comes first, or an event raises its own score.
 
 use super::alerts::Proof;
+use super::batch::{Pending, Seed};
 use super::features::{NODE_COLUMNS, days_since};
 use super::guard::Sight;
-use super::{Engine, Pending, Seed, gathers_neighbourhoods, is_judged, looks_for_typologies};
+use super::{Engine, gathers_neighbourhoods, is_judged, looks_for_typologies};
 use crate::decision::{Part, Parts, Skip, Skips, Why};
 use crate::event::{Action, Body, Event, Id, Interaction, Money, Record, SLOTS, ends, slot_kinds};
 use crate::feature::{double, int};

@@ -6,7 +6,7 @@
 
 use crate::event::{Id, ListChange, Timestamp};
 use crate::memory::Buffer;
-use crate::memory::image::{Table, Used, Words, front, is_reached};
+use crate::memory::image::{Table, Used, Words, front};
 
 /// Words an entry: two of the id, its list, its end.
 const ENTRY: usize = 4;
@@ -19,6 +19,11 @@ pub struct Lists {
     len: usize,
     /// No entry ends before this.
     earliest: Timestamp,
+}
+
+/// Whether a search from `home` comes to `slot`, when `empty` is the last empty slot before it, all in a ring.
+fn is_reached(home: usize, slot: usize, empty: usize) -> bool {
+    if empty < slot { empty < home && home <= slot } else { home <= slot || empty < home }
 }
 
 /// Somebody on a list.
@@ -223,9 +228,10 @@ impl Lists {
         self.earliest
     }
 
-    /// Its table and what of it is in use.
+    /// Its table and what of it is in use: an entry may stand anywhere.
     pub(super) fn table(&mut self) -> (&'static str, Used, &mut dyn Table) {
-        ("entries", front(self.slots.len()), &mut self.slots)
+        let used = if self.len == 0 { 0 } else { self.slots.len() };
+        ("entries", front(used), &mut self.slots)
     }
 
     /// Writes its numbers.

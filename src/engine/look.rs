@@ -1,12 +1,48 @@
-//! Looking for typologies, as of an event: around a payment before its own row is there, around the target of a label or a result.
+//! Looking for typologies, as of an event: around a payment before its own row is there, around the target of a label or a result. And what
+//! comes of it, behind the decisions.
 
+use super::Engine;
 use super::alerts::{self, Found, Proof};
-use super::{Engine, Pending};
-use crate::event::{Id, Payment, Record, SLOTS, Target};
+use super::batch::{Batch, Pending};
+use crate::event::{EventType, Id, Payment, Record, SLOTS, Target};
 use crate::graph::{Family, NodeId, Recent};
 use crate::typology::{self, Finding, Payer, Rows, slot};
 
 impl Engine {
+    /// Has alerts grow by what was judged and found, in the order of the records; `turned` is how many of the guard's turns were told of.
+    pub(super) fn call(&mut self, mut turned: usize) {
+        let Engine { alerts, turns, batch, .. } = self;
+        let Batch { seeds, verdicts, pending, found, alerts: out, alerts_end, .. } = batch;
+        for pending in pending.iter() {
+            match pending {
+                Pending::Judgement(seed) => {
+                    let seed = &seeds[*seed as usize];
+                    while let Some(turn) = turns.get(turned).filter(|turn| turn.sequence == seed.sequence) {
+                        alerts.turned(&seed.at, turn, out);
+                        turned += 1;
+                    }
+                    if seed.kind == EventType::Payment {
+                        alerts.paid(&seed.at, &seed.proof, out);
+                    }
+                    alerts.tend(&seed.at, out);
+                }
+                Pending::Found(number, seed, at) => {
+                    if seed.is_none_or(|seed| alerts::holds(verdicts[seed as usize].outcome)) {
+                        alerts.found(at, &found[*number as usize], out);
+                    }
+                }
+                Pending::Suppressed(subject, until, at) => alerts.suppress(at, *subject, *until, out),
+                Pending::StandIn(..) | Pending::Rejected(_) => {}
+            }
+            alerts_end.push(out.len() as u32);
+        }
+    }
+
+    /// The record as those see it who come behind the decisions.
+    pub(super) fn moment(&self, record: &Record) -> alerts::Moment {
+        alerts::Moment { sequence: record.sequence, received: record.received, now: self.now }
+    }
+
     /// Looks around a payment whose row is yet to come; `recent` are the rows of its nodes.
     pub(super) fn look_at_payment(
         &mut self,

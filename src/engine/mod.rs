@@ -4,8 +4,10 @@
 //! admitted, read, appended. Everything after that only reads. An event sees exactly what came before it, also inside its own batch, so
 //! cutting the same records into other batches gives the same bytes.
 
+mod admission;
 mod ahead;
 mod alerts;
+mod batch;
 mod course;
 mod dedupe;
 mod features;
@@ -30,20 +32,18 @@ pub use options::{GuardOptions, LabelOptions, Options, SourceTime};
 pub use output::{Output, Rejected};
 pub use snapshot::SnapshotError;
 
-use crate::decision::{
-    Decision, Declining, Effect, ListLadder, Listed, Policy, PolicyError, Program, Provenance, RuleError, Skip, Skips, Status, Verdict,
-};
-use crate::decision::{GUARDED_MAX, Outcome, Part, Parts, Why, let_through};
+use crate::decision::{Decision, Declining, Effect, ListLadder, Policy, PolicyError, Program, Provenance, RuleError, Verdict};
+use crate::decision::{GUARDED_MAX, Outcome, let_through};
 use crate::event::{
-    Answered, Body, Content, ControlKind, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp,
+    Body, Content, ControlKind, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp,
 };
 use crate::graph::ego::EgoBatch;
-use crate::graph::{Family, Graph, Promotion};
+use crate::graph::{Family, Graph};
 use crate::velocity::{BEGINNING, MATURITIES_MAX, Plan, Velocity};
-use alerts::{Alerts, Found, Proof};
+use alerts::Alerts;
+use batch::{Batch, Moment, Pending, Seed};
 use course::Course;
-use dedupe::Known;
-use guard::{Sight, sum_slot};
+use guard::sum_slot;
 use std::fmt;
 use std::sync::Arc;
 
@@ -92,36 +92,6 @@ impl fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
-/// An event that will be judged, as it was gathered.
-#[derive(Clone, Copy, Debug)]
-struct Seed {
-    event: Id,
-    kind: EventType,
-    key: Id,
-    sequence: Sequence,
-    time: Timestamp,
-    skips: Skips,
-    used: Parts,
-    /// 2 where a stand-in answered before.
-    revision: u8,
-    listed: Listed,
-    sight: Sight,
-    at: alerts::Moment,
-    proof: Proof,
-}
-
-/// What a record leads to, in order.
-#[derive(Clone, Copy, Debug)]
-enum Pending {
-    Judgement(u32),
-    StandIn(Sequence, Answered),
-    Rejected(Rejected),
-    /// A typology found something: the number among the batch's findings, and of the judged event on whose outcome it hangs.
-    Found(u32, Option<u32>, alerts::Moment),
-    /// Nobody wants to hear of a subject until then.
-    Suppressed(Id, Timestamp, alerts::Moment),
-}
-
 /// A cause of the policy came to stand otherwise with the guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuardTurn {
@@ -145,15 +115,6 @@ impl GuardTurn {
     fn ended(sequence: Sequence, policy: [u8; 16], of: EventType, cause: Option<u16>, from: Standing) -> GuardTurn {
         GuardTurn { sequence, policy, of, cause, from, to: Standing::Trusted, declines: 0, judged: 0 }
     }
-}
-
-/// A record that was taken.
-#[derive(Clone, Copy, Debug)]
-struct Moment {
-    sequence: Sequence,
-    met: u64,
-    /// Behind the last entry of `pending` that is its own.
-    pending_end: u32,
 }
 
 /// A compiled policy under the name by which control records and decisions call it: the first 128 bits of its text's SHA-256.
@@ -186,7 +147,7 @@ pub struct Engine {
     before: Option<NamedPolicy>,
     /// Slots whose causes have a predecessor there, a bit each.
     heirs: Declining,
-    /// Policies that records to come may name.
+    /// Every policy that was given: records to come may name it, and name it again.
     prepared: Vec<NamedPolicy>,
     guard: Guard,
     /// How causes came to stand otherwise in the last step.
@@ -213,34 +174,8 @@ pub struct Engine {
     tray: Option<image::Taken>,
 }
 
-/// The columns of the batch in work.
-struct Batch {
-    seeds: Vec<Seed>,
-    /// (S, F)
-    features: Vec<u64>,
-    egos: EgoBatch,
-    pending: Vec<Pending>,
-    /// What each record met, for the course.
-    moments: Vec<Moment>,
-    verdicts: Vec<Verdict>,
-    promoted: Vec<Promotion>,
-    found: Vec<Found>,
-    alerts: Vec<Alert>,
-    /// For each entry of `pending` where those of `alerts` end that it led to.
-    alerts_end: Vec<u32>,
-    ahead: ahead::Ahead,
-    /// Of the event being taken in.
-    revision: u8,
-    /// The own fields of an event that a filter is asked of.
-    fields: Vec<u64>,
-}
-
-/// Seeds for which the columns have room from the start; larger batches make them grow once.
-const SEEDS_AT_START: usize = 1024;
-/// Likewise turns of the guard.
+/// Turns of the guard for which there is room from the start.
 const TURNS_AT_START: usize = 64;
-/// Likewise findings and versions of alerts.
-const FOUND_AT_START: usize = 256;
 
 impl Engine {
     /// Allocates and touches everything; `progress` hears of every piece of bytes.
@@ -248,6 +183,7 @@ impl Engine {
         let layout = Layout::new(&options.aggregates, &options.lists, &options.id_key);
         let policy = Policy::compile(&options.policy, &layout.schema, &options.id_key).map_err(BuildError::Policy)?;
         let guarded = policy.guarded().len();
+        let policy = Arc::new(policy);
         let filters = filters(&options, &layout)?;
         let (maturities, classes) = maturities(&options);
         let longest = maturities.iter().copied().max().unwrap_or_default();
@@ -268,10 +204,10 @@ impl Engine {
             velocity,
             judged: Judged::new(options.limits.ids_max, progress),
             now: BEGINNING,
-            policy: Arc::new(policy),
+            prepared: vec![NamedPolicy { name: options.provenance.policy, policy: policy.clone() }],
+            policy,
             before: None,
             heirs: Declining::default(),
-            prepared: Vec::new(),
             guard: Guard::new(options.guard, guarded, progress),
             turns: Vec::with_capacity(TURNS_AT_START),
             lists: Lists::new(options.lists.entries_max, progress),
@@ -285,21 +221,7 @@ impl Engine {
             pool,
             counts: Counts::default(),
             course: Course::new(),
-            batch: Batch {
-                seeds: Vec::with_capacity(SEEDS_AT_START),
-                features: Vec::with_capacity(SEEDS_AT_START * layout.schema.len()),
-                egos: EgoBatch::with_capacity(SEEDS_AT_START),
-                pending: Vec::with_capacity(SEEDS_AT_START),
-                moments: Vec::with_capacity(SEEDS_AT_START),
-                verdicts: Vec::with_capacity(SEEDS_AT_START),
-                promoted: Vec::with_capacity(crate::event::SLOTS),
-                found: Vec::with_capacity(FOUND_AT_START),
-                alerts: Vec::with_capacity(FOUND_AT_START),
-                alerts_end: Vec::with_capacity(SEEDS_AT_START),
-                ahead: ahead::Ahead::default(),
-                revision: 1,
-                fields: vec![0; layout.fields],
-            },
+            batch: Batch::new(&layout),
             layout,
             options,
             found: 0,
@@ -336,12 +258,14 @@ impl Engine {
 
     /// Whether a record that names this policy can be stepped.
     pub fn knows_policy(&self, name: &[u8; 16]) -> bool {
-        self.provenance.policy == *name || self.before.iter().chain(&self.prepared).any(|known| known.name == *name)
+        self.prepared.iter().any(|known| known.name == *name)
     }
 
     /// Puts a fresh engine under the policies of a snapshot that it is to be filled from.
     pub fn put_in_force(&mut self, policy: NamedPolicy, before: Option<NamedPolicy>) {
         self.provenance.policy = policy.name;
+        self.prepare(policy.clone());
+        before.iter().for_each(|before| self.prepare(before.clone()));
         self.guard.begin(policy.policy.guarded().len());
         (self.policy, self.before) = (policy.policy, before);
         self.heirs = self.find_heirs();
@@ -357,9 +281,8 @@ impl Engine {
         if name == self.provenance.policy {
             return;
         }
-        let known = self.prepared.iter().chain(&self.before).find(|known| known.name == name).cloned();
+        let known = self.prepared.iter().find(|known| known.name == name).cloned();
         let new = known.expect("the runtime prepares a policy before the record that names it");
-        self.prepared.retain(|known| known.name != name);
         let old = NamedPolicy { name: self.provenance.policy, policy: std::mem::replace(&mut self.policy, new.policy) };
         for (slot, cause) in old.policy.guarded().iter().enumerate() {
             let from = self.guard.standing(slot);
@@ -531,70 +454,6 @@ impl Engine {
         }
     }
 
-    /// Why an event with this time is refused, whatever it says.
-    fn untimely(&self, record: &Record, time: Timestamp) -> Option<Refusal> {
-        if !time.is_valid() {
-            return Some(Refusal::TimeOutOfRange);
-        }
-        let source = self.options.sources.get(usize::from(record.origin.source));
-        let ahead = source.and_then(|source| source.jump_max).unwrap_or(self.options.future_skew_max);
-        if time - record.received > ahead {
-            return Some(Refusal::FutureDated);
-        }
-        (time < self.now - self.options.dedupe || time <= self.judged.forgotten()).then_some(Refusal::TooOldToDeduplicate)
-    }
-
-    /// The revision of the event's judgement, if it is judged; else why not, or nothing for a duplicate.
-    fn admit(&mut self, record: &Record, event: &Event) -> Result<u8, Option<Refusal>> {
-        if let Some(reason) = self.untimely(record, event.time) {
-            return Err(Some(reason));
-        }
-        let fingerprint = event.fingerprint();
-        match self.judged.find(event.id, fingerprint) {
-            Known::New => {}
-            Known::Awaited => {
-                self.judged.judge_awaited(event.id);
-                return Ok(2);
-            }
-            Known::Duplicate(_) => {
-                self.counts.duplicates += 1;
-                return Err(None);
-            }
-            Known::Conflict => return Err(Some(Refusal::IdConflict)),
-        }
-        let target_unknown = match &event.body {
-            Body::Label(label) => label.resolved.is_none(),
-            Body::PaymentResult(result) => result.resolved.is_none(),
-            _ => false,
-        };
-        if target_unknown {
-            return Err(Some(Refusal::UnknownTarget));
-        }
-        self.judged.advance(self.now.max(event.time), self.options.dedupe);
-        self.judged.insert(event.id, fingerprint, record.sequence, event.time);
-        Ok(1)
-    }
-
-    /// A stand-in has answered: its decision is an output of this record, and the event's own judgement, if it is yet to come, the second.
-    fn take_answered(&mut self, record: &Record, answered: &Answered) {
-        let news = match self.judged.find(answered.event, answered.fingerprint) {
-            Known::Duplicate(_) => self.judged.mark_answered(answered.event),
-            Known::Awaited => false,
-            // The event will be refused for it, as another of its id was judged; its caller has this answer nonetheless.
-            Known::Conflict => true,
-            Known::New => {
-                // An event that will be refused for its time must not stand among the ids judged.
-                if self.untimely(record, answered.time).is_none() {
-                    self.judged.insert_answered(answered.event, answered.fingerprint, record.sequence, answered.time);
-                }
-                true
-            }
-        };
-        if news {
-            self.batch.pending.push(Pending::StandIn(record.sequence, *answered));
-        }
-    }
-
     /// Moves stream time and every tail.
     fn advance(&mut self, time: Timestamp) {
         if time > self.now {
@@ -603,11 +462,6 @@ impl Engine {
                 velocity.advance(&mut self.graph, time);
             }
         }
-    }
-
-    fn reject(&mut self, record: &Record, refused: Refused, event: Option<Id>) {
-        let rejected = Rejected { sequence: record.sequence, origin: record.origin, refused, event };
-        self.batch.pending.push(Pending::Rejected(rejected));
     }
 
     /// Class of a source's maturity.
@@ -692,40 +546,6 @@ impl Engine {
         &self.turns
     }
 
-    /// Has alerts grow by what was judged and found, in the order of the records; `turned` is how many of the guard's turns were told of.
-    fn call(&mut self, mut turned: usize) {
-        let Engine { alerts, turns, batch, .. } = self;
-        let Batch { seeds, verdicts, pending, found, alerts: out, alerts_end, .. } = batch;
-        for pending in pending.iter() {
-            match pending {
-                Pending::Judgement(seed) => {
-                    let seed = &seeds[*seed as usize];
-                    while let Some(turn) = turns.get(turned).filter(|turn| turn.sequence == seed.sequence) {
-                        alerts.turned(&seed.at, turn, out);
-                        turned += 1;
-                    }
-                    if seed.kind == EventType::Payment {
-                        alerts.paid(&seed.at, &seed.proof, out);
-                    }
-                    alerts.tend(&seed.at, out);
-                }
-                Pending::Found(number, seed, at) => {
-                    if seed.is_none_or(|seed| alerts::holds(verdicts[seed as usize].outcome)) {
-                        alerts.found(at, &found[*number as usize], out);
-                    }
-                }
-                Pending::Suppressed(subject, until, at) => alerts.suppress(at, *subject, *until, out),
-                Pending::StandIn(..) | Pending::Rejected(_) => {}
-            }
-            alerts_end.push(out.len() as u32);
-        }
-    }
-
-    /// The record as those see it who come behind the decisions.
-    fn moment(&self, record: &Record) -> alerts::Moment {
-        alerts::Moment { sequence: record.sequence, received: record.received, now: self.now }
-    }
-
     /// Gives the outputs in the order of their records: first what answers, then what it leads to.
     fn emit(&mut self, out: &mut Vec<Output>) {
         let Batch { seeds, verdicts, pending, alerts, alerts_end, .. } = &mut self.batch;
@@ -738,7 +558,7 @@ impl Engine {
                 }
                 Pending::Judgement(seed) => {
                     let seed = *seed as usize;
-                    out.push(Output::Decision(decision(&seeds[seed], &verdicts[seed], &self.provenance)));
+                    out.push(Output::Decision(batch::decision(&seeds[seed], &verdicts[seed], &self.provenance)));
                 }
                 Pending::Found(..) | Pending::Suppressed(..) => {}
             }
@@ -822,51 +642,6 @@ impl Engine {
 
 /// Events that one thread judges at least, where several are allowed.
 const SHARE_MIN: usize = 64;
-
-impl Batch {
-    fn clear(&mut self) {
-        self.seeds.clear();
-        self.features.clear();
-        self.egos.clear();
-        self.pending.clear();
-        self.found.clear();
-        self.alerts.clear();
-        self.alerts_end.clear();
-        self.moments.clear();
-        self.verdicts.clear();
-    }
-}
-
-fn decision(seed: &Seed, verdict: &Verdict, provenance: &Provenance) -> Decision {
-    let mut skipped = seed.skips;
-    for rule in verdict.rule_errors.as_slice() {
-        skipped.push(Skip { part: Part::Rules, why: Why::RuleError, value: i64::from(*rule), window: 0 });
-    }
-    for cause in verdict.yielded.as_slice() {
-        skipped.push(Skip { part: Part::Rules, why: Why::Guarded, value: i64::from(*cause), window: 0 });
-    }
-    if verdict.sum_yielded {
-        skipped.push(Skip { part: Part::Rules, why: Why::Guarded, value: -1, window: 0 });
-    }
-    let degraded = skipped.as_slice().iter().any(|skip| skip.why.degrades());
-    Decision {
-        event: seed.event,
-        kind: seed.kind,
-        key: seed.key,
-        revision: seed.revision,
-        sequence: seed.sequence,
-        time: seed.time,
-        outcome: verdict.outcome,
-        risk_score: verdict.risk_score,
-        fraud_probability: None,
-        reasons: verdict.reasons,
-        control_group: verdict.propensity,
-        status: if degraded { Status::Degraded } else { Status::Evaluated },
-        used: seed.used,
-        skipped,
-        provenance: *provenance,
-    }
-}
 
 /// The `where` of every aggregate, compiled.
 fn filters(options: &Options, layout: &Layout) -> Result<[Vec<Option<Program>>; 3], BuildError> {

@@ -24,6 +24,10 @@ use crate::arithmetic::log2_1p;
 use crate::event::{SLOTS, Timestamp};
 use state::{Peer, ResultKind};
 
+/// Rows before the next one to leave at which its nodes are fetched, and what these lead to.
+const LEAVING_NODES: u32 = 8;
+const LEAVING_RECORDS: u32 = 4;
+
 /// Visible events from which on a node is warm.
 pub const COLD_MAX: usize = 4;
 
@@ -204,6 +208,7 @@ impl Graph {
     /// Lets the oldest row of `family` go. A node whose newest row it was has no visible row there any more: its warm record, if it has
     /// one, goes back to the pool.
     pub fn release(&mut self, family: Family) {
+        self.look_ahead(family);
         let (position, row) = self.rings[family as usize].release();
         for (slot, node) in row.nodes.iter().enumerate().filter(|(_, node)| node.is_some()) {
             let link = Link::new(position, slot);
@@ -214,6 +219,27 @@ impl Graph {
                     self.nodes.set_head(*node, family, Head::Empty);
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// Hints at what letting the next rows go will touch: which rows these are is known, so are their nodes.
+    #[inline(always)]
+    fn look_ahead(&self, family: Family) {
+        let ring = &self.rings[family as usize];
+        if ring.len() <= u64::from(LEAVING_NODES) {
+            return;
+        }
+        for node in ring.row(ring.ahead(ring.tail(), LEAVING_NODES)).nodes.into_iter().filter(|node| node.is_some()) {
+            self.nodes.prefetch_head(node, family);
+        }
+        let position = ring.ahead(ring.tail(), LEAVING_RECORDS);
+        for node in ring.row(position).nodes.into_iter().filter(|node| node.is_some()) {
+            match self.nodes.head(node, family) {
+                Head::Warm(record) => self.warm[family as usize].prefetch_recent(record),
+                // Its last row: it will lie dormant.
+                Head::Cold(newest) if newest.position() == position => self.nodes.prefetch_all(node),
+                Head::Cold(_) | Head::Empty => {}
             }
         }
     }

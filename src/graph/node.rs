@@ -189,6 +189,29 @@ impl Nodes {
         self.prefetch_head(node, family);
     }
 
+    /// Hints that all of `node` will be read, its head of money apart.
+    #[inline(always)]
+    pub fn prefetch_all(&self, node: NodeId) {
+        self.headers.prefetch(node.0 as usize);
+        self.asides.prefetch(node.0 as usize);
+    }
+
+    /// Hints that `node` will be taken out of the dormant list, if it is in it.
+    #[inline(always)]
+    pub fn prefetch_waking(&self, node: NodeId) {
+        if self.header(node).life & DORMANT != 0 {
+            self.asides.prefetch(node.0 as usize);
+        }
+    }
+
+    /// Hints that `node`'s neighbours in the dormant list will change, if it is in it.
+    #[inline(always)]
+    pub fn prefetch_listed(&self, node: NodeId) {
+        if self.header(node).life & DORMANT != 0 {
+            self.asides[node.0 as usize].heads.iter().for_each(|other| self.asides.prefetch(*other as usize));
+        }
+    }
+
     /// Hints that `node`'s head of `family` will be read.
     #[inline(always)]
     pub fn prefetch_head(&self, node: NodeId, family: Family) {

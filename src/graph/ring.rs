@@ -87,18 +87,11 @@ impl Ring {
         self.rows.prefetch(position as usize);
     }
 
-    /// Hints that the row `ahead` places behind `cursor` will be read; ahead is less than the capacity of any ring worth it.
+    /// The position `ahead` places behind `cursor`.
     #[inline(always)]
-    pub fn prefetch_ahead(&self, cursor: Cursor, ahead: u32) {
+    pub fn ahead(&self, cursor: Cursor, ahead: u32) -> u32 {
         let position = cursor.position + ahead;
-        self.rows.prefetch(if position >= self.capacity { position - self.capacity } else { position } as usize);
-    }
-
-    /// The row `ahead` places behind `cursor`.
-    #[inline(always)]
-    pub fn ahead(&self, cursor: Cursor, ahead: u32) -> &Row {
-        let position = cursor.position + ahead;
-        self.row(if position >= self.capacity { position % self.capacity } else { position })
+        if position >= self.capacity { position % self.capacity } else { position }
     }
 
     /// The ordinal of what stands at `position` now.

@@ -161,7 +161,7 @@ impl Tellings {
     ///
     /// # Errors
     /// As [`Reader::next_frame`].
-    pub fn next(&mut self) -> Result<Option<Sequence>, JournalError> {
+    pub fn upcoming(&mut self) -> Result<Option<Sequence>, JournalError> {
         if self.next.is_none()
             && let Some(frame) = self.reader.next_frame()?
         {
@@ -177,7 +177,7 @@ impl Tellings {
     /// # Errors
     /// As [`Reader::next_frame`], and where an entry is not readable.
     pub fn take(&mut self, mut take: impl FnMut(Telling<'_>)) -> Result<(), JournalError> {
-        let Some(sequence) = self.next()? else { return Ok(()) };
+        let Some(sequence) = self.upcoming()? else { return Ok(()) };
         self.next = None;
         decode(&self.body, &mut take).map_err(|source| self.reader.unreadable(sequence, source))
     }
@@ -229,7 +229,7 @@ mod tests {
     fn told(dir: &Path, from: u64) -> Vec<(u64, String)> {
         let mut tellings = Tellings::open(Arc::new(Disk), dir, Sequence(from)).unwrap();
         let mut told = Vec::new();
-        while let Some(sequence) = tellings.next().unwrap() {
+        while let Some(sequence) = tellings.upcoming().unwrap() {
             tellings
                 .take(|telling| match telling {
                     Telling::Text { id, kind, text } => told.push((sequence.0, format!("{} {} {text}", id.bits(), kind.name()))),

@@ -319,11 +319,6 @@ pub fn round(tail: usize, length: usize, capacity: usize) -> Used {
     }
 }
 
-/// Whether a search by linear probing from `home` comes to `slot`, when `empty` is the last empty slot before it, all in a ring.
-pub fn is_reached(home: usize, slot: usize, empty: usize) -> bool {
-    if empty < slot { empty < home && home <= slot } else { home <= slot || empty < home }
-}
-
 /// What an image holds besides tables: numbers, as their owners wrote them.
 #[derive(Debug)]
 pub struct Words<'a>(pub &'a [u64]);

@@ -24,7 +24,7 @@ mod tail;
 pub use error::ReplayError;
 pub use progress::Progress;
 pub use replay::{ReplayOptions, replay};
-pub use service::{Ended, Node, Peer, Service, ServiceError, Standby};
+pub use service::{Ended, Node, Peer, Service, ServiceError, Standby, service_bill};
 pub use snapshots::{Inspected, Verified, inspect_snapshots, snapshots_in, verify_snapshot};
 pub use source::Input;
 pub use summary::Summary;

@@ -8,6 +8,7 @@ use crate::engine::{Engine, Imaging, Progress, SnapshotError};
 use crate::event::{Sequence, Timestamp};
 use crate::journal::{ENGINE_VERSION, Files};
 use crate::memory::image::{Blocks, Failure, Totals};
+use crate::priority::give_way;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use std::path::Path;
 use std::sync::Arc;
@@ -127,7 +128,11 @@ impl Taker {
         let closed = Arc::new(AtomicBool::new(false));
         let lane = Lane { block_bytes, free, back: back.clone(), messages, closed: closed.clone() };
         let writer = Writer { files, dir: dir.to_owned(), keep: options.keep, messages: received, free: back, closed, outcomes: outcome };
-        let thread = std::thread::Builder::new().name("snapshot".to_owned()).spawn(move || writer.run());
+        let thread = std::thread::Builder::new().name("snapshot".to_owned()).spawn(move || {
+            // Blocks wait for it, nobody else does.
+            give_way();
+            writer.run();
+        });
         let thread = thread.map_err(SnapshotFileError::io("starting a thread that writes", dir))?;
         Ok(Taker { lane, outcomes, thread: Some(thread), reserve: blocks - (blocks / 8).max(2), phase: Phase::Idle })
     }

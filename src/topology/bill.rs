@@ -5,6 +5,7 @@ use crate::engine::{Evidence, Guard, Judged, Layout, Lists, Output};
 use crate::event::{Duration, IdKey, Record};
 use crate::graph::ego::{EDGE, SEED_SLOTS};
 use crate::graph::{Family, Index, Limits, Nodes, RECENT, Row, Warm, state};
+use crate::memory::slots_for;
 use crate::velocity::{LATE_ROW_BYTES, Pairs, Plan};
 
 /// What one entry of each table takes, as the modules that own the tables know it.
@@ -61,12 +62,12 @@ impl Sizes {
         Sizes {
             row: size_of::<Row>() as u64,
             node: Nodes::NODE_BYTES as u64,
-            node_index: TableSize { slots: |nodes| Index::slots_for(nodes) as u64, slot: Index::SLOT_BYTES as u64 },
+            node_index: TableSize { slots: |nodes| slots_for(nodes) as u64, slot: Index::SLOT_BYTES as u64 },
             ids: TableSize { slots: u64::from, slot: Judged::BYTES_EACH },
             lists: TableSize { slots: |entries| Lists::slots_for(entries) as u64, slot: Lists::SLOT_BYTES as u64 },
             list_entries_max: deciding.lists.entries_max,
             warm_record: Family::ALL.map(|family| warm(family) as u64),
-            pairs: TableSize { slots: |pairs| Pairs::slots_for(pairs) as u64, slot: Pairs::SLOT_BYTES as u64 },
+            pairs: TableSize { slots: |pairs| slots_for(pairs) as u64, slot: Pairs::SLOT_BYTES as u64 },
             late_row: LATE_ROW_BYTES as u64,
             alert: deciding.alerts.limits.alert_bytes() as u64,
             alerts_max: deciding.alerts.limits.alerts_max,

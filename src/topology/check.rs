@@ -7,12 +7,15 @@ use crate::event::Duration;
 use crate::graph::Family;
 use std::fmt::Write;
 
-/// The report of a topology that passed its checks. `sizes` are those of the tables of this build.
-pub fn report(topology: &Topology, sizes: &Sizes) -> String {
+/// The report of a topology that passed its checks. `sizes` are those of the tables of this build, `service` is what a service takes beside
+/// them.
+pub fn report(topology: &Topology, sizes: &Sizes, service: &Bill) -> String {
     let mut out = String::from("The way of an event\n\n");
     out += &Picture::of(topology).text();
     out += "\nMemory, allocated and touched at start\n\n";
     out += &bill_text(&Bill::of(&topology.deciding.limits, topology.batch_events_max, sizes));
+    out += "\nThe service: what `weir run` takes beside it, at most\n\n";
+    out += &bill_text(service);
     out += "\nRings\n\n";
     out += &rings_text(topology);
     out += "\nDecisions will bear\n\n";
@@ -85,7 +88,7 @@ pub(super) fn grouped(number: u64) -> String {
 mod tests {
     use super::*;
     use crate::topology::Layer;
-    use crate::topology::bill::tests::sizes;
+    use crate::topology::bill::{Line, tests::sizes};
     use std::path::Path;
 
     #[test]
@@ -202,8 +205,12 @@ format = "jsonl"
         let topology = Topology::parse(&[]).unwrap();
         let bill = Bill::of(&topology.deciding.limits, topology.batch_events_max, &sizes());
         assert!(bill.bytes() < 900 << 20, "room is needed for the process itself: {}", bill_text(&bill));
-        let report = report(&topology, &sizes());
-        assert!(report.contains("VALIDATE") && report.contains("event ids") && report.contains("policy  "), "{report}");
+        let service = Bill { lines: vec![Line { table: "answers".to_owned(), count: 3, bytes_each: 48 }] };
+        let report = report(&topology, &sizes(), &service);
+        assert!(
+            report.contains("VALIDATE") && report.contains("event ids") && report.contains("answers") && report.contains("policy  "),
+            "{report}"
+        );
     }
 
     #[test]

@@ -49,3 +49,45 @@ pub(super) fn read_declining(section: &Section, lists: &ListsOptions, log: &Log)
     }
     bits
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::topology::{Layer, Topology};
+    use std::path::Path;
+
+    fn mistakes(text: &str) -> Vec<String> {
+        match Topology::parse(&[Layer { name: "t", text, folder: Path::new("") }]) {
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.0.iter().map(|error| format!("{}: {}", error.key, error.message)).collect(),
+        }
+    }
+
+    /// Caught when planted: a list that only reviews taken for one that declines.
+    #[test]
+    fn stand_ins_decline_by_lists_that_decline() {
+        assert_eq!(mistakes("[stand_in]\nlists = []"), Vec::<String>::new());
+        let found = mistakes("[stand_in]\nlists = [\"watched\", \"bloked\"]");
+        assert_eq!(
+            found,
+            [
+                "stand_in.lists[0]: found \"watched\", whose effect is review, expected a list that declines: blocked, sanctioned or stolen",
+                "stand_in.lists[1]: found \"bloked\" (did you mean blocked?), expected a list that declines: blocked, sanctioned or stolen"
+            ]
+        );
+        let named = Topology::parse(&[Layer { name: "t", text: "[stand_in]\nlists = [\"stolen\"]", folder: Path::new("") }]).unwrap();
+        let stolen = named.deciding.lists.lists.iter().position(|list| list.name == "stolen").unwrap();
+        assert_eq!(named.stand_in.declined_by, 1 << stolen);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told() {
+        let found =
+            mistakes("[list.cars]\neffect = \"blok\"\nof = [\"car\"]\n[policy.control]\nshare = 0.7\n[guard]\nshare_percent = 101\n");
+        let keys: Vec<&str> = found.iter().map(|mistake| mistake.split(':').next().unwrap()).collect();
+        assert_eq!(
+            keys,
+            ["list.cars.effect", "list.cars.of[0]", "list.cars.of", "policy.control.share", "guard.share_percent"],
+            "{found:?}"
+        );
+    }
+}

@@ -35,17 +35,17 @@ impl Velocity {
     pub(super) fn look_ahead(&self, graph: &Graph, task: Task, place: Cursor) {
         let ring = &graph.rings[self.family as usize];
         let behind = ring.head().ordinal - place.ordinal;
-        ring.prefetch_ahead(place, AHEAD_ROW);
+        ring.prefetch(ring.ahead(place, AHEAD_ROW));
         if behind <= u64::from(AHEAD_HEAD) {
             return;
         }
-        let row = ring.ahead(place, AHEAD_HEAD);
+        let row = ring.row(ring.ahead(place, AHEAD_HEAD));
         for slot in &self.plan.key_slots {
             if row.nodes[*slot].is_some() {
                 graph.nodes.prefetch_head(row.nodes[*slot], self.family);
             }
         }
-        let row = ring.ahead(place, AHEAD_RECORD);
+        let row = ring.row(ring.ahead(place, AHEAD_RECORD));
         for slot in &self.plan.key_slots {
             if row.nodes[*slot].is_some()
                 && let Head::Warm(record) = graph.nodes.head(row.nodes[*slot], self.family)

@@ -1,12 +1,11 @@
 //! The table of pairs: for two nodes of one pair kind the newest row and how many rows lie inside the longest window.
 //!
 //! Distinct counterparts, exactly: an event counts while it is the newest of its pair, for all windows alike; the row that a newer one
-//! stands for is marked *superseded*. Linear probing with backward-shift deletion; the key is the pair itself, so nothing is verified
-//! elsewhere.
+//! stands for is marked *superseded*. The key is the pair itself, so nothing is verified elsewhere.
 
 use crate::graph::NodeId;
-use crate::memory::Buffer;
-use crate::memory::image::{Table, Used, Words, front, is_reached};
+use crate::memory::Slots;
+use crate::memory::image::{Table, Used, Words};
 
 /// What is known of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +23,8 @@ impl Pair {
 
 /// The pairs of one family.
 pub struct Pairs {
-    /// Two words a slot: key (0: empty), and `newest << 32 | count`.
-    slots: Buffer<u64>,
+    /// Key, and `newest << 32 | count`.
+    slots: Slots<2>,
     len: usize,
     pairs_max: usize,
 }
@@ -38,50 +37,23 @@ pub fn key(kind: usize, a: NodeId, b: NodeId) -> u64 {
 
 impl Pairs {
     /// Bytes of a slot.
-    pub const SLOT_BYTES: usize = 16;
-
-    /// Slots for `pairs_max` pairs at a load of at most 0.8.
-    pub fn slots_for(pairs_max: u32) -> usize {
-        if pairs_max == 0 { 0 } else { (pairs_max as usize * 5).div_ceil(4) + 1 }
-    }
+    pub const SLOT_BYTES: usize = Slots::<2>::BYTES;
 
     /// An empty table of `pairs_max` pairs.
     pub fn new(pairs_max: u32, progress: &mut dyn FnMut(usize)) -> Pairs {
-        Pairs { slots: Buffer::new(2 * Pairs::slots_for(pairs_max), progress), len: 0, pairs_max: pairs_max as usize }
-    }
-
-    fn count(&self) -> usize {
-        self.slots.len() / 2
-    }
-
-    #[inline(always)]
-    fn home(&self, key: u64) -> usize {
-        // Fibonacci hashing (Knuth, TAOCP 3, 6.4); node ids are dense, so nobody can choose where a pair falls.
-        let hash = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        ((u128::from(hash) * self.count() as u128) >> 64) as usize
-    }
-
-    #[inline(always)]
-    fn next(&self, slot: usize) -> usize {
-        if slot + 1 == self.count() { 0 } else { slot + 1 }
+        Pairs { slots: Slots::new(pairs_max, progress), len: 0, pairs_max: pairs_max as usize }
     }
 
     /// Hints that a pair will be looked up.
     #[inline(always)]
     pub fn prefetch(&self, key: u64) {
-        if !self.slots.is_empty() {
-            self.slots.prefetch(2 * self.home(key));
-        }
+        self.slots.prefetch(hash(key));
     }
 
     /// Where `key` stands, or the empty slot where it would.
     #[inline(always)]
     fn slot(&self, key: u64) -> usize {
-        let mut slot = self.home(key);
-        while self.slots[2 * slot] != key && self.slots[2 * slot] != 0 {
-            slot = self.next(slot);
-        }
-        slot
+        self.slots.seek(hash(key), |other| other == key)
     }
 
     /// What is known of a pair.
@@ -91,7 +63,7 @@ impl Pairs {
             return None;
         }
         let slot = self.slot(key);
-        (self.slots[2 * slot] != 0).then(|| unpack(self.slots[2 * slot + 1]))
+        (self.slots.word(slot, 0) != 0).then(|| unpack(self.slots.word(slot, 1)))
     }
 
     /// Writes a pair; `false` when it is new and the table is full.
@@ -101,14 +73,14 @@ impl Pairs {
             return false;
         }
         let slot = self.slot(key);
-        if self.slots[2 * slot] == 0 {
+        if self.slots.word(slot, 0) == 0 {
             if self.len == self.pairs_max {
                 return false;
             }
             self.len += 1;
-            self.slots.set(2 * slot, key);
+            self.slots.set(slot, 0, key);
         }
-        self.slots.set(2 * slot + 1, u64::from(pair.newest) << 32 | u64::from(pair.count));
+        self.slots.set(slot, 1, u64::from(pair.newest) << 32 | u64::from(pair.count));
         true
     }
 
@@ -117,35 +89,20 @@ impl Pairs {
     #[inline(always)]
     pub fn take_off(&mut self, key: u64, newest_left: bool) {
         let slot = self.slot(key);
-        assert!(self.slots[2 * slot] == key, "a paired row's pair stands in the table");
-        let pair = unpack(self.slots[2 * slot + 1]);
+        assert!(self.slots.word(slot, 0) == key, "a paired row's pair stands in the table");
+        let pair = unpack(self.slots.word(slot, 1));
         if pair.count == 1 {
-            self.remove(slot);
+            self.len -= 1;
+            self.slots.remove(slot, hash);
             return;
         }
         let newest = if newest_left { Pair::GONE } else { pair.newest };
-        self.slots.set(2 * slot + 1, u64::from(newest) << 32 | u64::from(pair.count - 1));
-    }
-
-    fn remove(&mut self, mut gap: usize) {
-        self.len -= 1;
-        let mut slot = self.next(gap);
-        while self.slots[2 * slot] != 0 {
-            let home = self.home(self.slots[2 * slot]);
-            let stays = if gap <= slot { gap < home && home <= slot } else { gap < home || home <= slot };
-            if !stays {
-                self.slots.set(2 * gap, self.slots[2 * slot]);
-                self.slots.set(2 * gap + 1, self.slots[2 * slot + 1]);
-                gap = slot;
-            }
-            slot = self.next(slot);
-        }
-        self.slots.set(2 * gap, 0);
+        self.slots.set(slot, 1, u64::from(newest) << 32 | u64::from(pair.count - 1));
     }
 
     /// Its table, all of it: pairs stand anywhere.
     pub fn table(&mut self) -> (Used, &mut dyn Table) {
-        (front(self.slots.len()), &mut self.slots)
+        self.slots.table()
     }
 
     /// Writes how many there are.
@@ -167,36 +124,34 @@ impl Pairs {
     /// # Errors
     /// What was found.
     pub fn check(&self, rows: u32) -> Result<(), String> {
-        let mut count = 0;
-        let mut empty = (0..self.count()).rev().find(|slot| self.slots[2 * slot] == 0).unwrap_or(0);
-        for slot in 0..self.count() {
-            let key = self.slots[2 * slot];
-            if key == 0 {
-                empty = slot;
-                continue;
+        let checked = self.slots.check(self.len, |[key, word]| {
+            let pair = unpack(*word);
+            match pair.count > 0 && (pair.newest < rows || pair.newest == Pair::GONE) {
+                true => Ok(hash(*key)),
+                false => Err(format!("found {key:#x} leading nowhere: {pair:?}")),
             }
-            let (home, pair) = (self.home(key), unpack(self.slots[2 * slot + 1]));
-            if !is_reached(home, slot, empty) || pair.count == 0 || (pair.newest >= rows && pair.newest != Pair::GONE) {
-                return Err(format!("the pair {key:#x} stands where no search finds it, or leads nowhere: {pair:?}"));
-            }
-            count += 1;
-        }
-        if count == self.len { Ok(()) } else { Err(format!("found {count} pairs, expected {}", self.len)) }
+        });
+        checked.map_err(|what| format!("its pairs: {what}"))
     }
 
     /// Forgets all pairs.
     pub fn clear(&mut self) {
-        let all = self.slots.len();
-        self.slots.range_mut(0..all).fill(0);
+        self.slots.clear();
         self.len = 0;
     }
 
     /// All pairs, sorted by key: what a rebuilt table is compared by.
     pub fn sorted(&self) -> Vec<(u64, Pair)> {
-        let mut pairs: Vec<(u64, Pair)> = self.slots.chunks_exact(2).filter(|s| s[0] != 0).map(|s| (s[0], unpack(s[1]))).collect();
+        let mut pairs: Vec<(u64, Pair)> = self.slots.entries().map(|[key, word]| (*key, unpack(*word))).collect();
         pairs.sort_by_key(|(key, _)| *key);
         pairs
     }
+}
+
+/// Fibonacci hashing (Knuth, TAOCP 3, 6.4); node ids are dense, so nobody can choose where a pair falls.
+#[inline(always)]
+fn hash(key: u64) -> u64 {
+    key.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[inline(always)]

@@ -16,6 +16,7 @@ use super::{Minute, Service, ServiceOptions, Shared, Threads};
 use crate::event::{Record, Sequence};
 use crate::identity::{Identity, Recent};
 use crate::metrics::Metrics;
+use crate::priority::give_way;
 use crate::runtime::source::foundation_texts;
 use crate::snapshot::{Snapshots, Taker, TakerOptions};
 use crate::topology::{Topology, content_hash};
@@ -31,7 +32,7 @@ use tokio::sync::Notify;
 use tracing::error;
 
 /// Records that wait for the judge; what comes beyond stands in the journal.
-const JUDGE_WAITING: usize = 8_192;
+pub(super) const JUDGE_WAITING: usize = 8_192;
 /// Sets of ids that the recorder has told lately: 4 MiB.
 const TOLD: usize = 1 << 16;
 /// Tasks that wait for the keeper: parts of the index, of which one is written at a time, and a word after a snapshot.
@@ -96,6 +97,7 @@ impl Service {
             settled: AtomicU64::new(next),
             named: AtomicU64::new(namer.through().0),
             named_durable: AtomicU64::new(namer.durable().0),
+            named_awaited: AtomicU64::new(0),
             published: tokio::sync::watch::Sender::new(namer.through().0),
             closing: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -144,8 +146,14 @@ impl Service {
         let naming = shared.clone();
         let others = [
             thread("syncer", &shared, move || syncer.run(sync_every))?,
-            thread("keeper", &shared, move || keeper.run(&tasks))?,
-            thread("namer", &shared, move || namer.run(&naming, &from_judge))?,
+            thread("keeper", &shared, move || {
+                give_way();
+                keeper.run(&tasks);
+            })?,
+            thread("namer", &shared, move || {
+                give_way();
+                namer.run(&naming, &from_judge)
+            })?,
         ];
         let recorder = thread("recorder", &shared, move || recorder.run(&hook, &stream))?;
         let judge = thread("judge", &shared, move || judge.run(&from_recorder))?;

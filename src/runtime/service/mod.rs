@@ -12,6 +12,7 @@
 
 mod alerts;
 mod answers;
+mod bill;
 mod clock;
 mod desk;
 mod erasures;
@@ -23,12 +24,14 @@ mod listed;
 mod namer;
 mod publishing;
 mod recorder;
+mod recovery;
 mod snapping;
 mod standby;
 mod standing;
 mod syncer;
 mod ticket;
 
+pub use bill::service_bill;
 pub use error::ServiceError;
 pub use standby::{Node, Peer, Standby};
 
@@ -133,6 +136,8 @@ struct Shared {
     /// Before this one what ids name stands in the identity store, and is on disk there.
     named: AtomicU64,
     named_durable: AtomicU64,
+    /// What a snapshot waits for `named_durable` to reach.
+    named_awaited: AtomicU64,
     /// Tells those who send the journal on that there is more of it, or a checkpoint.
     more: Notify,
     /// The latest checkpoints of the engine's course, for standbys.

@@ -22,7 +22,7 @@ use tracing::{error, info};
 
 /// Between two looks at what is new: what followers see is behind the hook's answers by so much.
 const LOOK_EVERY: Wall = Wall::from_millis(5);
-/// Between two syncs of the store: a snapshot gets its name behind one.
+/// Between two syncs of the store, where no snapshot waits for one.
 const SYNC_EVERY: Wall = Wall::from_secs(1);
 /// Texts that are written at once.
 const WAITING_MAX: usize = 1_024;
@@ -94,7 +94,7 @@ impl Namer {
     /// Enters what is told of records before `until`. All of them have been judged.
     pub(in crate::runtime) fn advance(&mut self, until: Sequence) -> Result<(), ServiceError> {
         while self.through < until {
-            let told = self.tellings.next()?.unwrap_or(until);
+            let told = self.tellings.upcoming()?.unwrap_or(until);
             let next = self.consequences.front().map_or(until, |consequence| consequence.sequence);
             if told < until && told <= next {
                 let identity = &mut self.identity;
@@ -171,7 +171,9 @@ impl Namer {
                 shared.metrics.followers_lag_records.set(lag as i64);
                 shared.more.notify_waiters();
             }
-            if done.is_ok() && (ended || synced.elapsed() >= SYNC_EVERY) {
+            let awaited = Sequence(shared.named_awaited.load(Ordering::Acquire));
+            let wanted = self.durable < awaited && awaited <= self.through;
+            if done.is_ok() && (ended || wanted || synced.elapsed() >= SYNC_EVERY) {
                 synced = Instant::now();
                 done = self.sync();
                 shared.named_durable.store(self.durable.0, Ordering::Release);
@@ -258,7 +260,7 @@ mod tests {
         // The segment that holds the erased texts goes: it ends with the next group, and is on disk in the store.
         log.commit().unwrap();
         namer.sync().unwrap();
-        let left = Tellings::open(Arc::new(Disk), &dir.path().join("texts"), Sequence(0)).unwrap().next().unwrap();
+        let left = Tellings::open(Arc::new(Disk), &dir.path().join("texts"), Sequence(0)).unwrap().upcoming().unwrap();
         assert_eq!(left, None);
     }
 }

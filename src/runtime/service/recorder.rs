@@ -185,11 +185,10 @@ impl Recorder {
                 waiting.push(Waiting::StandIn(ticket, Box::new(decision)));
             }
             Submission::Listed { changes, texts, line } => {
-                if let Err(cause) = texts.tell(self.next_sequence(), &mut self.told, &mut self.texts) {
-                    // The group it belongs to cannot be written either, and says so to those who wait.
+                let mut sequence = self.next_sequence();
+                if let Err(cause) = texts.tell(sequence, &mut self.told, &mut self.texts) {
                     warn!(%cause, "what a list's ids name could not be told");
                 }
-                let mut sequence = self.journal.next();
                 for change in changes {
                     sequence = self.push(Origin::engine(), received, Content::Listed(change));
                 }

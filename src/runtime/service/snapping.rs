@@ -62,7 +62,8 @@ impl Snapping {
         let texts = self.shared.named_durable.load(Ordering::Acquire) >= self.last.0.0;
         let durable = if texts && self.outputs.durable() >= self.outputs_until { self.shared.journal.durable() } else { Sequence(0) };
         match self.taker.pump(engine, PUMP_BYTES, durable) {
-            Taking::Idle | Taking::Going { .. } | Taking::Settling => {}
+            Taking::Idle | Taking::Going { .. } => {}
+            Taking::Settling => self.shared.named_awaited.store(self.last.0.0, Ordering::Release),
             Taking::Taken(taken) => {
                 let seconds = self.last.1.elapsed().as_secs_f64();
                 let metrics = &self.shared.metrics;

@@ -10,25 +10,26 @@ use super::erasures::Erasures;
 use super::error::ServiceError;
 use super::namer::Namer;
 use super::recorder::TICK_BEHIND;
-use crate::decision::Status;
-use crate::engine::{BuildError, Engine, Output, Phase};
+use super::recovery::{Stepping, known_answers, note, step};
+use crate::engine::{BuildError, Engine, Output};
 use crate::event::{Content, Effort, IdKey, Origin, Record, Sequence, Timestamp};
 use crate::identity::Identity;
-use crate::journal::{Blobs, DataDir, Durability, Files, Journal, LogOptions, OutputLog, Outputs, Records, RejectedLog, TextLog};
+use crate::journal::{Blobs, DataDir, Durability, Files, Journal, LogOptions, OutputLog, Records, RejectedLog, TextLog};
 use crate::metrics::Metrics;
+use crate::priority::give_way;
 use crate::runtime::policies::Policies;
 use crate::runtime::progress::Progress;
 use crate::runtime::source::{controls, foundation_texts};
 use crate::snapshot::{Snapshots, inspect};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::targets::Targets;
 use crate::topology::{Bill, Sizes, Topology, content_hash};
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::scope;
 use std::time::Instant;
-use tracing::{info, info_span, warn};
+use tracing::{Span, info, info_span, warn};
 
 /// Everything that stands in a data directory, and the engine that stands where its journal ends.
 pub(in crate::runtime) struct Standing {
@@ -47,13 +48,8 @@ pub(in crate::runtime) struct Standing {
     pub answers: Answers,
     /// No record in the journal was received later.
     pub latest: Timestamp,
-    /// Records stepped since the snapshot.
-    pub stepped: u64,
     out: Vec<Output>,
 }
-
-/// Entries of the index of judged events that are written at once.
-const TARGETS_WAITING: usize = 16_384;
 
 /// With what a directory is opened.
 pub(in crate::runtime) struct Opening<'a> {
@@ -95,155 +91,81 @@ impl Standing {
         // They leave it for the database, and are synced before the journal is.
         let (mut texts, _) = TextLog::open(files.clone(), &dir.texts(), log)?;
         texts.cut_from(journal.next())?;
-        let store = Store::open(&dir.identity())?;
-        let identity = Identity::open(&store)?;
-        let erasures = Erasures::of(&identity, journal.next());
-        let namer = Namer::open(&store, identity, files.clone(), dir.texts(), texts.ending(), journal.next())?;
         let blobs = Blobs::read(files.clone(), &dir.blobs());
         let policies = Arc::new(Policies::of(&topology.deciding, journal.key(), blobs));
-        let (engine, from, latest) = restored(opening, &dir, &journal, &policies)?;
+        let ids_max = topology.deciding.limits.ids_max;
+        let start = Span::current();
+        let (database, restored) = scope(|scope| {
+            let database = scope.spawn(|| start.in_scope(|| open_database(&dir)));
+            let restored = restored(opening, &dir, &journal, &policies).and_then(|(engine, from, latest)| {
+                let answers = known_answers(files, &dir, &engine, from, ids_max)?;
+                Ok((engine, from, latest, answers))
+            });
+            (database.join().expect("the thread that opens the database does not panic"), restored)
+        });
+        let (store, identity, mut targets) = database?;
+        let mut erasures = Erasures::of(&identity, journal.next());
+        let mut namer = Namer::open(&store, identity, files.clone(), dir.texts(), texts.ending(), journal.next())?;
+        let (mut engine, from, mut latest, answers) = restored?;
         if namer.through() < from {
             let (through, from) = (namer.through().0, from.0);
             warn!(through, from, "the identity store is older than the snapshot: erasures between the two are not repeated in it");
         }
-        let mut standing = Standing {
-            answers: Answers::new(files.clone(), dir.outputs(), topology.deciding.limits.ids_max as usize),
-            namer,
-            erasures,
-            texts,
-            targets: Targets::open(&store)?,
-            files: files.clone(),
+        let stepping = Stepping {
+            files,
+            dir: &dir,
+            engine: &mut engine,
+            policies: &policies,
+            erasures: &mut erasures,
+            namer: &mut namer,
+            outputs: &mut outputs,
+            answers: &answers,
+            targets: &mut targets,
+            latest: &mut latest,
+            batch_events_max: topology.batch_events_max,
+            dedupe: topology.deciding.dedupe,
+            labels_known: topology.deciding.labels.known,
+        };
+        let stepped = stepping.run(from, *progress)?;
+        namer.advance(journal.next())?;
+        metrics.replay_records_total.inc_by(stepped);
+        info!(records = journal.next().0, stepped, "the engine stands where the journal ends");
+        let (files, out) = (files.clone(), Vec::new());
+        Ok(Standing {
             dir,
+            files,
             journal,
             outputs,
             rejected,
+            texts,
             store,
+            namer,
+            erasures,
+            targets,
             engine,
             policies,
+            answers,
             latest,
-            stepped: 0,
-            out: Vec::new(),
-        };
-        standing.know_answers(from)?;
-        standing.step_rest(topology, from, *progress)?;
-        metrics.replay_records_total.inc_by(standing.stepped);
-        info!(records = standing.journal.next().0, stepped = standing.stepped, "the engine stands where the journal ends");
-        Ok(standing)
+            out,
+        })
     }
 
-    /// Takes note of the answers that the snapshot's engine still knows: they stand in the output log before `from`.
-    fn know_answers(&mut self, from: Sequence) -> Result<(), ServiceError> {
-        let _span = info_span!("answers").entered();
-        let Some(oldest) = self.engine.oldest_judged() else { return Ok(()) };
-        let mut logged = Outputs::open(self.files.clone(), &self.dir.outputs(), oldest)?;
-        let mut stand_ins = BTreeMap::new();
-        while let Some(output) = logged.next_output()? {
-            if output.sequence() >= from {
-                break;
-            }
-            let (Output::Decision(decision), Some(place)) = (output, logged.place()) else { continue };
-            match self.engine.judged_fingerprint(decision.event) {
-                _ if decision.status == Status::Fallback => drop(stand_ins.insert(decision.sequence, (decision, place))),
-                Some(fingerprint) => self.answers.note(&decision, fingerprint, place),
-                None => {}
-            }
-        }
-        // A stand-in may have answered for an event that was refused later: only its own record says for which content.
-        let Some(first) = stand_ins.keys().next() else { return Ok(()) };
-        let mut records = Records::open(self.files.clone(), &self.dir.journal(), *first)?;
-        while let Some(record) = records.next_record()?
-            && record.sequence < from
-        {
-            if let Content::Answered(answered) = &record.content
-                && let Some((decision, place)) = stand_ins.get(&record.sequence)
-            {
-                self.answers.note(decision, answered.fingerprint, *place);
-            }
-        }
-        Ok(())
-    }
-
-    /// Steps what the journal holds from `from` on; what the index of judged events has not noted is noted.
-    fn step_rest(&mut self, topology: &Topology, from: Sequence, progress: bool) -> Result<(), ServiceError> {
-        let _span = info_span!("journal").entered();
-        let first = from.min(self.targets.noted());
-        let mut records = Records::open(self.files.clone(), &self.dir.journal(), first)?;
-        let mut logged = Outputs::open(self.files.clone(), &self.dir.outputs(), from)?;
-        let bar = Progress::bytes("stepping the journal", 0, progress);
-        let mut batch: Vec<Record> = Vec::new();
-        loop {
-            batch.clear();
-            while batch.len() < topology.batch_events_max
-                && let Some(record) = records.next_record()?
-            {
-                self.latest = self.latest.max(record.received);
-                if record.sequence >= self.targets.noted() {
-                    self.targets.note(&record);
-                }
-                if self.targets.waiting() >= TARGETS_WAITING {
-                    self.targets.expire(self.latest - topology.deciding.labels.known);
-                    self.targets.flush()?;
-                }
-                if record.sequence >= from {
-                    batch.push(record);
-                }
-            }
-            let Some(last) = batch.last() else { break };
-            let last = last.sequence.0;
-            self.step(&batch, Some(&mut logged))?;
-            self.answers.forget(self.engine.now(), topology.deciding.dedupe);
-            bar.at(last, || format!("{} records", last + 1));
-        }
-        self.outputs.sync()?;
-        self.targets.flush()?;
-        self.namer.advance(self.journal.next())?;
-        bar.finish();
-        Ok(())
-    }
-
-    /// Steps records that stand in the journal and writes their outputs; those that the log holds are compared, read from `logged`.
-    pub(in crate::runtime) fn step(&mut self, batch: &[Record], mut logged: Option<&mut Outputs>) -> Result<(), ServiceError> {
+    /// Steps records that stand in the journal and writes their outputs.
+    pub(in crate::runtime) fn step(&mut self, records: &[Record]) -> Result<(), ServiceError> {
         self.out.clear();
-        self.policies.prepare(&mut self.engine, batch)?;
-        self.engine.step(batch, &mut |_: Phase| {}, &mut self.out);
-        let written = self.outputs.next();
-        let mut given = self.out.iter().peekable();
-        for record in batch {
-            let is_answer = |output: &&Output| output.sequence() == record.sequence && !matches!(output, Output::Alert(_));
-            let output = given.next_if(is_answer);
-            let refused = matches!(output, Some(Output::Rejected(_)));
-            // An admitted erasure gives no output, and neither does one that came again.
-            let first = |event| output.is_none() && self.engine.is_first(event, record.sequence);
-            if let Some(consequence) = self.erasures.after(record, refused, first) {
-                self.namer.expect(consequence);
-            }
-            let mut answered = None;
-            let alerts = std::iter::from_fn(|| given.next_if(|output| output.sequence() == record.sequence));
-            for given in output.into_iter().chain(alerts) {
-                let place = match &mut logged {
-                    Some(logged) if record.sequence < written => match logged.next_output()? {
-                        Some(found) if found == *given => logged.place().ok_or(ServiceError::Mismatch { sequence: record.sequence })?,
-                        // It ends between the outputs of one record.
-                        None if record.sequence.0 + 1 == written.0 => self.outputs.append(given)?,
-                        _ => return Err(ServiceError::Mismatch { sequence: record.sequence }),
-                    },
-                    _ => self.outputs.append(given)?,
-                };
-                answered = answered.or(Some(place));
-            }
-            if let (Some(Output::Decision(decision)), Some(place)) = (output, answered) {
-                let fingerprint = match &record.content {
-                    Content::Event(event) => event.fingerprint(),
-                    Content::Answered(answered) => answered.fingerprint,
-                    _ => continue,
-                };
-                self.answers.note(decision, fingerprint, place);
-            }
-        }
-        self.outputs.commit()?;
-        self.stepped += batch.len() as u64;
-        Ok(())
+        step(&mut self.engine, &self.policies, records, &mut self.out, &mut self.erasures, &mut self.namer)?;
+        note(records, &self.out, &mut self.outputs, None, &self.answers)
     }
+}
+
+/// The database, with the texts of ids and the index of judged events.
+fn open_database(dir: &DataDir) -> Result<(Store, Identity, Targets), StoreError> {
+    let _span = info_span!("database").entered();
+    // The threads that merge its tables begin here and are as this one.
+    give_way();
+    let store = Store::open(&dir.identity())?;
+    let (identity, targets) = (Identity::open(&store)?, Targets::open(&store)?);
+    Ok((store, identity, targets))
 }
 
 /// A key for a journal that begins now: nobody else has it.

@@ -125,7 +125,7 @@ impl Feed {
     fn put_tellings(&mut self, sequence: Sequence, out: &mut Vec<u8>) -> Result<(), String> {
         let sent = &mut self.sent;
         loop {
-            match self.tellings.next() {
+            match self.tellings.upcoming() {
                 Ok(Some(next)) if next <= sequence => {}
                 Ok(_) => return Ok(()),
                 // Segments that were entered meanwhile are gone: what they told is found in the store.

@@ -379,7 +379,7 @@ impl Succession {
             standing.journal.sync()?;
             standing.latest = received;
             standing.targets.note(&record);
-            standing.step(&[record], None).map(drop)
+            standing.step(&[record]).map(drop)
         })();
         signed.map_err(|error: ServiceError| error.to_string())?;
         self.leadership.set_epoch(self.epoch)?;
