@@ -76,7 +76,7 @@ fn a_policy_comes_into_force_behind_its_record_and_a_mistake_reaches_few() {
     let (expected, state) = (digest(&outputs), once.state_hash());
     let decisions = outputs.iter().filter_map(|output| match output {
         Output::Decision(decision) => Some(decision),
-        Output::Rejected(_) => None,
+        Output::Rejected(_) | Output::Alert(_) => None,
     });
     let after: Vec<_> = decisions.filter(|decision| decision.provenance.policy == [7; 16]).collect();
     let declined = |decision: &&&Decision| decision.outcome == Outcome::Decline && decision.kind == EventType::Payment;
