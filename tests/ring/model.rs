@@ -154,7 +154,11 @@ impl Model {
         all.extend(paying.and_then(|row| row.ends[USER]));
         let (suspects, known) = (users(&Row::suspicious).len(), users(&|row| row.bad).len());
         let failures = rows.iter().filter(|row| row.failed).count();
-        let enough = known >= 2 || known == 1 && suspects >= 3 || suspects >= 3 && 2 * failures >= rows.len();
+        let suspicious = rows.iter().filter(|row| row.suspicious()).count();
+        let enough = known >= 2
+            || known == 1 && suspects >= 3 && 4 * suspicious >= rows.len()
+            || suspects == 3 && failures >= 4 && 3 * failures >= 2 * rows.len()
+            || suspects > 3 && 2 * failures >= rows.len();
         if all.len() < self.options.typologies.users_min as usize || !enough {
             return None;
         }
