@@ -474,7 +474,8 @@ fn high(word: u64) -> u64 {
 /// Probability, in millionths, that two of `sum` that lie in these bins lie in one.
 fn meeting(bins: impl Iterator<Item = u64>, sum: u64) -> u64 {
     let pairs = sum * sum.saturating_sub(1);
-    if pairs == 0 { 0 } else { bins.map(|count| count * count.saturating_sub(1)).sum::<u64>() * 1_000_000 / pairs }
+    let meeting: u64 = bins.map(|count| count * count.saturating_sub(1)).sum();
+    (meeting * 1_000_000).checked_div(pairs).unwrap_or(0)
 }
 
 #[cfg(test)]

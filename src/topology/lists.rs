@@ -86,7 +86,7 @@ mod tests {
         let keys: Vec<&str> = found.iter().map(|mistake| mistake.split(':').next().unwrap()).collect();
         assert_eq!(
             keys,
-            ["list.cars.effect", "list.cars.of[0]", "list.cars.of", "policy.control.share", "guard.share_percent"],
+            ["list.cars.effect", "list.cars.of", "list.cars.of[0]", "policy.control.share", "guard.share_percent"],
             "{found:?}"
         );
     }
