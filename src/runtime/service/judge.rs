@@ -189,7 +189,8 @@ impl Judge {
         let (out, places) = (std::mem::take(&mut self.out), std::mem::take(&mut self.places));
         let mut outputs = out.iter().zip(&places).peekable();
         for record in batch {
-            let output = outputs.next_if(|(output, _)| output.sequence() == record.sequence);
+            let output = outputs.next_if(|(output, _)| output.sequence() == record.sequence && !matches!(output, Output::Alert(_)));
+            while outputs.next_if(|(output, _)| output.sequence() == record.sequence).is_some() {}
             self.settle(record, output);
             let refused = matches!(output, Some((Output::Rejected(_), _)));
             // An admitted erasure gives no output, and neither does one that came again.
@@ -203,6 +204,7 @@ impl Judge {
         let last = batch.last().expect("a batch has a record");
         self.shared.answers.forget(self.engine.now(), self.shared.options.dedupe);
         self.publish_checkpoints();
+        self.publish_alerts();
         self.shared.judged.store(last.sequence.0 + 1, Ordering::Release);
         self.unsettled.retain(|unsettled| !unsettled.ticket.is_unrecorded());
         let settled = self.unsettled.first().map_or(last.sequence.0 + 1, |unsettled| unsettled.sequence);

@@ -1,5 +1,6 @@
 //! From what stands in a directory to a service with threads.
 
+use super::alerts::OpenAlerts;
 use super::clock::Clock;
 use super::error::ServiceError;
 use super::judge::Judge;
@@ -83,6 +84,7 @@ impl Service {
             answers,
             listed: Roll::of(&topology.deciding.lists, engine.lists()),
             landmarks: Landmarks::default(),
+            alerts: OpenAlerts::of(&engine),
             journal: journal.syncing()?,
             clock: AtomicI64::new(latest.0),
             more: Notify::new(),

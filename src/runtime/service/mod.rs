@@ -10,6 +10,7 @@
 //! An event is answered once. Its ticket is raced for by the judge, who has judged it, and by the timer of the caller's deadline; where
 //! the timer wins, the stand-in's answer is journalled before its bytes leave, and it is the answer from then on.
 
+mod alerts;
 mod answers;
 mod bill;
 mod clock;
@@ -45,6 +46,7 @@ use crate::metrics::Metrics;
 use crate::runtime::naming::Told;
 use crate::runtime::policies::Policies;
 use crate::topology::Topology;
+use alerts::OpenAlerts;
 use answers::Answers;
 use crossbeam::channel::Sender;
 use dashmap::DashMap;
@@ -121,6 +123,7 @@ struct Shared {
     listed: Roll,
     /// Where records stand that were written lately.
     landmarks: Landmarks,
+    alerts: OpenAlerts,
     /// The journal's second hold.
     journal: Arc<Syncing>,
     /// The clock as the recorder read it last.
