@@ -162,7 +162,9 @@ fn logs(dir: &std::path::Path, records: &[Record], outputs: &[Output]) {
         let (mut journal, _) = Journal::open(Arc::new(Disk), &path, IdKey::FILES, options).expect("a journal");
         let started = start();
         for group in records.chunks(256) {
-            group.iter().for_each(|record| journal.append(record).expect("appended"));
+            for record in group {
+                journal.append(record).expect("appended");
+            }
             journal.commit().expect("committed");
         }
         report(&format!("journal: append and commit in groups of 256, {durability:?}"), records.len(), started);

@@ -23,6 +23,7 @@ pub mod snapshot;
 pub mod store;
 pub mod targets;
 pub mod topology;
+pub mod typology;
 pub mod velocity;
 
 /// The engine's version, as every decision bears it: what decided, besides model, policy and topology.
@@ -34,10 +35,11 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     /// Who may use whom: each line the lines above it, never below, and not its neighbours. This is the table of ARCHITECTURE.md.
-    const LAYERS: [&[&str]; 12] = [
+    const LAYERS: [&[&str]; 13] = [
         &["arithmetic", "memory", "priority", "event"],
         &["feature"],
         &["graph"],
+        &["typology"],
         // Below decision: a skip says in the answer's words what a window lacks.
         &["decision"],
         &["velocity"],

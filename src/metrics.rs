@@ -59,6 +59,8 @@ pub struct Metrics {
 
     pub journal_records_total: IntCounter,
     pub guard_turns_total: IntCounterVec,
+    pub alerts_total: IntCounterVec,
+    pub alerts_held: IntGauge,
     pub journal_write_seconds: Histogram,
     pub journal_syncs_total: IntCounter,
     pub journal_sync_seconds: Histogram,
@@ -125,6 +127,8 @@ impl Metrics {
             engine_rejected_total: list.counters("engine_rejected_total", "Input and events refused, by reason", &["reason"]),
             engine_stream_time_seconds: list.gauge_of_parts("engine_stream_time_seconds", "Stream time, in seconds since 1970"),
 
+            alerts_total: list.counters("alerts_total", "Versions of alerts given out", &["typology", "status"]),
+            alerts_held: list.gauge("alerts_held", "Alerts that the budget of the hour does not reach"),
             guard_turns_total: list.counters(
                 "guard_turns_total",
                 "Causes of the policy that came to stand otherwise with the guard, by how",
@@ -233,6 +237,7 @@ mod tests {
     fn touched() -> Metrics {
         let metrics = Metrics::new("1.2.3");
         metrics.http_requests_total.with_label_values(&["/v1/events", "200"]).inc();
+        metrics.alerts_total.with_label_values(&["card_testing", "open"]).inc();
         for counters in [
             &metrics.http_event_lines_total,
             &metrics.http_timeouts_total,
@@ -264,6 +269,7 @@ mod tests {
             let name = family.name();
             let area = name.split('_').next().expect("a first word");
             let areas = [
+                "alerts",
                 "http",
                 "hook",
                 "inbox",

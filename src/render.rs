@@ -3,6 +3,10 @@
 //! The keys and their order are those of the contract; a decision renders to the same bytes on every machine. Ids are looked up where
 //! their texts are kept, sentences are made from the policy whose hash the decision bears.
 
+mod alert;
+
+pub use alert::alert;
+
 use crate::ENGINE_VERSION;
 use crate::decision::{Audience, Decision, Effect, ListsOptions, Part, PolicyOptions, Reason, SHARE_ONE, Skip, Why};
 use crate::event::{Currency, Duration, EventType, Id, IdKind, Timestamp};
@@ -130,6 +134,7 @@ impl PolicyTexts {
             Effect::Review => "is to be looked at by a person",
             Effect::Allow => "is allowed whatever rules say",
             Effect::Mark => "is marked",
+            Effect::Suppress => "calls for no attention",
         };
         format!("this {} {what} (list {})", account(role), list.name)
     }

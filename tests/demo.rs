@@ -150,7 +150,7 @@ fn a_newcomer_sees_the_company_judged_and_an_attack_followed() {
     let page = playing.page_with("payments of the attack", |page| {
         page.contains("<b>Card testing</b>") && number(page, "goes on</small> – ").is_some_and(|judged| judged > 0.0)
     });
-    assert!(page.contains("What needs attention now"), "{page}");
+    assert!(page.contains("What needs attention now") && page.contains("Newest payments that were not approved"), "{page}");
     for (name, kind) in [("console.css", "text/css"), ("console.js", "text/javascript")] {
         let (head, _) = playing.ask(&format!("GET /console/{name}"));
         assert!(head.starts_with("HTTP/1.1 200") && head.contains(kind), "{head}");

@@ -76,7 +76,7 @@ fn a_policy_comes_into_force_behind_its_record_and_a_mistake_reaches_few() {
     let (expected, state) = (digest(&outputs), once.state_hash());
     let decisions = outputs.iter().filter_map(|output| match output {
         Output::Decision(decision) => Some(decision),
-        Output::Rejected(_) => None,
+        Output::Rejected(_) | Output::Alert(_) => None,
     });
     let after: Vec<_> = decisions.filter(|decision| decision.provenance.policy == [7; 16]).collect();
     let declined = |decision: &&&Decision| decision.outcome == Outcome::Decline && decision.kind == EventType::Payment;
@@ -390,7 +390,7 @@ fn effort_changes_what_is_read_and_nothing_that_is_kept() {
     let said = |outputs: &[Output]| {
         let decisions = outputs.iter().filter_map(|output| match output {
             Output::Decision(decision) => Some(decision),
-            Output::Rejected(_) => None,
+            Output::Rejected(_) | Output::Alert(_) => None,
         });
         decisions.filter(|decision| decision.skipped.as_slice().iter().any(|skip| skip.why == Why::Effort)).count()
     };
@@ -469,7 +469,7 @@ fn a_stand_in_changes_no_judgement_but_its_revision() {
                 second += usize::from(decision.revision == 2);
                 Output::Decision(weir::decision::Decision { revision: 1, ..*decision })
             }
-            refused => *refused,
+            other => other.clone(),
         };
         assert_eq!(own, *judged);
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration as Wall;
 use weir::decision::{ListsOptions, PolicyOptions, Provenance};
-use weir::engine::{GuardOptions, LabelOptions, Options, SourceTime};
+use weir::engine::{AlertOptions, GuardOptions, LabelOptions, Options, SourceTime};
 use weir::event::{
     Body, Content, Currency, Duration, Effort, Event, EventType, IdKey, IdKind, Money, Origin, Payment, Rates, Record, Sequence, Timestamp,
 };
@@ -77,6 +77,7 @@ pub fn options(payments: u64, aggregates: &[Aggregate]) -> Options {
         policy: PolicyOptions::default(),
         lists: ListsOptions::default(),
         guard: GuardOptions::default(),
+        alerts: AlertOptions::default(),
         rates: Rates { reporting: Currency::parse("EUR").expect("ISO 4217 lists the euro"), currencies: Vec::new() },
         labels: LabelOptions { maturity: Duration::DAY.times(7), known: Duration::DAY.times(400) },
         dedupe: Duration::DAY.times(7),

@@ -67,6 +67,7 @@ pub enum Stream {
     /// With what only those with own access may see.
     DecisionsInternal,
     Rejected,
+    Alerts,
 }
 
 /// Some entries of a stream, in order.
@@ -128,6 +129,12 @@ pub trait Desk: Send + Sync + 'static {
     /// Puts somebody on the list `name`, or takes them off: one change in JSON, or a list of them.
     fn list(&self, _name: &str, _json: &[u8]) -> impl Future<Output = Change> + Send {
         async { Change::Unknown { detail: "there are no lists here".to_owned() } }
+    }
+
+    /// The alerts that are open, each in its newest version: an object with `alerts`, the weightiest first, and `held`, how many the hour's
+    /// budget did not reach.
+    fn alerts(&self) -> impl Future<Output = Value> + Send {
+        async { json!({ "alerts": [], "held": 0 }) }
     }
 
     /// The answer given for an event, or `None` where there is none.

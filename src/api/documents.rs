@@ -8,7 +8,8 @@ use axum::http::header::{CONTENT_TYPE, HeaderValue};
 const OPENAPI: &str = include_str!("openapi.json");
 
 /// Name and text of every schema.
-const SCHEMAS: [(&str, &str); 5] = [
+const SCHEMAS: [(&str, &str); 6] = [
+    ("alert.json", include_str!("schemas/alert.json")),
     ("decision.json", include_str!("schemas/decision.json")),
     ("event.json", include_str!("schemas/event.json")),
     ("line-result.json", include_str!("schemas/line-result.json")),

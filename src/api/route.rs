@@ -30,6 +30,8 @@ pub(super) enum Route {
     Decision,
     Decisions,
     Rejected,
+    AlertStream,
+    Alerts,
     Journal,
     Leader,
     Promote,
@@ -49,13 +51,15 @@ pub(super) enum Route {
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 22] = [
+    pub(super) const ALL: [Route; 24] = [
         Route::Authorize,
         Route::Challenge,
         Route::Events,
         Route::Decision,
         Route::Decisions,
         Route::Rejected,
+        Route::AlertStream,
+        Route::Alerts,
         Route::Journal,
         Route::Leader,
         Route::Promote,
@@ -83,6 +87,8 @@ impl Route {
             Route::Decision => "/v1/decisions/{event_id}",
             Route::Decisions => "/v1/streams/decisions",
             Route::Rejected => "/v1/streams/rejected",
+            Route::AlertStream => "/v1/streams/alerts",
+            Route::Alerts => "/v1/alerts",
             Route::Journal => "/v1/journal",
             Route::Leader => "/v1/leader",
             Route::Promote => "/v1/promote",
@@ -120,6 +126,8 @@ impl Route {
             Route::Decisions => &[Scope::Subscriber, Scope::Analyst, Scope::Supervisor],
             // What was refused stands there as it came, with whatever personal data it held.
             Route::Rejected => &[Scope::Analyst, Scope::Supervisor, Scope::Admin],
+            // Whom they name is suspected; kinds that others must not hear of come later.
+            Route::AlertStream | Route::Alerts => &[Scope::Analyst, Scope::Supervisor],
             Route::Metrics => &[Scope::Subscriber, Scope::Analyst, Scope::Supervisor, Scope::Admin],
             // The journal bears the key of ids and everybody's texts.
             Route::Journal | Route::Leader | Route::Promote | Route::Fence => &[Scope::Admin],
@@ -139,7 +147,14 @@ impl Route {
     fn reading(self) -> Option<bool> {
         match self {
             Route::Authorize | Route::Challenge | Route::Events | Route::List | Route::Publish | Route::Rollback => Some(false),
-            Route::Decision | Route::Decisions | Route::Rejected | Route::Journal | Route::Policy | Route::Console => Some(true),
+            Route::Decision
+            | Route::Decisions
+            | Route::Rejected
+            | Route::Journal
+            | Route::Policy
+            | Route::Console
+            | Route::AlertStream
+            | Route::Alerts => Some(true),
             _ => None,
         }
     }
@@ -287,6 +302,8 @@ async fn handle<D: Desk, G: Gate>(
             false => streams::stream(shared, parts, Stream::Decisions).await,
         },
         Route::Rejected => streams::stream(shared, parts, Stream::Rejected).await,
+        Route::AlertStream => streams::stream(shared, parts, Stream::Alerts).await,
+        Route::Alerts => Ok(journal::object(&shared.desk.alerts().await)),
         Route::Journal => journal::journal(shared, parts).await,
         Route::Leader => Ok(journal::leader(shared)),
         Route::Promote => journal::promote(shared, parts).await,

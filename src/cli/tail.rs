@@ -10,12 +10,13 @@ use std::process::ExitCode;
 /// Read a topic of a data directory as JSON lines
 #[derive(clap::Args)]
 #[command(after_help = "\
-Topics: decisions, rejected.
+Topics: decisions, rejected, alerts.
 
 Examples:
   weir tail decisions --data kept | head
   weir tail decisions --data kept --internal
-  weir tail rejected --data kept --follow")]
+  weir tail rejected --data kept --follow
+  weir tail alerts --data kept --follow")]
 pub struct Arguments {
     /// The topic, with or without `weir.`
     topic: String,

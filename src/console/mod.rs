@@ -6,7 +6,7 @@
 mod html;
 mod now;
 
-pub use now::{Attack, Attention, Demonstration, Followed, Now, Rate};
+pub use now::{Alert, Attack, Attention, Demonstration, Followed, Now, Rate};
 
 /// What the pages load: name, media type, text.
 const FILES: [(&str, &str, &str); 2] = [

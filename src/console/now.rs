@@ -26,6 +26,8 @@ pub struct Now {
     pub rows: u64,
     /// Records that wait to be judged.
     pub behind: u64,
+    /// Open alerts, the weightiest first.
+    pub alerts: Vec<Alert>,
     /// The newest first.
     pub attention: Vec<Attention>,
     pub demonstration: Option<Demonstration>,
@@ -36,6 +38,23 @@ pub struct Now {
 pub struct Rate {
     pub name: &'static str,
     pub per_second: f64,
+}
+
+/// An alert that is open.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Alert {
+    /// As streams and doors call it.
+    pub id: String,
+    /// What is attacked or attacks: `device d1`.
+    pub subject: String,
+    /// `14:03:07`, of its first and of its last event.
+    pub first: String,
+    pub last: String,
+    pub score: u16,
+    pub money: String,
+    pub events: u64,
+    pub members: u64,
+    pub reasons: Vec<String>,
 }
 
 /// A judgement that did not approve.
@@ -116,6 +135,7 @@ impl Now {
         if let Some(demonstration) = &self.demonstration {
             attacks(demonstration, out)?;
         }
+        self.alerts(out)?;
         self.attention(out)?;
         self.next(out)?;
         out.push_str("</main>\n");
@@ -191,8 +211,40 @@ impl Now {
         Ok(())
     }
 
+    fn alerts(&self, out: &mut String) -> std::fmt::Result {
+        out.push_str("<section id=\"alerts\" data-live>\n<h2>What needs attention now</h2>\n");
+        if self.alerts.is_empty() {
+            out.push_str("<p class=\"small\">No alert is open: one opens for each card, device, customer or shop that is under attack.</p>\n</section>\n");
+            return Ok(());
+        }
+        out.push_str(
+            "<table>\n<thead><tr><th>From – to</th><th>Alert about</th><th class=\"right\">Score</th><th class=\"right\">At stake</th>\
+             <th class=\"right\">Payments</th><th class=\"right\">Members</th><th>Why</th></tr></thead>\n<tbody>\n",
+        );
+        for alert in &self.alerts {
+            write!(
+                out,
+                "<tr><td>{} – {}</td><td class=\"ids\">{}</td><td class=\"right\">{}</td><td class=\"right\">{}</td>\
+                 <td class=\"right\">{}</td><td class=\"right\">{}</td><td>",
+                Text(&alert.first),
+                Text(&alert.last),
+                Text(&alert.subject),
+                alert.score,
+                Text(&alert.money),
+                grouped(alert.events),
+                grouped(alert.members)
+            )?;
+            for (place, reason) in alert.reasons.iter().enumerate() {
+                write!(out, "{}{}", if place > 0 { "; " } else { "" }, Text(reason))?;
+            }
+            writeln!(out, " <small class=\"ids\">{}</small></td></tr>", Text(&alert.id))?;
+        }
+        out.push_str("</tbody>\n</table>\n</section>\n");
+        Ok(())
+    }
+
     fn attention(&self, out: &mut String) -> std::fmt::Result {
-        out.push_str("<section id=\"attention\" data-live>\n<h2>What needs attention now</h2>\n");
+        out.push_str("<section id=\"attention\" data-live>\n<h2>Newest payments that were not approved</h2>\n");
         if self.attention.is_empty() {
             out.push_str("<p class=\"small\">Nothing: all payments so far were approved.</p>\n</section>\n");
             return Ok(());
@@ -234,8 +286,8 @@ impl Now {
         )?;
         write!(
             out,
-            "<div><h3>You look into cases</h3><p>Follow all decisions, or read one:</p><pre>curl -N {url}/v1/streams/decisions\n\ncurl -s \
-             {url}/v1/decisions/{}</pre></div>\n",
+            "<div><h3>You look into cases</h3><p>Follow alerts, list them, read a decision:</p><pre>curl -N {url}/v1/streams/alerts\ncurl -s {url}/v1/alerts\n\
+             curl -s {url}/v1/decisions/{}</pre></div>\n",
             Text(self.attention.first().map_or("my-1", |entry| entry.event.as_str()))
         )?;
         write!(
@@ -331,6 +383,17 @@ mod tests {
             nodes: 1_234,
             rows: 5_678,
             behind: 3,
+            alerts: vec![Alert {
+                id: HOSTILE.to_owned(),
+                subject: HOSTILE.to_owned(),
+                first: HOSTILE.to_owned(),
+                last: HOSTILE.to_owned(),
+                score: 870,
+                money: HOSTILE.to_owned(),
+                events: 12,
+                members: 9,
+                reasons: vec![HOSTILE.to_owned()],
+            }],
             attention: vec![attention],
             demonstration: Some(Demonstration {
                 what: HOSTILE.to_owned(),
@@ -367,7 +430,7 @@ mod tests {
     fn hostile_texts_stay_texts() {
         let page = hostile().page();
         assert!(!page.contains("<script>"), "{page}");
-        assert_eq!(page.matches("&lt;script&gt;").count(), 15, "every text of the view stands there, as a text");
+        assert_eq!(page.matches("&lt;script&gt;").count(), 22, "every text of the view stands there, as a text");
         check(&page);
     }
 

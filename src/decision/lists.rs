@@ -27,15 +27,18 @@ pub enum Effect {
     Allow,
     /// Nothing by itself: rules may read it.
     Mark,
+    /// Nothing in decisions: alerts about who stands on it are counted, not told.
+    Suppress,
 }
 
 impl Effect {
     /// All effects, the strongest first.
-    pub const ALL: [Effect; 6] = [Effect::Sanction, Effect::Stolen, Effect::Block, Effect::Review, Effect::Allow, Effect::Mark];
+    pub const ALL: [Effect; 7] =
+        [Effect::Sanction, Effect::Stolen, Effect::Block, Effect::Review, Effect::Allow, Effect::Mark, Effect::Suppress];
 
     /// The word in the topology.
     pub fn name(self) -> &'static str {
-        ["sanction", "stolen", "block", "review", "allow", "mark"][self as usize]
+        ["sanction", "stolen", "block", "review", "allow", "mark", "suppress"][self as usize]
     }
 
     /// Whether it declines, whatever else is known.
@@ -50,7 +53,7 @@ impl Effect {
             Effect::Block => Some(ReasonCode::ListBlock),
             Effect::Review => Some(ReasonCode::ListReview),
             Effect::Allow => Some(ReasonCode::ListAllow),
-            Effect::Mark => None,
+            Effect::Mark | Effect::Suppress => None,
         }
     }
 }
@@ -70,6 +73,14 @@ pub struct ListsOptions {
     pub entries_max: u32,
     /// Sorted by name: a list's number is its place.
     pub lists: Vec<ListOptions>,
+}
+
+impl ListsOptions {
+    /// The lists from which this follows, a bit each.
+    pub fn with_effect(&self, effect: Effect) -> u32 {
+        let of = self.lists.iter().enumerate().filter(|(_, list)| list.effect == effect);
+        of.fold(0, |bits, (number, _)| bits | 1 << number)
+    }
 }
 
 /// On which lists the entities of an event stand: a bit a list, by slot.

@@ -1,5 +1,6 @@
 //! The batch in work: what is gathered of each event, in columns, until it is judged.
 
+use super::alerts::{self, Alert, Found, Proof};
 use super::guard::Sight;
 use super::{Layout, Rejected, ahead};
 use crate::decision::{Decision, Listed, Part, Parts, Provenance, Skip, Skips, Status, Verdict, Why};
@@ -21,6 +22,9 @@ pub(super) struct Seed {
     pub(super) revision: u8,
     pub(super) listed: Listed,
     pub(super) sight: Sight,
+    /// As alerts see it.
+    pub(super) at: alerts::Moment,
+    pub(super) proof: Proof,
 }
 
 /// What a record leads to, in order.
@@ -29,6 +33,10 @@ pub(super) enum Pending {
     Judgement(u32),
     StandIn(Sequence, Answered),
     Rejected(Rejected),
+    /// A typology found something: the number among the batch's findings, and of the judged event on whose outcome it hangs.
+    Found(u32, Option<u32>, alerts::Moment),
+    /// Nobody wants to hear of a subject until then.
+    Suppressed(Id, Timestamp, alerts::Moment),
 }
 
 /// A record that was taken.
@@ -51,6 +59,10 @@ pub(super) struct Batch {
     pub(super) moments: Vec<Moment>,
     pub(super) verdicts: Vec<Verdict>,
     pub(super) promoted: Vec<Promotion>,
+    pub(super) found: Vec<Found>,
+    pub(super) alerts: Vec<Alert>,
+    /// For each entry of `pending` where those of `alerts` end that it led to.
+    pub(super) alerts_end: Vec<u32>,
     pub(super) ahead: ahead::Ahead,
     /// Of the event being taken in.
     pub(super) revision: u8,
@@ -60,6 +72,8 @@ pub(super) struct Batch {
 
 /// Seeds for which the columns have room from the start; larger batches make them grow once.
 const SEEDS_AT_START: usize = 1024;
+/// Likewise findings and versions of alerts.
+const FOUND_AT_START: usize = 256;
 
 impl Batch {
     pub(super) fn new(layout: &Layout) -> Batch {
@@ -71,6 +85,9 @@ impl Batch {
             moments: Vec::with_capacity(SEEDS_AT_START),
             verdicts: Vec::with_capacity(SEEDS_AT_START),
             promoted: Vec::with_capacity(crate::event::SLOTS),
+            found: Vec::with_capacity(FOUND_AT_START),
+            alerts: Vec::with_capacity(FOUND_AT_START),
+            alerts_end: Vec::with_capacity(SEEDS_AT_START),
             ahead: ahead::Ahead::default(),
             revision: 1,
             fields: vec![0; layout.fields],
@@ -82,6 +99,9 @@ impl Batch {
         self.features.clear();
         self.egos.clear();
         self.pending.clear();
+        self.found.clear();
+        self.alerts.clear();
+        self.alerts_end.clear();
         self.moments.clear();
         self.verdicts.clear();
     }

@@ -9,6 +9,7 @@
 //!
 //! It tells machines apart that differ by accident, not those that cheat: it is no cryptographic hash.
 
+use super::alerts::Alert;
 use crate::decision::{Skip, Skips, Verdict};
 use crate::event::{Answered, Refused, Sequence};
 use std::collections::VecDeque;
@@ -73,6 +74,12 @@ pub(super) fn decided(hash: u64, skips: &Skips, verdict: &Verdict, revision: u8)
         let named = (skip.part as u64) << 8 | skip.why as u64;
         mixed(mixed(hash, named, skip.value as u64), skip.window as u64, 1)
     })
+}
+
+/// What an alert came to.
+pub(super) fn alerted(hash: u64, alert: &Alert) -> u64 {
+    let told = u64::from(alert.version) << 32 | u64::from(alert.score) << 8 | alert.status as u64;
+    mixed(mixed(hash, alert.number, told), alert.events, alert.money_minor as u64)
 }
 
 /// What a stand-in said.

@@ -2,10 +2,11 @@
 //!
 //! Reading comes first, or an event raises its own score.
 
+use super::alerts::Proof;
 use super::batch::{Pending, Seed};
 use super::features::{NODE_COLUMNS, days_since};
 use super::guard::Sight;
-use super::{Engine, gathers_neighbourhoods, is_judged};
+use super::{Engine, gathers_neighbourhoods, is_judged, looks_for_typologies};
 use crate::decision::{Part, Parts, Skip, Skips, Why};
 use crate::event::{Action, Body, Event, Id, Interaction, Money, Record, SLOTS, ends, slot_kinds};
 use crate::feature::{double, int};
@@ -46,6 +47,11 @@ impl Engine {
         }
         if judged {
             self.read_lists(&ids, event);
+        }
+        if let Body::Payment(payment) = &event.body
+            && looks_for_typologies(record.effort)
+        {
+            self.look_at_payment(record, payment, &nodes, &recent, amount);
         }
         let mut complete = self.append(record, event, family, nodes, &recent, amount, late);
         if let Body::Payment(payment) = &event.body {
@@ -108,6 +114,9 @@ impl Engine {
         flags.set_aggregates(self.belongs(event, family, amount));
         let row = Row::new(nodes, [Link::NONE; SLOTS], event.time, amount, record.sequence, flags);
         let place = self.graph.append(family, row, recent, &mut self.batch.promoted);
+        if family == Family::Money {
+            self.evidence.note(place.ordinal, event.id, &ends(&event.body));
+        }
         for promotion in &self.batch.promoted {
             let node = nodes[promotion.slot];
             self.velocity[family as usize].fill(&mut self.graph, node, *promotion, recent[promotion.slot].positions());
@@ -228,6 +237,8 @@ impl Engine {
             revision: self.batch.revision,
             listed: [0; SLOTS],
             sight: sight(record, &event.body),
+            at: self.moment(record),
+            proof: Proof { event: event.id, ends: ends(&event.body), amount_minor: amount, time: event.time },
         });
     }
 }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 pub const SCALARS: u32 = u32::MAX;
 
 /// Changes whenever the layout of a table or the order of the numbers does.
-const LAYOUT: u64 = 3;
+const LAYOUT: u64 = 4;
 
 /// What an image fits: an engine of another shape cannot read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +108,8 @@ impl Engine {
         self.judged.tables().into_iter().for_each(|table| visit("judged", table));
         visit("lists", self.lists.table());
         visit("guard", self.guard.table());
+        self.alerts.tables().into_iter().for_each(|table| visit("alerts", table));
+        visit("alerts", self.evidence.table());
         for family in Family::ALL {
             let (used, rows) = self.graph.rings[family as usize].table();
             visit(family.name(), ("rows", used, rows));
@@ -205,6 +207,8 @@ impl Engine {
         let mut out = vec![LAYOUT, sequence.0, self.now.0 as u64, self.counts.duplicates, self.counts.late, self.course.hash, self.found];
         self.judged.words(&mut out);
         self.lists.words(&mut out);
+        self.evidence.words(&mut out);
+        self.alerts.words(&mut out);
         self.graph.nodes.words(&mut out);
         for family in Family::ALL {
             self.graph.rings[family as usize].words(&mut out);
@@ -226,6 +230,8 @@ impl Engine {
         self.found = words.word()?;
         self.judged.restore_words(words)?;
         self.lists.restore_words(words)?;
+        self.evidence.restore_words(words)?;
+        self.alerts.restore_words(words)?;
         self.graph.nodes.restore_words(words)?;
         for family in Family::ALL {
             self.graph.rings[family as usize].restore_words(words)?;
@@ -261,6 +267,7 @@ impl Engine {
         self.graph.nodes.check(&self.graph.rings, fresh).map_err(|what| format!("nodes: {what}"))?;
         self.guard.check().map_err(|what| format!("guard: {what}"))?;
         self.guard.wake();
+        self.alerts.wake().map_err(|what| format!("alerts: {what}"))?;
         self.lists.check().map_err(|what| format!("lists: {what}"))?;
         self.judged.check().map_err(|what| format!("judged: {what}"))
     }

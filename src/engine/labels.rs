@@ -1,7 +1,9 @@
 //! Events that speak of others: labels, payment results, profiles, erasures, the catalogue.
 
 use super::Engine;
-use crate::event::{Erase, Id, IdKind, Item, Label, LabelSource, PaymentResult, PaymentStatus, Profile, Target, Timestamp, Verdict};
+use crate::event::{
+    Erase, EventType, Id, IdKind, Item, Label, LabelSource, PaymentResult, PaymentStatus, Profile, Record, Target, Timestamp, Verdict,
+};
 use crate::graph::state::ResultKind;
 use crate::graph::{Family, NodeId};
 
@@ -27,7 +29,7 @@ impl Engine {
         target.ends.map(|id| id.and_then(|id: Id| self.graph.nodes.find(id)).unwrap_or(NodeId::NONE))
     }
 
-    pub(super) fn take_label(&mut self, label: &Label) {
+    pub(super) fn take_label(&mut self, record: &Record, label: &Label) {
         let target = label.resolved.as_ref().expect("admitted labels are resolved");
         let (nodes, by) = match self.row_of(target) {
             Some(position) => {
@@ -42,9 +44,12 @@ impl Engine {
                 self.graph.nodes.add_bad(node, by);
             }
         }
+        if is_bad(label.verdict) && target.kind == EventType::Payment {
+            self.look_at_target(record, target, &nodes, true);
+        }
     }
 
-    pub(super) fn take_result(&mut self, time: Timestamp, result: &PaymentResult) {
+    pub(super) fn take_result(&mut self, record: &Record, time: Timestamp, result: &PaymentResult) {
         let target = result.resolved.as_ref().expect("admitted results are resolved");
         let nodes = match self.row_of(target) {
             Some(position) => {
@@ -60,6 +65,9 @@ impl Engine {
             PaymentStatus::ChallengePassed | PaymentStatus::Authorized | PaymentStatus::Captured => return,
         };
         self.graph.fold_result(Family::Money, &nodes, time, kind);
+        if matches!(result.status, PaymentStatus::ChallengeFailed | PaymentStatus::DeclinedByIssuer) {
+            self.look_at_target(record, target, &nodes, false);
+        }
     }
 
     pub(super) fn take_item(&mut self, item: &Item) {

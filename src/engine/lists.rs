@@ -98,6 +98,22 @@ impl Lists {
         lists
     }
 
+    /// Until when `id` stands on any of these lists, ended or not; long ago where it stands on none.
+    pub(super) fn until(&self, id: Id, lists: u32) -> Timestamp {
+        let mut until = Timestamp::MIN;
+        if self.len > 0 {
+            let mut slot = self.home(id.low());
+            while !self.is_empty_slot(slot) {
+                let entry = self.entry(slot);
+                if entry[0] == id.low() && entry[1] == id.high() && lists >> entry[2] & 1 != 0 {
+                    until = until.max(Timestamp(entry[3] as i64));
+                }
+                slot = self.next(slot);
+            }
+        }
+        until
+    }
+
     /// Puts somebody on a list, until another time than before where they stand there, or takes them off.
     pub(super) fn change(&mut self, change: &ListChange, now: Timestamp) {
         let ListChange { list, id, until } = *change;

@@ -6,6 +6,7 @@
 
 mod admission;
 mod ahead;
+mod alerts;
 mod batch;
 mod course;
 mod dedupe;
@@ -15,10 +16,12 @@ mod guard;
 mod image;
 mod labels;
 mod lists;
+mod look;
 mod options;
 mod output;
 mod snapshot;
 
+pub use alerts::{Alert, AlertCounts, AlertLimits, AlertOptions, AlertStatus, Edge, Evidence, Member, Subject};
 pub use course::{CHECKPOINT_EVERY, Checkpoint};
 pub use dedupe::Judged;
 pub use features::{Layout, Use};
@@ -29,7 +32,7 @@ pub use options::{GuardOptions, LabelOptions, Options, SourceTime};
 pub use output::{Output, Rejected};
 pub use snapshot::SnapshotError;
 
-use crate::decision::{Decision, Declining, ListLadder, Policy, PolicyError, Program, Provenance, RuleError, Verdict};
+use crate::decision::{Decision, Declining, Effect, ListLadder, Policy, PolicyError, Program, Provenance, RuleError, Verdict};
 use crate::decision::{GUARDED_MAX, Outcome, let_through};
 use crate::event::{
     Body, Content, ControlKind, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp,
@@ -37,6 +40,7 @@ use crate::event::{
 use crate::graph::ego::EgoBatch;
 use crate::graph::{Family, Graph};
 use crate::velocity::{BEGINNING, MATURITIES_MAX, Plan, Velocity};
+use alerts::Alerts;
 use batch::{Batch, Moment, Pending, Seed};
 use course::Course;
 use guard::sum_slot;
@@ -49,16 +53,18 @@ pub enum Phase {
     /// Admit, read and append, event by event.
     Gather,
     Decide,
+    /// Alerts grow, record by record.
+    Alert,
     Emit,
 }
 
 impl Phase {
     /// The phases in their order.
-    pub const ALL: [Phase; 3] = [Phase::Gather, Phase::Decide, Phase::Emit];
+    pub const ALL: [Phase; 4] = [Phase::Gather, Phase::Decide, Phase::Alert, Phase::Emit];
 
     /// The word in metrics.
     pub fn name(self) -> &'static str {
-        ["gather", "decide", "emit"][self as usize]
+        ["gather", "decide", "alert", "emit"][self as usize]
     }
 }
 
@@ -147,6 +153,10 @@ pub struct Engine {
     /// How causes came to stand otherwise in the last step.
     turns: Vec<GuardTurn>,
     lists: Lists,
+    /// The lists that suppress alerts, a bit each.
+    suppressing: u32,
+    alerts: Alerts,
+    evidence: Evidence,
     ladder: ListLadder,
     /// By family, by the aggregate's number in the plan.
     filters: [Vec<Option<Program>>; 3],
@@ -201,6 +211,9 @@ impl Engine {
             guard: Guard::new(options.guard, guarded, progress),
             turns: Vec::with_capacity(TURNS_AT_START),
             lists: Lists::new(options.lists.entries_max, progress),
+            suppressing: options.lists.with_effect(Effect::Suppress),
+            alerts: Alerts::new(options.alerts, progress),
+            evidence: Evidence::new(options.alerts.limits.evidence_rows_max, progress),
             ladder: ListLadder::new(&options.lists),
             filters,
             classes,
@@ -321,6 +334,7 @@ impl Engine {
     fn step_run(&mut self, batch: &[Record], phase: &mut dyn FnMut(Phase), out: &mut Vec<Output>) {
         phase(Phase::Gather);
         self.batch.clear();
+        let turned = self.turns.len();
         for group in batch.chunks(ahead::GROUP) {
             self.look_ahead(group);
             for record in group {
@@ -331,13 +345,21 @@ impl Engine {
         }
         phase(Phase::Decide);
         self.decide();
+        phase(Phase::Alert);
+        self.call(turned);
         phase(Phase::Emit);
-        self.emit(out);
         self.pass();
+        self.emit(out);
         if let Some(record) = batch.last()
             && let Some(name) = named_policy(record)
         {
+            let turned = self.turns.len();
             self.swap_policy(record, name);
+            let at = self.moment(record);
+            for turn in &self.turns[turned..] {
+                self.alerts.turned(&at, turn, &mut self.batch.alerts);
+            }
+            out.extend(self.batch.alerts.drain(..).map(Output::Alert));
         }
     }
 
@@ -352,15 +374,16 @@ impl Engine {
 
     /// Goes on in the course by the records of the batch.
     fn pass(&mut self) {
-        let Batch { seeds, features, pending, moments, verdicts, .. } = &self.batch;
+        let Batch { seeds, features, pending, moments, verdicts, alerts, alerts_end, .. } = &self.batch;
         let width = self.layout.schema.len();
-        let mut pending = pending.iter();
-        let mut passed = 0;
+        let mut pending = pending.iter().zip(alerts_end);
+        let (mut passed, mut told) = (0, 0);
         for moment in moments {
             let mut hash = moment.met;
-            for led_to in pending.by_ref().take((moment.pending_end - passed) as usize) {
+            for (led_to, alerts_end) in pending.by_ref().take((moment.pending_end - passed) as usize) {
                 hash = match led_to {
                     Pending::Rejected(rejected) => course::refused(hash, &rejected.refused),
+                    Pending::Found(..) | Pending::Suppressed(..) => hash,
                     Pending::StandIn(_, answered) => course::stood_in(hash, answered),
                     Pending::Judgement(seed) => {
                         let seed = *seed as usize;
@@ -368,6 +391,8 @@ impl Engine {
                         course::decided(course::mixed(hash, row, 2), &seeds[seed].skips, &verdicts[seed], seeds[seed].revision)
                     }
                 };
+                hash = alerts[told..*alerts_end as usize].iter().fold(hash, course::alerted);
+                told = *alerts_end as usize;
             }
             passed = moment.pending_end;
             self.course.pass(moment.sequence, hash);
@@ -385,6 +410,10 @@ impl Engine {
                 // What no list of this topology is meant by has no effect: the record may be read long after.
                 if usize::from(change.list) < self.options.lists.lists.len() {
                     self.lists.change(change, self.now);
+                    if self.suppressing >> change.list & 1 != 0 {
+                        let until = self.lists.until(change.id, self.suppressing);
+                        self.batch.pending.push(Pending::Suppressed(change.id, until, self.moment(record)));
+                    }
                 }
             }
             Content::Control(control) => {
@@ -417,8 +446,8 @@ impl Engine {
             Body::Payment(_) | Body::Transfer(_) | Body::Session(_) | Body::Interaction(_) => {
                 self.gather(record, event, late);
             }
-            Body::Label(label) => self.take_label(label),
-            Body::PaymentResult(result) => self.take_result(event.time, result),
+            Body::Label(label) => self.take_label(record, label),
+            Body::PaymentResult(result) => self.take_result(record, event.time, result),
             Body::Item(item) => self.take_item(item),
             Body::Profile(profile) => self.take_profile(profile),
             Body::Erase(erase) => self.take_erase(erase),
@@ -517,18 +546,35 @@ impl Engine {
         &self.turns
     }
 
-    /// Gives the outputs in the order of their records.
+    /// Gives the outputs in the order of their records: first what answers, then what it leads to.
     fn emit(&mut self, out: &mut Vec<Output>) {
-        for pending in &self.batch.pending {
-            out.push(match pending {
-                Pending::Rejected(rejected) => Output::Rejected(*rejected),
-                Pending::StandIn(sequence, answered) => Output::Decision(Decision::stand_in(*sequence, answered, self.provenance)),
+        let Batch { seeds, verdicts, pending, alerts, alerts_end, .. } = &mut self.batch;
+        let (mut alerts, mut told) = (alerts.drain(..), 0);
+        for (pending, end) in pending.iter().zip(alerts_end) {
+            match pending {
+                Pending::Rejected(rejected) => out.push(Output::Rejected(*rejected)),
+                Pending::StandIn(sequence, answered) => {
+                    out.push(Output::Decision(Decision::stand_in(*sequence, answered, self.provenance)));
+                }
                 Pending::Judgement(seed) => {
                     let seed = *seed as usize;
-                    Output::Decision(batch::decision(&self.batch.seeds[seed], &self.batch.verdicts[seed], &self.provenance))
+                    out.push(Output::Decision(batch::decision(&seeds[seed], &verdicts[seed], &self.provenance)));
                 }
-            });
+                Pending::Found(..) | Pending::Suppressed(..) => {}
+            }
+            out.extend(alerts.by_ref().take((*end - told) as usize).map(Output::Alert));
+            told = *end;
         }
+    }
+
+    /// The alerts that are open and were told of, each in its newest state.
+    pub fn open_alerts(&self) -> impl Iterator<Item = Alert> {
+        self.alerts.told(Sequence(0))
+    }
+
+    /// How many alerts there are and were.
+    pub fn alert_counts(&self) -> AlertCounts {
+        self.alerts.counts()
     }
 
     /// The feature rows of the events judged by the last step: their records' sequences, and words of the columns of [`Engine::layout`].
@@ -666,4 +712,9 @@ fn is_judged(kind: EventType) -> bool {
 /// Whether the effort allows for more than rules over counters.
 fn gathers_neighbourhoods(effort: Effort) -> bool {
     effort != Effort::RulesOnly
+}
+
+/// Whether the effort allows for typologies.
+fn looks_for_typologies(effort: Effort) -> bool {
+    matches!(effort, Effort::Full | Effort::NoExplanation)
 }

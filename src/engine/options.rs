@@ -1,5 +1,6 @@
 //! What decides: everything an engine is built from. Equal options and equal records give equal bytes.
 
+use super::alerts::AlertOptions;
 use crate::decision::{ListsOptions, PolicyOptions, Provenance};
 use crate::event::{Duration, IdKey, Rates};
 use crate::graph::Limits;
@@ -14,6 +15,7 @@ pub struct Options {
     pub policy: PolicyOptions,
     pub lists: ListsOptions,
     pub guard: GuardOptions,
+    pub alerts: AlertOptions,
     pub rates: Rates,
     pub labels: LabelOptions,
     /// How long an id keeps its answer.

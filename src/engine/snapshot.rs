@@ -14,7 +14,7 @@ use std::io::{self, Read, Write};
 
 const MAGIC: [u8; 8] = *b"weirsnap";
 /// Changes whenever the layout of the bytes does.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// Why a snapshot cannot be restored.
 #[derive(Debug)]
@@ -115,7 +115,10 @@ impl Engine {
         self.write_nodes(sink)?;
         Family::ALL.into_iter().try_for_each(|family| self.write_family(family, sink))?;
         self.write_lists(sink)?;
-        self.guard.ground().iter().try_for_each(|word| sink.u64(*word))
+        self.guard.ground().iter().try_for_each(|word| sink.u64(*word))?;
+        let (tail, head, words) = self.evidence.ground();
+        [tail, head].into_iter().chain(words).try_for_each(|word| sink.u64(word))?;
+        self.alerts.ground(|word| sink.u64(word))
     }
 
     fn write_lists(&self, sink: &mut Sink<'_>) -> io::Result<()> {
@@ -235,6 +238,9 @@ impl Engine {
         }
         self.guard.restore(&counters);
         self.guard.check()?;
+        let (tail, head) = (source.u64()?, source.u64()?);
+        self.evidence.restore::<SnapshotError>(tail, head, || Ok(source.u64()?))?;
+        self.alerts.restore::<SnapshotError>(|| Ok(source.u64()?))?;
         self.now = now;
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! Arbitrary records and outputs for property tests: every content, every event type, every field present and absent.
 
 use crate::decision::{Decision, Outcome, Part, Parts, Provenance, Reason, ReasonCode, Reasons, Skip, Skips, Status, Why};
-use crate::engine::{Output, Rejected};
+use crate::engine::{Alert, AlertStatus, Edge, Member, Output, Rejected, Subject};
 use crate::event::*;
+use crate::typology::Typology;
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -186,11 +187,58 @@ pub(crate) fn decision() -> impl Strategy<Value = Decision> {
     })
 }
 
+pub(crate) fn alert() -> impl Strategy<Value = Alert> {
+    let entity = (select(IdKind::ALL.to_vec()), id()).prop_map(|(kind, id)| Subject::Entity(kind, id));
+    let cause = (any::<[u8; 16]>(), of(any::<u16>()), select(EventType::ALL.to_vec())).prop_map(|(policy, cause, of)| Subject::Cause {
+        policy,
+        cause,
+        of,
+    });
+    let names = (any::<u32>(), any::<u64>(), any::<u32>(), select(AlertStatus::ALL.to_vec()), prop_oneof![3 => entity, 1 => cause]);
+    let what = (select(Typology::ALL.to_vec()), any::<u16>(), 0u16..=1000, any::<bool>(), of(any::<u64>()));
+    let extent = (time(), time(), time(), any::<u64>(), any::<i64>());
+    let member = (select(IdKind::ALL.to_vec()), id()).prop_map(|(kind, id)| Member { kind, id });
+    let edge = (id(), id(), any::<i64>(), time(), id()).prop_map(|(from, to, amount_minor, time, event)| Edge {
+        from,
+        to,
+        amount_minor,
+        time,
+        event,
+    });
+    let proof = (prop::collection::vec(member, 0..4), prop::collection::vec(edge, 0..4));
+    (names, what, extent, proof).prop_map(|(names, what, extent, (members, edges))| {
+        let (sequence, number, version, status, subject) = names;
+        let (typology, typologies, score, cut, merged_into) = what;
+        let (opened_at, first_event, last_event, events, money_minor) = extent;
+        let sequence = Sequence(u64::from(sequence));
+        Alert {
+            sequence,
+            number,
+            version,
+            status,
+            subject,
+            typology,
+            typologies,
+            score,
+            cut,
+            opened_at,
+            first_event,
+            last_event,
+            events,
+            money_minor,
+            merged_into,
+            members,
+            edges,
+        }
+    })
+}
+
 pub(crate) fn output() -> impl Strategy<Value = Output> {
     prop_oneof![
         3 => decision().prop_map(Output::Decision).boxed(),
         1 => (any::<u32>(), origin(), refused(), of(id())).prop_map(|(sequence, origin, refused, event)| {
             Output::Rejected(Rejected { sequence: Sequence(u64::from(sequence)), origin, refused, event })
         }),
+        1 => alert().prop_map(Output::Alert).boxed(),
     ]
 }

@@ -12,6 +12,7 @@ pub(crate) mod examples;
 mod export;
 mod files;
 mod frame;
+mod landmarks;
 mod log;
 mod reader;
 mod rejected;
@@ -29,6 +30,7 @@ pub use error::JournalError;
 pub use export::{Exported, TextOf, export, record_json};
 pub use files::{Disk, Files, ReadFile, SyncFile, WriteFile};
 pub use frame::{ENGINE_VERSION, LogKind};
+pub use landmarks::Landmarks;
 pub use log::{Durability, Log, LogOptions, Place, Recovered};
 pub use reader::{Frame, Outputs, Reader, Records, output_at};
 pub use rejected::{RawInput, RawInputs, RejectedLog, SegmentEnding};
@@ -59,12 +61,12 @@ impl Journal {
         Ok((Journal { log }, recovered))
     }
 
-    /// Takes `record` into the group that the next commit writes; its sequence is [`Log::next`].
+    /// Takes `record` into the group that the next commit writes; its sequence is [`Log::next`]. Returns where it will stand.
     ///
     /// # Errors
     /// As [`Log::append`].
-    pub fn append(&mut self, record: &Record) -> Result<(), JournalError> {
-        self.log.append(record.sequence, |out| encode_record(record, out)).map(drop)
+    pub fn append(&mut self, record: &Record) -> Result<Place, JournalError> {
+        self.log.append(record.sequence, |out| encode_record(record, out))
     }
 
     /// Writes the group: [`Log::commit`].

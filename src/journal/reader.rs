@@ -89,6 +89,28 @@ impl Reader {
         Ok(reader)
     }
 
+    /// As [`Reader::open`], where it is known that the frame of `known`, which is not behind `from`, stands at `place`.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open_at(
+        files: Arc<dyn Files>,
+        dir: &Path,
+        kind: LogKind,
+        known: Sequence,
+        place: Place,
+        from: Sequence,
+    ) -> Result<Reader, JournalError> {
+        let mut reader = Reader::open(files, dir, kind, Sequence(place.segment))?;
+        reader.from = from;
+        if let Some(segment) = reader.segment.as_mut().filter(|segment| segment.header.first == place.segment) {
+            segment.at = place.offset;
+            segment.has_frames = place.offset > HEADER_BYTES as u64;
+            reader.next = known.0;
+        }
+        Ok(reader)
+    }
+
     /// The key in the header of the segment being read; `None` while there is no segment.
     pub fn key(&self) -> Option<IdKey> {
         self.segment.as_ref().map(|segment| segment.header.key)
@@ -298,6 +320,14 @@ impl Reader {
 pub struct Records(pub Reader);
 
 impl Records {
+    /// The records in `dir` from sequence `from` on, where it is known that the one of `known`, which is not behind it, stands at `place`.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open_at(files: Arc<dyn Files>, dir: &Path, known: Sequence, place: Place, from: Sequence) -> Result<Records, JournalError> {
+        Ok(Records(Reader::open_at(files, dir, LogKind::Journal, known, place, from)?))
+    }
+
     /// The records in `dir` from sequence `from` on.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use super::files::Files;
 use super::reader::Outputs;
 use super::rejected::{RawInput, RawInputs};
 use crate::decision::Decision;
-use crate::engine::{Output, Rejected};
+use crate::engine::{Alert, Output, Rejected};
 use crate::event::{Field, Origin, Refusal, Refused, Sequence};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -19,15 +19,16 @@ use std::sync::Arc;
 pub enum Topic {
     Decisions,
     Rejected,
+    Alerts,
 }
 
 impl Topic {
     /// All topics.
-    pub const ALL: [Topic; 2] = [Topic::Decisions, Topic::Rejected];
+    pub const ALL: [Topic; 3] = [Topic::Decisions, Topic::Rejected, Topic::Alerts];
 
     /// The word on the command line; the topic's own name has `weir.` before it.
     pub fn name(self) -> &'static str {
-        ["decisions", "rejected"][self as usize]
+        ["decisions", "rejected", "alerts"][self as usize]
     }
 
     /// The topic with this name, with or without `weir.`.
@@ -41,6 +42,8 @@ impl Topic {
 pub struct Shown<'a> {
     /// A decision as one JSON object, without a line's end.
     pub decision: &'a dyn Fn(&Decision) -> String,
+    /// A version of an alert as one JSON object, without a line's end.
+    pub alert: &'a dyn Fn(&Alert) -> String,
     /// The name of the source that an origin's number stands for.
     pub source: &'a dyn Fn(Origin) -> String,
     pub text_of: &'a TextOf<'a>,
@@ -77,6 +80,7 @@ pub fn tail(
         };
         let line = match (topic, &output) {
             (Topic::Decisions, Output::Decision(decision)) => (shown.decision)(decision),
+            (Topic::Alerts, Output::Alert(alert)) => (shown.alert)(alert),
             (Topic::Rejected, Output::Rejected(rejected)) => {
                 let input = raw.of(rejected.sequence)?;
                 rejected_json(rejected, input.as_ref(), &(shown.source)(rejected.origin), shown.text_of)
@@ -176,8 +180,9 @@ mod tests {
             false
         };
         let decision = |_: &Decision| unreachable!("none was made");
+        let alert = |_: &Alert| unreachable!("none was made");
         let (source, text_of) = (|origin: Origin| format!("source{}", origin.source), |_| Some((IdKind::Event, "late".to_owned())));
-        let shown = Shown { decision: &decision, source: &source, text_of: &text_of };
+        let shown = Shown { decision: &decision, alert: &alert, source: &source, text_of: &text_of };
         let mut out = Vec::new();
         let lines = tail(&files, &dir, Topic::Rejected, Sequence(2), &shown, &mut wait, &mut out).unwrap();
         assert_eq!(lines, 10);
@@ -197,6 +202,7 @@ mod tests {
     fn topics_have_two_names() {
         assert_eq!(Topic::parse("decisions"), Some(Topic::Decisions));
         assert_eq!(Topic::parse("weir.rejected"), Some(Topic::Rejected));
-        assert_eq!(Topic::parse("alerts"), None);
+        assert_eq!(Topic::parse("weir.alerts"), Some(Topic::Alerts));
+        assert_eq!(Topic::parse("events"), None);
     }
 }

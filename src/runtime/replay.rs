@@ -116,7 +116,7 @@ pub fn replay(input: Input, options: &ReplayOptions) -> Result<Summary, ReplayEr
         nodes: engine.graph().nodes.len() as u64,
         rows,
         outcomes: tally.outcomes,
-        alerts: 0,
+        alerts: tally.alerts,
         rejected,
         digest,
         state_hash: engine.state_hash(),
@@ -177,6 +177,7 @@ fn write(mut keep: Option<Writing>, from_engine: &Receiver<Chunk>, behind: &Send
             match output {
                 Output::Decision(decision) => tally.decision(decision.outcome, decision.status),
                 Output::Rejected(rejected) => tally.rejected(rejected.refused.reason),
+                Output::Alert(alert) => tally.alert(alert.version),
             }
             digest.update(output);
         }

@@ -66,6 +66,7 @@ pub struct Tally {
     pub outcomes: Outcomes,
     pub degraded: u64,
     pub rejected: BTreeMap<&'static str, u64>,
+    pub alerts: u64,
 }
 
 impl Tally {
@@ -78,6 +79,11 @@ impl Tally {
             Outcome::Decline => &mut self.outcomes.decline,
         } += 1;
         self.degraded += u64::from(status == Status::Degraded);
+    }
+
+    /// Counts an alert at its first version.
+    pub fn alert(&mut self, version: u32) {
+        self.alerts += u64::from(version == 1);
     }
 
     /// Counts a rejected record.
@@ -101,6 +107,7 @@ impl fmt::Display for Summary {
         )?;
         writeln!(f, "  graph       {} nodes, {} visible rows; {} MiB at most", self.nodes, self.rows, self.peak_rss_bytes >> 20)?;
         writeln!(f, "  outcomes    {} approve, {} challenge, {} review, {} decline", o.approve, o.challenge, o.review, o.decline)?;
+        writeln!(f, "  alerts      {}", self.alerts)?;
         writeln!(f, "  degraded    {} decisions lacked a configured part", self.degraded)?;
         write!(f, "  rejected    {}", self.rejected)?;
         for (n, (reason, count)) in self.rejected_by_reason.iter().enumerate() {

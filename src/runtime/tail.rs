@@ -4,10 +4,11 @@ use super::error::ReplayError;
 use super::policies::Policies;
 use super::source::founded;
 use crate::decision::Decision;
+use crate::engine::Alert;
 use crate::event::{IdKey, Origin, Sequence};
 use crate::identity::Identity;
 use crate::journal::{Blobs, DataDir, Disk, Files, JournalError, Records, Shown, Topic};
-use crate::render::{View, decision};
+use crate::render::{View, alert, decision};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -44,11 +45,17 @@ pub fn tail(root: &Path, identity: Option<&Identity>, topic: Topic, options: Tai
         decision(answer, view, &policies.texts(&answer.provenance.policy), &|id| text_of(id).map(|(_, text)| text), &mut line);
         String::from_utf8(line).expect("JSON is UTF-8")
     };
+    let alerted = |told: &Alert| {
+        let mut line = Vec::new();
+        let cause = |policy: &[u8; 16], cause| policies.texts(policy).cause(i64::from(cause));
+        alert(told, deciding.rates.reporting, &cause, &|id| text_of(id).map(|(_, text)| text), &mut line);
+        String::from_utf8(line).expect("JSON is UTF-8")
+    };
     let source = |origin: Origin| match deciding.sources.get(usize::from(origin.source)) {
         Some((name, _)) => name.clone(),
         None => "engine".to_owned(),
     };
-    let shown = Shown { decision: &rendered, source: &source, text_of: &text_of };
+    let shown = Shown { decision: &rendered, alert: &alerted, source: &source, text_of: &text_of };
     let mut wait = || {
         if options.follow {
             std::thread::sleep(LOOK_AGAIN);

@@ -1,7 +1,7 @@
 //! The bill of memory: what every table of the limits costs. All of it is allocated and touched at start.
 
 use super::Deciding;
-use crate::engine::{Guard, Judged, Layout, Lists, Output};
+use crate::engine::{Evidence, Guard, Judged, Layout, Lists, Output};
 use crate::event::{Duration, IdKey, Record};
 use crate::graph::ego::{EDGE, SEED_SLOTS};
 use crate::graph::{Family, Index, Limits, Nodes, RECENT, Row, Warm, state};
@@ -29,6 +29,12 @@ pub struct Sizes {
     pub pairs: TableSize,
     /// Bytes of a row waiting in the late ring.
     pub late_row: u64,
+    /// Bytes of an alert with its members, its edges and its share of their index.
+    pub alert: u64,
+    pub alerts_max: u32,
+    /// Bytes of the ids of a row that may prove an alert.
+    pub evidence_row: u64,
+    pub evidence_rows_max: u32,
     /// Bytes of the guard's counters.
     pub guard: u64,
     /// Bytes a record of a batch takes in the step's columns and outputs.
@@ -63,6 +69,10 @@ impl Sizes {
             warm_record: Family::ALL.map(|family| warm(family) as u64),
             pairs: TableSize { slots: |pairs| slots_for(pairs) as u64, slot: Pairs::SLOT_BYTES as u64 },
             late_row: LATE_ROW_BYTES as u64,
+            alert: deciding.alerts.limits.alert_bytes() as u64,
+            alerts_max: deciding.alerts.limits.alerts_max,
+            evidence_row: Evidence::BYTES_EACH as u64,
+            evidence_rows_max: deciding.alerts.limits.evidence_rows_max,
             guard: Guard::BYTES as u64,
             batch_record: batch_record as u64,
         }
@@ -110,6 +120,8 @@ impl Bill {
             line(format!("{name}: pairs"), (sizes.pairs.slots)(of.pairs_max), sizes.pairs.slot);
             line(format!("{name}: late rows"), of.late_rows_max.into(), sizes.late_row);
         }
+        line("alerts".to_string(), sizes.alerts_max.into(), sizes.alert);
+        line("evidence rows".to_string(), sizes.evidence_rows_max.into(), sizes.evidence_row);
         line("guard".to_string(), u64::from(sizes.guard > 0), sizes.guard);
         line("batch".to_string(), batch_events_max as u64, sizes.batch_record);
         Bill { lines }
@@ -139,6 +151,10 @@ pub(in crate::topology) mod tests {
             warm_record: [320, 96, 96],
             pairs: TableSize { slots: half_full, slot: 12 },
             late_row: 24,
+            alert: 0,
+            alerts_max: 0,
+            evidence_row: 96,
+            evidence_rows_max: 0,
             guard: 0,
             batch_record: 2048,
         }

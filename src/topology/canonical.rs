@@ -6,7 +6,7 @@ use super::document::{Document, Errors, Log};
 use super::limits::{self, Form};
 use super::quantity::{DURATION_MAX, format_billionths, format_day, format_share};
 use super::section::Section;
-use super::{guard, lists, money, policy, relation};
+use super::{alert, guard, lists, money, policy, relation};
 use crate::decision::{PolicyOptions, ReasonCode};
 use crate::engine::SourceTime;
 use crate::event::{CurrencyRates, Duration, Timestamp};
@@ -25,6 +25,11 @@ impl Deciding {
     pub fn canonical_topology(&self) -> String {
         let mut out = Text::default();
         out.table("limits");
+        let alerts = &self.alerts;
+        out.number("alert_edges_max", alerts.limits.edges_max);
+        out.number("alert_members_max", alerts.limits.members_max);
+        out.number("alerts_max", alerts.limits.alerts_max);
+        out.number("evidence_rows_max", alerts.limits.evidence_rows_max);
         out.number("ids_max", self.limits.ids_max);
         out.number("list_entries_max", self.lists.entries_max);
         out.number("nodes_max", self.limits.nodes_max);
@@ -49,6 +54,15 @@ impl Deciding {
         out.duration("rest", self.guard.rest);
         out.number("share_percent", self.guard.share_percent as i64);
         out.duration("window", self.guard.window);
+        out.table("alert");
+        out.number("bads_min", alerts.typologies.bads_min);
+        out.number("bads_percent", alerts.typologies.bads_percent);
+        out.number("cards_min", alerts.typologies.cards_min);
+        out.duration("close_after", alerts.close_after);
+        out.number("per_hour", alerts.per_hour);
+        out.duration("testing_window", alerts.typologies.testing_window);
+        out.number("users_min", alerts.typologies.users_min);
+        out.duration("window", alerts.typologies.window);
         out.table("money");
         out.text("reporting", self.rates.reporting.code());
         out.table("money.rates");
@@ -124,6 +138,7 @@ impl Deciding {
             limits: limits.limits,
             lists: lists::read(&root, limits.list_entries_max),
             guard: guard::read(&root.section("guard")),
+            alerts: alert::read(&root.section("alert"), limits.alerts),
             aggregates: aggregate::read(&root.section("aggregate")),
             policy: policy::read(&root.section("policy")),
             rates: money::read(&root.section("money")),

@@ -2,7 +2,7 @@
 
 use super::canonical::content_hash;
 use crate::decision::{ListsOptions, PolicyOptions, Provenance};
-use crate::engine::{GuardOptions, LabelOptions, Options, SourceTime};
+use crate::engine::{AlertOptions, GuardOptions, LabelOptions, Options, SourceTime};
 use crate::event::{Duration, IdKey, Rates};
 use crate::graph::Limits;
 use crate::render::PolicyTexts;
@@ -17,6 +17,7 @@ pub struct Deciding {
     pub policy: PolicyOptions,
     pub lists: ListsOptions,
     pub guard: GuardOptions,
+    pub alerts: AlertOptions,
     pub rates: Rates,
     pub labels: LabelOptions,
     /// How long an id keeps its answer.
@@ -35,6 +36,7 @@ impl Deciding {
             policy: self.policy.clone(),
             lists: self.lists.clone(),
             guard: self.guard,
+            alerts: self.alerts,
             rates: self.rates.clone(),
             labels: self.labels,
             dedupe: self.dedupe,

@@ -2,7 +2,7 @@
 
 use super::quantity::DURATION_MAX;
 use super::section::Section;
-use crate::engine::LabelOptions;
+use crate::engine::{AlertLimits, LabelOptions};
 use crate::event::Duration;
 use crate::graph::{Family, FamilyLimits, Limits};
 
@@ -19,6 +19,7 @@ pub(super) enum Form {
 pub(super) struct LimitsSection {
     pub limits: Limits,
     pub list_entries_max: u32,
+    pub alerts: AlertLimits,
     pub batch_events_max: usize,
     pub events_per_day: [u64; 3],
 }
@@ -45,12 +46,18 @@ pub(super) fn read(root: &Section, form: Form) -> LimitsSection {
     });
     let limits = Limits { nodes_max: count(&section, "nodes_max", 1, 1 << 30), ids_max: count(&section, "ids_max", 1, 1 << 30), families };
     let list_entries_max = count(&section, "list_entries_max", 0, 1 << 26);
+    let alerts = AlertLimits {
+        alerts_max: count(&section, "alerts_max", 0, 1 << 20),
+        members_max: count(&section, "alert_members_max", 1, 1024),
+        edges_max: count(&section, "alert_edges_max", 1, 1024),
+        evidence_rows_max: count(&section, "evidence_rows_max", 0, 1 << 28),
+    };
     let batch_events_max = match form {
         Form::Planned => section.integer("batch_events_max", 1..=65_536) as usize,
         Form::Canonical => 0,
     };
     section.finish();
-    LimitsSection { limits, list_entries_max, batch_events_max, events_per_day }
+    LimitsSection { limits, list_entries_max, alerts, batch_events_max, events_per_day }
 }
 
 /// `[dedupe]`, `[time]` and `[labels]`.

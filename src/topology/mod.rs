@@ -5,6 +5,7 @@
 //! text is what a journal keeps and what a decision's `topology` and `policy` are hashes of.
 
 mod aggregate;
+mod alert;
 mod bill;
 
 mod canonical;
@@ -182,6 +183,7 @@ fn read(document: &Document, folders: &[&Path], log: &Log) -> Topology {
         policy: policy::read(&root.section("policy")),
         lists: lists::read(&root, limits.list_entries_max),
         guard: guard::read(&root.section("guard")),
+        alerts: alert::read(&root.section("alert"), limits.alerts),
         rates: money::read(&root.section("money")),
         labels: time.labels,
         dedupe: time.dedupe,

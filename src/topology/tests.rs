@@ -63,7 +63,8 @@ currency = { constant = \"EUR\" }
     let expected = [
         "built-in topology.toml:LINE: policy.decline_risk_score_min: found 900, expected at least 950, which is \
              policy.review_risk_score_min (0.toml:8)",
-        "0.toml:2: limits.node_max: found an unknown key (did you mean nodes_max?), expected access, batch_events_max, ids_max, interest, list_entries_max, \
+        "0.toml:2: limits.node_max: found an unknown key (did you mean nodes_max?), expected access, alert_edges_max, alert_members_max, \
+             alerts_max, batch_events_max, evidence_rows_max, ids_max, interest, list_entries_max, \
              money or nodes_max",
         "0.toml:5: time.future_skew_max: found 300, expected a length of time such as \"90s\" or \"7d\", from \"0us\" to \"36500d\"",
         "0.toml:11: policy.velocity.user_burst.stat: found \"cuont\" (did you mean count?), expected a windowed figure of user_payments: \

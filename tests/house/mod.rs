@@ -7,7 +7,7 @@ use weir::decision::{
     Effect, LISTED_KINDS, ListOptions, ListsOptions, Outcome, PolicyOptions, Provenance, ReasonCode, RuleOptions, SHARE_ONE, Thresholds,
     VelocityLimit,
 };
-use weir::engine::{Engine, GuardOptions, LabelOptions, Options, Output, SourceTime};
+use weir::engine::{AlertOptions, Engine, GuardOptions, LabelOptions, Options, Output, SourceTime};
 use weir::event::{
     Action, Body, Content, Currency, CurrencyRates, Duration, Event, EventType, IdKey, IdKind, ListChange, Rates, Record, Timestamp, ends,
 };
@@ -151,6 +151,7 @@ fn lists() -> ListsOptions {
         list("allowed", Effect::Allow, &[IdKind::User, IdKind::Merchant]),
         list("blocked", Effect::Block, &LISTED_KINDS),
         list("marked", Effect::Mark, &[IdKind::Device, IdKind::Ip]),
+        list("suppressed", Effect::Suppress, &LISTED_KINDS),
     ];
     ListsOptions { entries_max: 12, lists }
 }
@@ -167,7 +168,7 @@ pub fn with_lists(mut records: Vec<Record>) -> Vec<Record> {
                     // Whoever was met lately is met again soon.
                     let id = met[met.len() - 1 - (ticks as usize * 7) % met.len().min(60)];
                     let until = (!ticks.is_multiple_of(10)).then(|| record.received + HOUR.times(ticks as i64 % 90));
-                    record.content = Content::Listed(ListChange { list: (ticks / 2 % 4) as u16, id, until });
+                    record.content = Content::Listed(ListChange { list: (ticks / 2 % 5) as u16, id, until });
                 }
             }
             _ => {}
@@ -197,6 +198,7 @@ pub fn options(limits: Limits) -> Options {
         policy: policy(),
         lists: lists(),
         guard: GuardOptions::default(),
+        alerts: AlertOptions::default(),
         rates: Rates { reporting: Currency::parse("EUR").unwrap(), currencies: vec![sek] },
         labels: LabelOptions { maturity: DAY.times(2), known: DAY.times(400) },
         dedupe: recording().dedupe,

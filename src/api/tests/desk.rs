@@ -127,6 +127,7 @@ impl Desk for Small {
             Stream::Decisions => format!("{{\"public\":\"{entry}\"}}"),
             Stream::DecisionsInternal => format!("{{\"internal\":\"{entry}\"}}"),
             Stream::Rejected => format!("{{\"rejected\":\"{entry}\"}}"),
+            Stream::Alerts => format!("{{\"alert\":\"{entry}\"}}"),
         };
         let found: Vec<(String, Arc<[u8]>)> = entries
             .iter()

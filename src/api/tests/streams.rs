@@ -66,7 +66,7 @@ fn what_is_no_place_is_told_at_once() {
     let problem = client.get("/v1/streams/decisions?after=yesterday").problem(400);
     assert_eq!((&problem["reason"], &problem["detail"]), (&json!("unknown_place"), &json!("yesterday is no place")));
     client.ask("GET /v1/streams/rejected\nlast-event-id: 12", "").problem(400);
-    client.get("/v1/streams/alerts").problem(404);
+    client.get("/v1/streams/personalization").problem(404);
 }
 
 #[test]

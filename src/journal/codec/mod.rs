@@ -5,6 +5,7 @@
 //! without a tag (amounts, times, the bits of a probability) are taken as they stand: whether they are sensible was asked at the door.
 //! The sequence is not part of a body; it stands in the frame around it, because the digest over outputs leaves it out.
 
+mod alert;
 mod event;
 mod output;
 

@@ -1,12 +1,13 @@
 //! Outputs, and the digest over them.
 
-use super::{Cursor, Malformed, origin_bytes, put_id, put_refused};
+use super::{Cursor, Malformed, alert, origin_bytes, put_id, put_refused};
 use crate::decision::{Decision, Outcome, Part, Parts, Provenance, Reason, ReasonCode, Reasons, Skip, Skips, Status, Why};
 use crate::engine::{Output, Rejected};
 use crate::event::{EventType, Sequence};
 
 const DECISION: u8 = 1;
 const REJECTED: u8 = 2;
+const ALERT: u8 = 3;
 
 const STATUSES: [Status; 3] = [Status::Evaluated, Status::Degraded, Status::Fallback];
 
@@ -27,6 +28,10 @@ pub fn encode_output(output: &Output, out: &mut Vec<u8>) {
                 put_id(out, event);
             }
         }
+        Output::Alert(alert) => {
+            out.push(ALERT);
+            alert::encode(alert, out);
+        }
     }
 }
 
@@ -44,6 +49,7 @@ pub fn decode_output(sequence: Sequence, body: &[u8]) -> Result<Output, Malforme
             let bits = from.bits(1)?;
             Output::Rejected(Rejected { sequence, origin, refused, event: from.id_if(bits, 0)? })
         }
+        ALERT => Output::Alert(alert::decode(sequence, &mut from)?),
         _ => return Err(from.malformed("no output has this number")),
     };
     from.end()?;
@@ -215,7 +221,7 @@ mod tests {
         fn what_is_written_is_read(output in examples::output()) {
             let mut body = Vec::new();
             encode_output(&output, &mut body);
-            prop_assert_eq!(decode_output(output.sequence(), &body), Ok(output));
+            prop_assert_eq!(decode_output(output.sequence(), &body), Ok(output.clone()));
             for end in 0..body.len() {
                 prop_assert!(decode_output(output.sequence(), &body[..end]).is_err());
             }
@@ -236,7 +242,7 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_never_panic(body in prop::collection::vec(any::<u8>(), 0..300), tag in 1u8..3) {
+        fn arbitrary_bytes_never_panic(body in prop::collection::vec(any::<u8>(), 0..300), tag in 1u8..4) {
             let _ = decode_output(Sequence(1), &body);
             let mut tagged = vec![tag];
             tagged.extend_from_slice(&body);
@@ -248,10 +254,11 @@ mod tests {
         fn the_digest_hashes_bodies_behind_their_lengths(outputs in prop::collection::vec(examples::output(), 0..20), shift in 1u64..9) {
             let (mut digest, mut by_body, mut plain) = (Digest::new(), Digest::new(), blake3::Hasher::new());
             for output in &outputs {
-                let mut moved = *output;
+                let mut moved = output.clone();
                 match &mut moved {
                     Output::Decision(decision) => decision.sequence.0 += shift,
                     Output::Rejected(rejected) => rejected.sequence.0 += shift,
+                    Output::Alert(alert) => alert.sequence.0 += shift,
                 }
                 let mut body = Vec::new();
                 encode_output(output, &mut body);

@@ -54,9 +54,11 @@ impl Judge {
             self.snapping.tend(&mut self.engine, Sequence(expected));
             let patience = if self.snapping.is_busy() { PUMPING_PATIENCE } else { PATIENCE };
             batch.clear();
+            // Asked before the queue is looked at: what was handed on by then is there, unless it found no room.
+            let recorded = self.shared.recorded.load(Ordering::Acquire);
             let first = match held.take() {
                 Some(record) => Ok(record),
-                None if records.is_empty() && expected < self.shared.recorded.load(Ordering::Acquire) => Err(RecvTimeoutError::Timeout),
+                None if expected < recorded && records.is_empty() => Err(RecvTimeoutError::Timeout),
                 None => records.recv_timeout(patience),
             };
             match first {
@@ -74,7 +76,7 @@ impl Judge {
                 Err(RecvTimeoutError::Timeout) => {
                     // The channel may have been filled since it was looked at: what it holds is then passed over above.
                     let recorded = self.shared.recorded.load(Ordering::Acquire);
-                    if records.is_empty() && expected < recorded && !self.read_spilled(Sequence(expected), Sequence(recorded)) {
+                    if expected < recorded && records.is_empty() && !self.read_spilled(Sequence(expected), Sequence(recorded)) {
                         break;
                     }
                     continue;
@@ -112,7 +114,11 @@ impl Judge {
     /// Judges what stands in the journal from `from` to before `until`; `false` where that could not be done.
     fn read_spilled(&mut self, from: Sequence, until: Sequence) -> bool {
         let mut batch = Vec::with_capacity(self.batch_max);
-        let opened = Records::open(self.files.clone(), &self.shared.dir.join("journal"), from);
+        let (files, dir) = (self.files.clone(), self.shared.dir.join("journal"));
+        let opened = match self.shared.landmarks.before(from) {
+            Some((known, place)) => Records::open_at(files, &dir, known, place, from),
+            None => Records::open(files, &dir, from),
+        };
         let mut reader = match opened {
             Ok(reader) => reader,
             Err(cause) => return self.fail(&cause),
@@ -183,7 +189,8 @@ impl Judge {
         let (out, places) = (std::mem::take(&mut self.out), std::mem::take(&mut self.places));
         let mut outputs = out.iter().zip(&places).peekable();
         for record in batch {
-            let output = outputs.next_if(|(output, _)| output.sequence() == record.sequence);
+            let output = outputs.next_if(|(output, _)| output.sequence() == record.sequence && !matches!(output, Output::Alert(_)));
+            while outputs.next_if(|(output, _)| output.sequence() == record.sequence).is_some() {}
             self.settle(record, output);
             let refused = matches!(output, Some((Output::Rejected(_), _)));
             // An admitted erasure gives no output, and neither does one that came again.
@@ -197,6 +204,7 @@ impl Judge {
         let last = batch.last().expect("a batch has a record");
         self.shared.answers.forget(self.engine.now(), self.shared.options.dedupe);
         self.publish_checkpoints();
+        self.publish_alerts();
         self.shared.judged.store(last.sequence.0 + 1, Ordering::Release);
         self.unsettled.retain(|unsettled| !unsettled.ticket.is_unrecorded());
         let settled = self.unsettled.first().map_or(last.sequence.0 + 1, |unsettled| unsettled.sequence);

@@ -1,5 +1,6 @@
 //! From what stands in a directory to a service with threads.
 
+use super::alerts::OpenAlerts;
 use super::clock::Clock;
 use super::error::ServiceError;
 use super::judge::Judge;
@@ -15,6 +16,7 @@ use super::syncer::Syncer;
 use super::{Minute, Service, ServiceOptions, Shared, Threads};
 use crate::event::{Record, Sequence};
 use crate::identity::{Identity, Recent};
+use crate::journal::Landmarks;
 use crate::metrics::Metrics;
 use crate::priority::{come_promptly, give_way};
 use crate::runtime::source::foundation_texts;
@@ -82,6 +84,8 @@ impl Service {
             tickets: DashMap::new(),
             answers,
             listed: Roll::of(&topology.deciding.lists, engine.lists()),
+            landmarks: Landmarks::default(),
+            alerts: OpenAlerts::of(&engine),
             journal: journal.syncing()?,
             clock: AtomicI64::new(latest.0),
             more: Notify::new(),

@@ -10,6 +10,7 @@
 //! An event is answered once. Its ticket is raced for by the judge, who has judged it, and by the timer of the caller's deadline; where
 //! the timer wins, the stand-in's answer is journalled before its bytes leave, and it is the answer from then on.
 
+mod alerts;
 mod answers;
 mod bill;
 mod clock;
@@ -44,11 +45,12 @@ use crate::engine::{Checkpoint, Engine};
 use crate::event::{Answered, Duration, Event, Id, IdKey, ListChange, Rates, Sequence, Timestamp};
 use crate::identity::Identity;
 use crate::ingress::Fault;
-use crate::journal::{Disk, Files, Outputs, Syncing};
+use crate::journal::{Disk, Files, Landmarks, Outputs, Syncing};
 use crate::metrics::Metrics;
 use crate::runtime::naming::Told;
 use crate::runtime::policies::Policies;
 use crate::topology::Topology;
+use alerts::OpenAlerts;
 use answers::Answers;
 use crossbeam::channel::Sender;
 use dashmap::DashMap;
@@ -124,6 +126,9 @@ struct Shared {
     tickets: DashMap<Id, Arc<Ticket>>,
     answers: Answers,
     listed: Roll,
+    /// Where records stand that were written lately.
+    landmarks: Landmarks,
+    alerts: OpenAlerts,
     /// The journal's second hold.
     journal: Arc<Syncing>,
     /// The clock as the recorder read it last.

@@ -3,14 +3,18 @@
 use super::Service;
 use super::news::Item;
 use super::pulse::Beat;
-use crate::console::{Attention, Now, Rate};
+use crate::console::{Alert as Shown, Attention, Now, Rate};
+use crate::engine::Alert;
 use crate::event::{Id, Timestamp};
 use crate::graph::Family;
 use crate::render::{View, money};
+use serde_json::Value;
 use std::sync::atomic::Ordering;
 
 /// Judgements that the page shows.
-const SHOWN: usize = 14;
+const SHOWN: usize = 12;
+/// And alerts.
+const ALERTS_SHOWN: usize = 8;
 
 impl Service {
     /// The figures of `beat`, and what stands here.
@@ -31,8 +35,28 @@ impl Service {
             nodes: metrics.graph_nodes.get().unsigned_abs(),
             rows: rows.unsigned_abs(),
             behind: self.recorded().saturating_sub(shared.judged.load(Ordering::Acquire)),
+            alerts: shared.alerts.all().iter().take(ALERTS_SHOWN).map(|alert| self.alert(alert)).collect(),
             attention: shared.news.newest(SHOWN).iter().map(|item| self.attention(item)).collect(),
             demonstration: None,
+        }
+    }
+
+    fn alert(&self, alert: &Alert) -> Shown {
+        // As the door of alerts shows it.
+        let json: Value = serde_json::from_slice(&self.alert_json(alert)).expect("an object was rendered");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let subject = &json["subject"];
+        let reasons = json["reasons"].as_array().map_or(&[][..], Vec::as_slice);
+        Shown {
+            id: text(&json["alert_id"]),
+            subject: format!("{} {}", text(&subject["kind"]), text(&subject["id"])),
+            first: clock_time(alert.first_event),
+            last: clock_time(alert.last_event),
+            score: alert.score,
+            money: money(alert.money_minor, self.shared.options.rates.reporting),
+            events: u64::from(alert.events),
+            members: alert.members.len() as u64,
+            reasons: reasons.iter().map(|reason| text(&reason["text"])).collect(),
         }
     }
 

@@ -277,7 +277,8 @@ impl Recorder {
         self.texts.commit()?;
         self.rejected.commit()?;
         for record in &self.group {
-            self.journal.append(record)?;
+            let place = self.journal.append(record)?;
+            self.shared.landmarks.note(record.sequence, place);
         }
         let began = Instant::now();
         self.journal.commit()?;
@@ -311,8 +312,6 @@ impl Recorder {
 
     /// Hands the group to the judge; what finds no room stands in the journal.
     fn hand_on(&mut self) {
-        self.shared.recorded.store(self.journal.next().0, Ordering::Release);
-        self.shared.more.notify_waiters();
         let mut spilled = 0;
         for record in self.group.drain(..) {
             if let Content::Listed(change) = &record.content {
@@ -327,6 +326,9 @@ impl Recorder {
                 Err(TrySendError::Full(_)) => spilled += 1,
             }
         }
+        // Behind what was handed on: the judge takes what is recorded and not in its queue for spilled.
+        self.shared.recorded.store(self.journal.next().0, Ordering::Release);
+        self.shared.more.notify_waiters();
         self.shared.metrics.inbox_spilled_total.inc_by(spilled);
     }
 }

@@ -203,7 +203,8 @@ pub(super) fn step(
     let before = outputs.len();
     policies.prepare(engine, records)?;
     engine.step(records, &mut |_: Phase| {}, outputs);
-    for (record, output) in with_outputs(records, &outputs[before..]) {
+    for (record, own) in with_outputs(records, &outputs[before..]) {
+        let output = own.first().filter(|output| !matches!(output, Output::Alert(_)));
         let refused = matches!(output, Some(Output::Rejected(_)));
         // An admitted erasure gives no output, and neither does one that came again.
         let first = |event| output.is_none() && engine.is_first(event, record.sequence);
@@ -214,10 +215,13 @@ pub(super) fn step(
     Ok(())
 }
 
-/// Each record with its output, where it has one.
-fn with_outputs<'r>(records: &'r [Record], outputs: &'r [Output]) -> impl Iterator<Item = (&'r Record, Option<&'r Output>)> {
-    let mut outputs = outputs.iter().peekable();
-    records.iter().map(move |record| (record, outputs.next_if(|output| output.sequence() == record.sequence)))
+/// Each record with its outputs: at most one that answers it, then the alerts that it led to.
+fn with_outputs<'r>(records: &'r [Record], mut outputs: &'r [Output]) -> impl Iterator<Item = (&'r Record, &'r [Output])> {
+    records.iter().map(move |record| {
+        let (own, rest) = outputs.split_at(outputs.iter().take_while(|output| output.sequence() == record.sequence).count());
+        outputs = rest;
+        (record, own)
+    })
 }
 
 /// Writes what the engine gave for `records`, but compares what the log holds already, read from `logged`; takes note of the answers.
@@ -229,15 +233,15 @@ pub(super) fn note(
     answers: &Answers,
 ) -> Result<(), ServiceError> {
     let written = outputs.next();
-    for (record, output) in with_outputs(records, given) {
-        let Some(output) = output else { continue };
+    for (record, output) in with_outputs(records, given).flat_map(|(record, own)| own.iter().map(move |output| (record, output))) {
+        let mismatch = ServiceError::Mismatch { sequence: record.sequence };
         let place = match &mut logged {
-            Some(logged) if record.sequence < written => {
-                if logged.next_output()?.as_ref() != Some(output) {
-                    return Err(ServiceError::Mismatch { sequence: record.sequence });
-                }
-                logged.place().ok_or(ServiceError::Mismatch { sequence: record.sequence })?
-            }
+            Some(logged) if record.sequence < written => match logged.next_output()? {
+                Some(found) if found == *output => logged.place().ok_or(mismatch)?,
+                // It ends between the outputs of one record.
+                None if record.sequence.0 + 1 == written.0 => outputs.append(output)?,
+                _ => return Err(mismatch),
+            },
             _ => outputs.append(output)?,
         };
         if let Output::Decision(decision) = output {

@@ -51,7 +51,7 @@ pub struct Options {
     /// At least [`ITEMS_MIN`].
     pub items: u32,
     /// Payments, transfers, sessions and interactions on a day like the mean. Results, labels, profiles and the catalogue come on top:
-    /// about one line in six.
+    /// about one line in seven.
     pub activities_per_day: u64,
     /// The clock at the first event.
     pub start: Timestamp,

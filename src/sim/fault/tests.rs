@@ -307,7 +307,7 @@ fn outputs_of_one_record_stay_in_one_segment() {
         while let Some(output) = outputs.next_output().unwrap() {
             found.push(output);
         }
-        let expected: Vec<Output> = written.iter().copied().filter(|output| output.sequence().0 >= from).collect();
+        let expected: Vec<Output> = written.iter().filter(|output| output.sequence().0 >= from).cloned().collect();
         // Caught when planted: a rotation between two outputs of one record (two segments of one name).
         assert_eq!(found, expected, "from {from}");
     }

@@ -5,7 +5,7 @@ mod verdicts;
 
 use super::*;
 use crate::decision::{ListsOptions, PolicyOptions, Provenance};
-use crate::engine::{GuardOptions, LabelOptions, SourceTime};
+use crate::engine::{AlertOptions, GuardOptions, LabelOptions, SourceTime};
 use crate::event::{Currency, IdKey, IdKind, Item, Label, Money, Origin, Payment, Profile, Rates, Session, Target, Transfer};
 use crate::graph::{FamilyLimits, Limits};
 use crate::velocity::{Aggregate, Role, Stat};
@@ -34,6 +34,7 @@ pub(in crate::sim) fn options() -> Options {
         policy: PolicyOptions::default(),
         lists: ListsOptions::default(),
         guard: GuardOptions::default(),
+        alerts: AlertOptions::default(),
         rates: Rates { reporting: Currency::parse("EUR").unwrap(), currencies: Vec::new() },
         labels: LabelOptions { maturity: Duration::DAY, known: Duration::DAY.times(400) },
         dedupe: Duration::DAY.times(7),

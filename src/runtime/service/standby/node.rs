@@ -466,6 +466,13 @@ impl Desk for Node {
         }
     }
 
+    async fn alerts(&self) -> Value {
+        match self.leading.get() {
+            Some(service) => Desk::alerts(service).await,
+            None => json!({ "alerts": [], "held": 0 }),
+        }
+    }
+
     async fn decision(&self, event_id: &str, internal: bool) -> Option<Arc<[u8]>> {
         self.leading.get()?.decision(event_id, internal).await
     }

@@ -1,0 +1,522 @@
+//! Alerts: what typologies find, gathered into one call for attention a subject, growing by versions.
+//!
+//! Findings are made while events are taken in, as of each of them. What becomes of them is decided here, behind the decisions, in the
+//! order of the records: nothing that takes events in or decides reads it, so that neither batches nor threads matter.
+
+mod alert;
+mod budget;
+mod evidence;
+mod table;
+
+pub use alert::{Alert, AlertStatus, Edge, Member, Subject};
+pub use evidence::Evidence;
+pub(super) use evidence::Proof;
+pub use table::AlertLimits;
+
+use super::GuardTurn;
+use super::guard::Standing;
+use crate::decision::Outcome;
+use crate::event::{Duration, EventType, Id, IdKind, SLOTS, Sequence, Timestamp, slot_kinds};
+use crate::graph::RECENT;
+use crate::memory::image::{Table as Kept, Used, Words};
+use crate::typology::{Typology, TypologyOptions, slot};
+use budget::Budget;
+use table::{Table, grows, head};
+
+/// `[alert]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlertOptions {
+    pub limits: AlertLimits,
+    /// Alerts opened to people in an hour of `received` at most.
+    pub per_hour: u32,
+    /// An alert to which nothing came for so long, in stream time, is closed.
+    pub close_after: Duration,
+    pub typologies: TypologyOptions,
+}
+
+impl Default for AlertOptions {
+    fn default() -> AlertOptions {
+        AlertOptions {
+            limits: AlertLimits::default(),
+            per_hour: 60,
+            close_after: Duration::DAY.times(7),
+            typologies: TypologyOptions::default(),
+        }
+    }
+}
+
+/// The record at which something happens to alerts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    pub sequence: Sequence,
+    pub received: Timestamp,
+    /// Stream time.
+    pub now: Timestamp,
+}
+
+/// A finding with the names of what proves it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub typology: Typology,
+    pub score: u16,
+    pub cut: bool,
+    pub subject: Id,
+    pub kind: IdKind,
+    /// Its subject is suppressed while stream time lies before this.
+    pub suppressed: Timestamp,
+    /// Oldest first.
+    proofs: [Option<Proof>; RECENT + 1],
+    count: u8,
+}
+
+impl Found {
+    pub(super) fn new(typology: Typology, score: u16, cut: bool, subject: (Id, IdKind), suppressed: Timestamp) -> Found {
+        Found { typology, score, cut, subject: subject.0, kind: subject.1, suppressed, proofs: [None; RECENT + 1], count: 0 }
+    }
+
+    /// Adds what is no older than what was added before.
+    pub(super) fn prove(&mut self, proof: Proof) {
+        self.proofs[usize::from(self.count)] = Some(proof);
+        self.count += 1;
+    }
+
+    fn proofs(&self) -> impl Iterator<Item = &Proof> {
+        self.proofs[..usize::from(self.count)].iter().flatten()
+    }
+}
+
+/// How many alerts there are and were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AlertCounts {
+    /// Opened, held ones included.
+    pub opened: u64,
+    /// Versions given out.
+    pub versions: u64,
+    /// Held now, since the hour's budget did not reach them.
+    pub held: u64,
+    /// Let go of without having been told of, for want of room.
+    pub dropped: u64,
+}
+
+/// All alerts that are open.
+pub(super) struct Alerts {
+    table: Table,
+    budget: Budget,
+    options: AlertOptions,
+    counts: AlertCounts,
+    /// The slot looked at next for whether its alert is over.
+    look: usize,
+}
+
+impl Alerts {
+    pub(super) fn new(options: AlertOptions, progress: &mut dyn FnMut(usize)) -> Alerts {
+        let table = Table::new(options.limits, progress);
+        Alerts { table, budget: Budget::new(options.per_hour), options, counts: AlertCounts::default(), look: 0 }
+    }
+
+    pub(super) fn counts(&self) -> AlertCounts {
+        self.counts
+    }
+
+    /// A payment was judged: it joins the alerts that grow by its device, card or user.
+    #[inline]
+    pub(super) fn paid(&mut self, at: &Moment, proof: &Proof, out: &mut Vec<Alert>) {
+        if self.table.len == 0 {
+            return;
+        }
+        let rings = [slot::DEVICE, slot::USER].map(|by| proof.ends[by].and_then(|id| self.ring(id)));
+        if let [Some(one), Some(other)] = rings
+            && one != other
+        {
+            // Somebody of one ring pays with the device of another: they are one.
+            self.merge(one, other, at, out);
+        }
+        for by in [slot::DEVICE, slot::CARD, slot::USER] {
+            let Some(lead) = proof.ends[by].and_then(|id| self.table.lead(id)) else { continue };
+            if lead.grows {
+                self.grow(lead.slot, at, proof);
+                self.tell(lead.slot, at, out);
+            }
+        }
+    }
+
+    /// The ring that an id leads to: a user or a card under attack alone is none.
+    fn ring(&self, id: Id) -> Option<usize> {
+        let slot = self.table.lead(id)?.slot;
+        (self.table.get(slot, head::TYPOLOGIES) & 1 << Typology::SharedDevice as u8 != 0).then_some(slot)
+    }
+
+    /// Puts an event into an alert, by its typology.
+    fn grow(&mut self, slot: usize, at: &Moment, proof: &Proof) {
+        let typology = self.table.typology(slot);
+        if self.table.count(slot, proof, typology.edge()) {
+            self.table.set(slot, head::GROWN, at.now.0 as u64);
+        }
+        self.join(slot, typology, proof);
+    }
+
+    fn join(&mut self, slot: usize, typology: Typology, proof: &Proof) {
+        let kinds = slot_kinds(EventType::Payment);
+        for by in typology.members() {
+            if let (Some(id), Some(kind)) = (proof.ends[*by], kinds[*by]) {
+                // Users and devices of rings lead from one device to the next; a card's or a shop's victims do not.
+                let leads = typology == Typology::SharedDevice;
+                self.table.add_member(slot, Member { kind, id }, leads, false);
+            }
+        }
+    }
+
+    /// A typology found something.
+    pub(super) fn found(&mut self, at: &Moment, found: &Found, out: &mut Vec<Alert>) {
+        let slot = match self.home_of(at, found, out) {
+            Some(slot) => slot,
+            None => match self.open(at, Subject::Entity(found.kind, found.subject), found.typology, out) {
+                Some(slot) => {
+                    self.table.set(slot, head::SUPPRESSED, found.suppressed.0 as u64);
+                    slot
+                }
+                None => return,
+            },
+        };
+        let seen = self.table.get(slot, head::TYPOLOGIES) | 1 << found.typology as u8;
+        self.table.set(slot, head::TYPOLOGIES, seen);
+        if u64::from(found.score) > self.table.get(slot, head::SCORE) {
+            self.table.set(slot, head::SCORE, u64::from(found.score));
+            self.table.set(slot, head::TYPOLOGY, found.typology as u64);
+        }
+        if found.cut {
+            self.table.set(slot, head::CUT, 1);
+        }
+        for proof in found.proofs() {
+            if self.table.count(slot, proof, found.typology.edge()) {
+                self.table.set(slot, head::GROWN, at.now.0 as u64);
+            }
+            self.join(slot, found.typology, proof);
+        }
+        self.tell(slot, at, out);
+    }
+
+    /// The alert that a finding belongs to, if there is one: that of its subject, or, for a ring, one that shares a user with it. Where
+    /// these are several, the oldest takes the others in.
+    fn home_of(&mut self, at: &Moment, found: &Found, out: &mut Vec<Alert>) -> Option<usize> {
+        let mut home = self.table.lead(found.subject).map(|lead| lead.slot);
+        if found.typology == Typology::SharedDevice {
+            for proof in found.proofs() {
+                let Some(other) = proof.ends[slot::USER].and_then(|id| self.ring(id)) else { continue };
+                home = Some(match home {
+                    Some(home) if home != other => self.merge(home, other, at, out),
+                    _ => other,
+                });
+            }
+            if let Some(slot) = home {
+                let device = Member { kind: found.kind, id: found.subject };
+                self.table.add_member(slot, device, true, true);
+            }
+        }
+        home
+    }
+
+    /// The older of two alerts takes the other in; returns its slot.
+    fn merge(&mut self, one: usize, other: usize, at: &Moment, out: &mut Vec<Alert>) -> usize {
+        let number = |slot: usize| self.table.get(slot, head::NUMBER);
+        let (into, from) = if number(one) < number(other) { (one, other) } else { (other, one) };
+        let into_number = number(into);
+        if self.table.get(from, head::VERSION) > 0 {
+            self.publish(from, AlertStatus::Merged, at, Some(into_number), out);
+        }
+        let table = &mut self.table;
+        let sum = |table: &mut Table, word: usize| {
+            let sum = table.get(into, word).saturating_add(table.get(from, word));
+            table.set(into, word, sum);
+        };
+        sum(table, head::EVENTS);
+        sum(table, head::MONEY);
+        table.set(into, head::FIRST, table.time(into, head::FIRST).min(table.time(from, head::FIRST)).0 as u64);
+        table.set(into, head::LAST, table.time(into, head::LAST).max(table.time(from, head::LAST)).0 as u64);
+        table.set(into, head::GROWN, at.now.0 as u64);
+        table.set(into, head::TYPOLOGIES, table.get(into, head::TYPOLOGIES) | table.get(from, head::TYPOLOGIES));
+        table.set(into, head::CUT, table.get(into, head::CUT) | table.get(from, head::CUT));
+        if table.get(from, head::SCORE) > table.get(into, head::SCORE) {
+            table.set(into, head::SCORE, table.get(from, head::SCORE));
+            table.set(into, head::TYPOLOGY, table.get(from, head::TYPOLOGY));
+        }
+        for place in 0..table.edges_len(from) {
+            let edge = table.edge(from, place);
+            match table.knows_event(into, edge.event) {
+                // Both had counted it.
+                true => {
+                    table.set(into, head::EVENTS, table.get(into, head::EVENTS) - 1);
+                    table.set(into, head::MONEY, table.get(into, head::MONEY).saturating_sub(edge.amount_minor as u64));
+                }
+                false => table.add_edge(into, &edge),
+            }
+        }
+        self.counts.held -= table.get(from, head::HELD);
+        // Its ids must lead nowhere before they lead to the other.
+        let (subject, members) = (table.subject(from), table.get(from, head::MEMBERS) as usize);
+        table.clear(from);
+        if let Subject::Entity(kind, id) = subject {
+            table.add_member(into, Member { kind, id }, true, grows(kind));
+        }
+        for place in 0..members {
+            // The members' words stand where they stood: only the head was emptied.
+            let (member, (leads, grows)) = (table.member(from, place), table.marks(from, place));
+            table.add_member(into, member, leads, grows);
+        }
+        into
+    }
+
+    fn open(&mut self, at: &Moment, subject: Subject, typology: Typology, out: &mut Vec<Alert>) -> Option<usize> {
+        let slot = match self.table.free() {
+            Some(slot) => slot,
+            None => {
+                // The one to which nothing came for longest makes room.
+                let stalest =
+                    self.table.used().min_by_key(|slot| (self.table.time(*slot, head::GROWN), self.table.get(*slot, head::NUMBER)))?;
+                self.counts.dropped += u64::from(self.table.get(stalest, head::VERSION) == 0);
+                self.close(stalest, at, out);
+                stalest
+            }
+        };
+        self.counts.opened += 1;
+        let table = &mut self.table;
+        table.len += 1;
+        table.set(slot, head::NUMBER, self.counts.opened);
+        table.set_subject(slot, subject);
+        table.set(slot, head::TYPOLOGY, typology as u64);
+        table.set(slot, head::TYPOLOGIES, 1 << typology as u8);
+        table.set(slot, head::OPENED, at.now.0 as u64);
+        table.set(slot, head::GROWN, at.now.0 as u64);
+        for word in [head::FIRST, head::LAST] {
+            table.set(slot, word, at.now.0 as u64);
+        }
+        table.set(slot, head::SUPPRESSED, i64::MIN as u64);
+        if let Subject::Entity(kind, id) = subject {
+            let leads = table.lead_to(id, slot, grows(kind));
+            table.set(slot, head::INDEXED, u64::from(leads));
+        }
+        Some(slot)
+    }
+
+    /// Ends an alert; those that were told of hear it.
+    fn close(&mut self, slot: usize, at: &Moment, out: &mut Vec<Alert>) {
+        if self.table.get(slot, head::VERSION) > 0 {
+            self.publish(slot, AlertStatus::Closed, at, None, out);
+        }
+        self.counts.held -= self.table.get(slot, head::HELD);
+        self.table.clear(slot);
+    }
+
+    /// What an alert weighs against others: its score times the money at stake.
+    fn priority(&self, slot: usize) -> u64 {
+        self.table.get(slot, head::SCORE).saturating_mul(self.table.get(slot, head::MONEY).max(1))
+    }
+
+    /// Gives a version out where there is something new to say, it is not suppressed, and the hour's budget reaches it.
+    fn tell(&mut self, slot: usize, at: &Moment, out: &mut Vec<Alert>) {
+        let table = &self.table;
+        let more = |word: usize, told: usize| table.get(slot, word) > table.get(slot, told);
+        let version = table.get(slot, head::VERSION);
+        let news = version == 0
+            || more(head::MEMBERS, head::TOLD_MEMBERS)
+            || table.get(slot, head::EVENTS) >= 2 * table.get(slot, head::TOLD_EVENTS).max(1)
+            || table.get(slot, head::SCORE) >= table.get(slot, head::TOLD_SCORE) + 100
+            || table.get(slot, head::TYPOLOGIES) != table.get(slot, head::TOLD_TYPOLOGIES);
+        let suppressed = at.now < table.time(slot, head::SUPPRESSED);
+        let status = table.status(slot);
+        if suppressed {
+            if version > 0 && status != AlertStatus::Suppressed {
+                self.publish(slot, AlertStatus::Suppressed, at, None, out);
+            }
+            return;
+        }
+        if !news && status != AlertStatus::Suppressed {
+            return;
+        }
+        if version == 0 && !self.budget.admit(at.received, self.priority(slot)) {
+            if self.table.get(slot, head::HELD) == 0 {
+                self.table.set(slot, head::HELD, 1);
+                self.counts.held += 1;
+            }
+            return;
+        }
+        self.release(slot);
+        self.publish(slot, AlertStatus::Open, at, None, out);
+    }
+
+    /// It is held no longer.
+    fn release(&mut self, slot: usize) {
+        self.counts.held -= self.table.get(slot, head::HELD);
+        self.table.set(slot, head::HELD, 0);
+    }
+
+    fn publish(&mut self, slot: usize, status: AlertStatus, at: &Moment, merged_into: Option<u64>, out: &mut Vec<Alert>) {
+        let table = &mut self.table;
+        table.set(slot, head::VERSION, table.get(slot, head::VERSION) + 1);
+        table.set(slot, head::STATUS, status as u64);
+        for (word, told) in [
+            (head::EVENTS, head::TOLD_EVENTS),
+            (head::MEMBERS, head::TOLD_MEMBERS),
+            (head::SCORE, head::TOLD_SCORE),
+            (head::TYPOLOGIES, head::TOLD_TYPOLOGIES),
+        ] {
+            table.set(slot, told, table.get(slot, word));
+        }
+        self.counts.versions += 1;
+        out.push(Alert { merged_into, ..self.alert(slot, at.sequence) });
+    }
+
+    /// The alert in a slot as it stands.
+    fn alert(&self, slot: usize, sequence: Sequence) -> Alert {
+        let table = &self.table;
+        Alert {
+            sequence,
+            number: table.get(slot, head::NUMBER),
+            version: table.get(slot, head::VERSION) as u32,
+            status: table.status(slot),
+            subject: table.subject(slot),
+            typology: table.typology(slot),
+            typologies: table.get(slot, head::TYPOLOGIES) as u16,
+            score: table.get(slot, head::SCORE) as u16,
+            cut: table.get(slot, head::CUT) != 0,
+            opened_at: table.time(slot, head::OPENED),
+            first_event: table.time(slot, head::FIRST),
+            last_event: table.time(slot, head::LAST),
+            events: table.get(slot, head::EVENTS),
+            money_minor: table.get(slot, head::MONEY) as i64,
+            merged_into: None,
+            members: table.members(slot).collect(),
+            edges: table.edges(slot).collect(),
+        }
+    }
+
+    /// Those that were told of and are not over, in the order of their slots; of each its newest state, under `sequence`.
+    pub(super) fn told(&self, sequence: Sequence) -> impl Iterator<Item = Alert> {
+        self.table.used().filter(|slot| self.table.get(*slot, head::VERSION) > 0).map(move |slot| self.alert(slot, sequence))
+    }
+
+    /// Looks whether the next alert in turn is over, and lets the greatest of those that are held in where there is budget for it.
+    #[inline]
+    pub(super) fn tend(&mut self, at: &Moment, out: &mut Vec<Alert>) {
+        if self.table.len == 0 {
+            return;
+        }
+        self.look = if self.look + 1 < self.table.high { self.look + 1 } else { 0 };
+        if self.table.is_used(self.look) && at.now - self.table.time(self.look, head::GROWN) >= self.options.close_after {
+            self.close(self.look, at, out);
+        }
+        if self.counts.held > 0 && self.budget.is_easy(at.received) {
+            let held = self.table.used().filter(|slot| self.table.get(*slot, head::HELD) != 0);
+            // Of equal ones the first that was opened.
+            let greatest = held.max_by_key(|slot| (self.priority(*slot), u64::MAX - self.table.get(*slot, head::NUMBER)));
+            if let Some(slot) = greatest {
+                self.tell(slot, at, out);
+            }
+        }
+    }
+
+    /// Nobody wants to hear of a subject until then; a time that is over lets them hear again.
+    pub(super) fn suppress(&mut self, at: &Moment, subject: Id, until: Timestamp, out: &mut Vec<Alert>) {
+        let Some(lead) = self.table.lead(subject).filter(|lead| self.table.subject_id(lead.slot) == Some(subject)) else { return };
+        self.table.set(lead.slot, head::SUPPRESSED, until.0 as u64);
+        if at.now < until {
+            self.release(lead.slot);
+        }
+        self.tell(lead.slot, at, out);
+    }
+
+    /// A cause of the policy came to stand otherwise with the guard. People hear of it whatever the hour's budget is.
+    pub(super) fn turned(&mut self, at: &Moment, turn: &GuardTurn, out: &mut Vec<Alert>) {
+        let subject = Subject::Cause { policy: turn.policy, cause: turn.cause, of: turn.of };
+        let typology = match turn.to {
+            Standing::Trusted => Typology::GuardReset,
+            Standing::Attacked => Typology::GuardAttacked,
+            Standing::YieldsToPredecessor | Standing::YieldsToChallenge => Typology::GuardTripped,
+        };
+        let known = self.table.used().find(|slot| self.table.subject(*slot) == subject);
+        let Some(slot) = known.or_else(|| self.open(at, subject, typology, out)) else { return };
+        self.table.set(slot, head::TYPOLOGY, typology as u64);
+        self.table.set(slot, head::TYPOLOGIES, self.table.get(slot, head::TYPOLOGIES) | 1 << typology as u8);
+        self.table.set(slot, head::SCORE, if typology == Typology::GuardReset { 0 } else { 1000 });
+        self.table.set(slot, head::EVENTS, turn.declines);
+        self.table.set(slot, head::LAST, at.now.0 as u64);
+        self.table.set(slot, head::GROWN, at.now.0 as u64);
+        match turn.to {
+            Standing::Trusted => {
+                self.publish(slot, AlertStatus::Closed, at, None, out);
+                self.table.clear(slot);
+            }
+            _ => self.publish(slot, AlertStatus::Open, at, None, out),
+        }
+    }
+
+    /// Everything that is not in the tables.
+    fn numbers(&self) -> [u64; 9] {
+        let AlertCounts { opened, versions, held, dropped } = self.counts;
+        let [hour, spent, least, line] = self.budget.words();
+        [opened, versions, held, dropped, self.look as u64, hour, spent, least, line]
+    }
+
+    fn restore_numbers(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let (opened, versions) = (words.word()?, words.word()?);
+        self.counts = AlertCounts { opened, versions, held: words.word()?, dropped: words.word()? };
+        self.look = words.at_most(self.options.limits.alerts_max as usize, "places of alerts")?;
+        self.budget.restore_words(words)
+    }
+
+    /// Writes the ground state.
+    pub(super) fn ground(&self, mut word: impl FnMut(u64) -> std::io::Result<()>) -> std::io::Result<()> {
+        self.numbers().into_iter().try_for_each(&mut word)?;
+        self.table.ground(word)
+    }
+
+    /// Restores what [`Alerts::ground`] wrote.
+    pub(super) fn restore<E: From<String>>(&mut self, mut word: impl FnMut() -> Result<u64, E>) -> Result<(), E> {
+        let mut numbers = [0; 9];
+        for number in &mut numbers {
+            *number = word()?;
+        }
+        self.restore_numbers(&mut Words(&numbers))?;
+        self.table.restore(word)?;
+        Ok(self.check()?)
+    }
+
+    /// Makes what is derived again, after an image was read.
+    pub(super) fn wake(&mut self) -> Result<(), String> {
+        self.table.wake()?;
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let held = self.table.used().map(|slot| self.table.get(slot, head::HELD)).sum::<u64>();
+        let newest = self.table.used().map(|slot| self.table.get(slot, head::NUMBER)).max();
+        if held != self.counts.held || newest > Some(self.counts.opened) {
+            return Err(format!("found {held} alerts held and {newest:?} opened, expected {:?}", self.counts));
+        }
+        Ok(())
+    }
+
+    pub(super) fn tables(&mut self) -> [(&'static str, Used, &mut dyn Kept); 3] {
+        self.table.tables()
+    }
+
+    pub(super) fn words(&self, out: &mut Vec<u64>) {
+        out.extend(self.numbers());
+        self.table.words(out);
+    }
+
+    pub(super) fn restore_words(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        self.restore_numbers(words)?;
+        self.table.restore_words(words)
+    }
+}
+
+/// Whether a policy's outcome makes a weak finding one.
+pub(super) fn holds(outcome: Outcome) -> bool {
+    outcome >= Outcome::Review
+}
+
+/// The entity in a slot of a payment and its kind.
+pub(super) fn entity(ends: &[Option<Id>; SLOTS], at: usize) -> Option<(Id, IdKind)> {
+    Some((ends[at]?, slot_kinds(EventType::Payment)[at]?))
+}
