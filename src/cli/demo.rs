@@ -200,7 +200,6 @@ mod tests {
         assert_eq!(available("MemTotal: 9 kB\n"), None);
     }
 
-    /// Planted: `count_30d` in the rule `unusual_payment`, `rows_max` of money below a day's; both told.
     #[test]
     fn the_demos_own_layer_is_sound() {
         let topology = Topology::load_over(&[Demo::layer()], &[]).expect("sound");

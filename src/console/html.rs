@@ -59,7 +59,6 @@ pub(super) fn milliseconds(value: f64) -> String {
 mod tests {
     use super::{Text, grouped, milliseconds, rate};
 
-    /// Planted: `'"'` left as it is; told.
     #[test]
     fn no_text_leaves_its_place() {
         let hostile = "é<script>alert(\"1\")</script> & 'x'";

@@ -425,7 +425,6 @@ mod tests {
         assert!(open.is_empty(), "{open:?} stay open");
     }
 
-    /// Planted: `{}` in place of `Text(&entry.event)`; `Text` around none of the three names of the table: both told.
     #[test]
     fn hostile_texts_stay_texts() {
         let page = hostile().page();

@@ -168,7 +168,6 @@ mod tests {
         assert_eq!(asked, ORDERS_MAX);
     }
 
-    /// Planted: `told.judged` told before it is counted; the first to be stopped was then the second payment.
     #[test]
     fn an_attack_is_followed_to_its_first_stop() {
         let show = show();

@@ -64,7 +64,6 @@ mod tests {
         Decision::stand_in(Sequence(number), &answered, Provenance::default())
     }
 
-    /// Planted: `pop_front` where the list is full; the newest were the oldest.
     #[test]
     fn the_newest_that_did_not_approve_are_kept() {
         let json = br#"{"id":"p","type":"payment","time":"2026-01-01T00:00:00Z","user":"u","merchant":"m","amount":5,"currency":"EUR"}"#;

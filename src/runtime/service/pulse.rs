@@ -156,7 +156,6 @@ mod tests {
         assert_eq!(quantile(&[(0.1, 0), (f64::INFINITY, 0)], 0.5), None);
     }
 
-    /// Planted: outcomes of the whole life in place of those since the first sample; told.
     #[test]
     fn what_was_before_the_first_sample_does_not_count() {
         let (metrics, pulse) = (Metrics::new("test"), Pulse::new());
