@@ -3,6 +3,7 @@
 pub mod api;
 pub mod arithmetic;
 pub mod cli;
+pub mod console;
 pub mod decision;
 pub mod doors;
 pub mod engine;
@@ -43,7 +44,7 @@ mod tests {
         &["decision"],
         &["velocity"],
         &["engine"],
-        &["journal", "store", "targets", "identity", "ingress", "render", "metrics", "snapshot"],
+        &["journal", "store", "targets", "identity", "ingress", "render", "metrics", "snapshot", "console"],
         &["api"],
         // Above api: the doors are whom its routes ask, through api's own seam.
         &["doors"],
@@ -53,14 +54,15 @@ mod tests {
     ];
 
     /// Arrows between neighbours: the index keeps targets in the journal's form; the database forgets judged events by
-    /// the rule of the targets; snapshots go to the disk through the journal's door.
-    const NEIGHBOURS: [(&str, &str); 6] = [
+    /// the rule of the targets; snapshots go to the disk through the journal's door; the demonstration plays the simulated company.
+    const NEIGHBOURS: [(&str, &str); 7] = [
         ("store", "targets"),
         ("targets", "journal"),
         ("targets", "store"),
         ("identity", "journal"),
         ("identity", "store"),
         ("snapshot", "journal"),
+        ("runtime", "sim"),
     ];
 
     fn sources(dir: &Path, out: &mut Vec<PathBuf>) {

@@ -37,6 +37,7 @@ pub struct Metrics {
     pub http_streams: IntGauge,
     pub http_timeouts_total: IntCounterVec,
 
+    pub hook_answer_seconds: Histogram,
     pub hook_answers_total: IntCounterVec,
     pub hook_outcomes_total: IntCounterVec,
     pub hook_stand_ins_total: IntCounterVec,
@@ -104,6 +105,11 @@ impl Metrics {
             http_streams: list.gauge("http_streams", "Streams of server-sent events open"),
             http_timeouts_total: list.counters("http_timeouts_total", "Clients given up on, by what they were too slow at", &["what"]),
 
+            hook_answer_seconds: list.histogram(
+                "hook_answer_seconds",
+                "From an authorization handed in, whoever asks, to its answer",
+                &ANSWER_SECONDS,
+            ),
             hook_answers_total: list.counters("hook_answers_total", "Answers to authorizations and challenges, by kind", &["kind"]),
             hook_outcomes_total: list.counters("hook_outcomes_total", "Decisions answered for the first time, by outcome", &["outcome"]),
             hook_stand_in_ratio: list

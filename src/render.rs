@@ -107,7 +107,7 @@ impl PolicyTexts {
     }
 
     /// The sentence for `reason` of an event of type `of`.
-    fn sentence(&self, reason: &Reason, of: EventType) -> String {
+    pub fn sentence(&self, reason: &Reason, of: EventType) -> String {
         if reason.code.is_list() {
             return self.listed(reason, of);
         }
@@ -273,7 +273,7 @@ fn counterparts(role: Role, of: EventType) -> String {
 }
 
 /// `123450` minor units of EUR as `1234.50 EUR`.
-fn money(minor: i64, currency: Currency) -> String {
+pub fn money(minor: i64, currency: Currency) -> String {
     let digits = currency.exponent();
     let unit = 10u64.pow(digits);
     let sign = if minor < 0 { "-" } else { "" };

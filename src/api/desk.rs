@@ -79,6 +79,13 @@ pub struct Page {
     pub next: String,
 }
 
+/// A page or file of the console.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub media_type: &'static str,
+    pub body: Vec<u8>,
+}
+
 /// A stream of bytes without an end, in pieces.
 pub type Chunks = Pin<Box<dyn Chunked<Item = Vec<u8>> + Send>>;
 
@@ -146,6 +153,24 @@ pub trait Desk: Send + Sync + 'static {
     /// Why this process takes no requests, where another one does: because it is a standby, or leads no more. `reading`: requests that only
     /// read what was answered.
     fn elsewhere(&self, _reading: bool) -> Option<String> {
+        None
+    }
+
+    /// The page of what happens now; `None` where there is none to be shown.
+    fn console(&self) -> Option<Shown> {
+        None
+    }
+
+    /// What the pages of the console load: `None` where none of its files has this name.
+    fn console_file(&self, _name: &str) -> Option<Shown> {
+        None
+    }
+
+    /// Begins an attack of this name in the demonstration's company. `None` where this is no demonstration.
+    ///
+    /// # Errors
+    /// Where no attack has this name, or none can begin now, in words for the caller.
+    fn attack(&self, _name: &str) -> Option<Result<Value, String>> {
         None
     }
 

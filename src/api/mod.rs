@@ -8,6 +8,7 @@ mod body;
 mod browser;
 mod change;
 mod connection;
+mod console;
 mod decision;
 mod desk;
 mod documents;
@@ -24,7 +25,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
-pub use desk::{Answer, ChallengeResult, Change, Chunks, Desk, Page, Readiness, Stream, Submitted};
+pub use desk::{Answer, ChallengeResult, Change, Chunks, Desk, Page, Readiness, Shown, Stream, Submitted};
 pub use gate::{Caller, Denied, Gate, Open, Scope};
 pub use options::Options;
 pub use serve::{Acceptor, Plain, serve, serve_over};

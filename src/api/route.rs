@@ -6,7 +6,7 @@ use crate::api::desk::{Desk, Stream};
 use crate::api::gate::{Caller, Gate, Scope};
 use crate::api::options::Options;
 use crate::api::problem::{Kind, Problem};
-use crate::api::{authorize, change, decision, documents, events, health, journal, streams};
+use crate::api::{authorize, change, console, decision, documents, events, health, journal, streams};
 use crate::metrics::Metrics;
 use axum::Router;
 use axum::body::Body;
@@ -45,10 +45,13 @@ pub(super) enum Route {
     Metrics,
     OpenApi,
     Schema,
+    Console,
+    ConsoleFile,
+    Attack,
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 21] = [
+    pub(super) const ALL: [Route; 24] = [
         Route::Authorize,
         Route::Challenge,
         Route::Events,
@@ -70,6 +73,9 @@ impl Route {
         Route::Metrics,
         Route::OpenApi,
         Route::Schema,
+        Route::Console,
+        Route::ConsoleFile,
+        Route::Attack,
     ];
 
     /// Its path, with names for what varies; the label of its metrics.
@@ -96,6 +102,9 @@ impl Route {
             Route::Metrics => "/metrics",
             Route::OpenApi => "/openapi.json",
             Route::Schema => "/schemas/{name}",
+            Route::Console => "/",
+            Route::ConsoleFile => "/console/{name}",
+            Route::Attack => "/v1/demo/attacks/{name}",
         }
     }
 
@@ -103,7 +112,7 @@ impl Route {
     pub(super) fn method(self) -> MethodFilter {
         match self {
             Route::Authorize | Route::Challenge | Route::Events | Route::Promote | Route::Fence => MethodFilter::POST,
-            Route::List | Route::Publish | Route::Rollback => MethodFilter::POST,
+            Route::List | Route::Publish | Route::Rollback | Route::Attack => MethodFilter::POST,
             _ => MethodFilter::GET,
         }
     }
@@ -127,7 +136,10 @@ impl Route {
             // Who knows the rules knows how to pass under them.
             Route::Policy => &[Scope::Analyst, Scope::Supervisor, Scope::Admin],
             Route::Publish | Route::Rollback => &[Scope::Admin],
-            Route::Live | Route::Ready | Route::OpenApi | Route::Schema => &[],
+            // It shows what analysts see.
+            Route::Console => &[Scope::Analyst, Scope::Supervisor],
+            Route::Attack => &[Scope::Admin],
+            Route::Live | Route::Ready | Route::OpenApi | Route::Schema | Route::ConsoleFile => &[],
         }
     }
 
@@ -135,9 +147,14 @@ impl Route {
     fn reading(self) -> Option<bool> {
         match self {
             Route::Authorize | Route::Challenge | Route::Events | Route::List | Route::Publish | Route::Rollback => Some(false),
-            Route::Decision | Route::Decisions | Route::Rejected | Route::Journal | Route::Policy | Route::AlertStream | Route::Alerts => {
-                Some(true)
-            }
+            Route::Decision
+            | Route::Decisions
+            | Route::Rejected
+            | Route::Journal
+            | Route::Policy
+            | Route::Console
+            | Route::AlertStream
+            | Route::Alerts => Some(true),
             _ => None,
         }
     }
@@ -300,6 +317,9 @@ async fn handle<D: Desk, G: Gate>(
         Route::Metrics => Ok(health::metrics(shared)),
         Route::OpenApi => Ok(documents::openapi()),
         Route::Schema => documents::schema(&segment(parts).await?),
+        Route::Console => console::page(shared),
+        Route::ConsoleFile => console::file(shared, &segment(parts).await?),
+        Route::Attack => console::attack(shared, parts).await,
     }
 }
 

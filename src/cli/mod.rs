@@ -4,6 +4,7 @@
 //! 2 not done: wrong arguments, a topology with mistakes, files that cannot be read or written.
 
 mod check;
+mod demo;
 mod journal;
 mod keys;
 mod policy;
@@ -24,6 +25,8 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 #[derive(Parser)]
 #[command(
@@ -31,7 +34,7 @@ use std::sync::Arc;
     version,
     about = "A real-time graph engine in the stream of payments",
     long_about = "Weir stands in the stream of a payments company and judges every payment and transfer from one in-memory graph.",
-    after_help = "Examples:\n  weir simulate --world small --out sample.jsonl && weir replay sample.jsonl\n  weir check\n\nEvery command has --help with examples of its own.",
+    after_help = "Examples:\n  weir demo\n  weir simulate --world small --out sample.jsonl && weir replay sample.jsonl\n  weir check\n\nEvery command has --help with examples of its own.",
     arg_required_else_help = true
 )]
 struct Arguments {
@@ -41,6 +44,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Arguments),
     Run(run::Arguments),
     Promote(promote::Arguments),
     Replay(replay::Arguments),
@@ -57,6 +61,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Promote(arguments) => promote::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
@@ -126,6 +131,15 @@ fn entered(store: &Store, dir: &DataDir) -> Result<Identity, String> {
 
 /// Texts that are written at once.
 const ENTERED_AT_ONCE: usize = 1_024;
+
+/// The log goes to standard error; `WEIR_LOG` says how much of it, as in `weir=debug`, else `usually` does. A phase – start, reload, drain,
+/// end – is a span: it stands in the lines that are logged within it, and a line tells how long it took.
+fn log_to_stderr(json: bool, usually: &str) {
+    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(usually));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_span_events(FmtSpan::CLOSE);
+    // A second service in one process keeps the log of the first.
+    let _ = if json { log.json().try_init() } else { log.with_ansi(is_watched()).try_init() };
+}
 
 /// Whether somebody looks at standard error, so that progress is worth showing.
 fn is_watched() -> bool {

@@ -1,6 +1,6 @@
 //! `weir run`.
 
-use super::{FOUND, is_watched, say, topology, words};
+use super::{FOUND, is_watched, log_to_stderr, say, topology, words};
 use crate::api;
 use crate::doors::Doors;
 use crate::metrics::Metrics;
@@ -14,8 +14,6 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, info_span};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
 
 /// Run the service: the authorization hook, doors for events, streams of outputs
 #[derive(clap::Args)]
@@ -63,7 +61,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
-    log_to_stderr(arguments.json);
+    log_to_stderr(arguments.json, "info");
     let topology = topology(&arguments.topology)?;
     let listen = arguments.listen.unwrap_or(topology.authorize.listen);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -88,6 +86,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         node.reached_at(&arguments.advertise.clone().unwrap_or_else(|| format!("{scheme}://{address}")));
         say(&format!("listening on {scheme}://{address}, data in {}\n", arguments.data.display()))?;
         let tending = tokio::spawn(doors.clone().tend(hangup));
+        let watching = tokio::spawn({
+            let node = node.clone();
+            async move { node.watch().await }
+        });
         let mut terminate = signal(SignalKind::terminate()).map_err(words)?;
         let mut failed = None;
         let shutdown = async {
@@ -100,6 +102,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         };
         api::serve_over(listener, doors.clone(), node.clone(), doors.gate(), http, metrics, shutdown).await;
         tending.abort();
+        watching.abort();
         Ok::<_, String>(failed)
     })?;
     if let Some(why) = failed {
@@ -126,13 +129,4 @@ fn node(arguments: &Arguments, topology: Topology, metrics: &Metrics) -> Result<
             Ok(Node::follow(topology, &arguments.data, standby, metrics))
         }
     }
-}
-
-/// The log goes to standard error; `WEIR_LOG` says how much of it, as in `weir=debug`. A phase – start, reload, drain, end – is a span: it
-/// stands in the lines that are logged within it, and a line tells how long it took.
-fn log_to_stderr(json: bool) {
-    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_span_events(FmtSpan::CLOSE);
-    // A second service in one process keeps the log of the first.
-    let _ = if json { log.json().try_init() } else { log.with_ansi(is_watched()).try_init() };
 }

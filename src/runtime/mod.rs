@@ -8,6 +8,7 @@
 //!
 //! The only place that reads the clock; nothing it reads reaches the engine.
 
+mod demo;
 mod error;
 mod keep;
 mod measure;
@@ -21,6 +22,7 @@ mod source;
 mod summary;
 mod tail;
 
+pub use demo::{Demo, DemoOptions, Played};
 pub use error::ReplayError;
 pub use progress::Progress;
 pub use replay::{ReplayOptions, replay};

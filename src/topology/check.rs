@@ -72,7 +72,7 @@ fn line(out: &mut String, line: std::fmt::Arguments) {
 }
 
 /// Digits in groups of three: `3,500,000`.
-pub(super) fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {

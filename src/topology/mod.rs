@@ -31,7 +31,7 @@ mod source;
 
 pub use bill::{Bill, Line, Sizes, TableSize};
 pub use canonical::content_hash;
-pub use check::{report, svg};
+pub use check::{grouped, report, svg};
 
 pub use deciding::Deciding;
 pub use difference::{policy_diff, policy_from, policy_of, policy_text};
@@ -95,6 +95,11 @@ pub struct Layer<'a> {
 impl Topology {
     /// Reads `layers`, each over the one before it, the first over the embedded default. The error lists every mistake.
     pub fn load(layers: &[PathBuf]) -> Result<Topology, Errors> {
+        Topology::load_over(&[], layers)
+    }
+
+    /// As [`Topology::load`], with `base` between the embedded default and the first of `layers`.
+    pub fn load_over(base: &[Layer], layers: &[PathBuf]) -> Result<Topology, Errors> {
         let (mut texts, mut errors) = (Vec::new(), Vec::new());
         for path in layers {
             match read_layer(path) {
@@ -105,7 +110,8 @@ impl Topology {
         if !errors.is_empty() {
             return Err(Errors(errors));
         }
-        let layers: Vec<Layer> = texts.iter().map(|(name, text, folder)| Layer { name, text, folder }).collect();
+        let layers = texts.iter().map(|(name, text, folder)| Layer { name, text, folder });
+        let layers: Vec<Layer> = base.iter().copied().chain(layers).collect();
         Topology::parse(&layers)
     }
 

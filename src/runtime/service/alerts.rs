@@ -32,7 +32,7 @@ impl OpenAlerts {
     }
 
     /// The weightiest first: score times money, then the older one.
-    fn all(&self) -> Vec<Arc<Alert>> {
+    pub(super) fn all(&self) -> Vec<Arc<Alert>> {
         let mut all: Vec<Arc<Alert>> = self.told.lock().expect("nobody panics with it").values().cloned().collect();
         all.sort_by_key(|alert| std::cmp::Reverse(u64::from(alert.score).saturating_mul(alert.money_minor.max(1).unsigned_abs())));
         all

@@ -286,6 +286,7 @@ impl Judge {
             }
             (Content::Event(event), Some((Output::Decision(decision), place))) => {
                 self.shared.answers.note(decision, event.fingerprint(), *place);
+                self.shared.news.note(event, decision);
                 self.reply(decision);
             }
             (Content::Event(event), Some((Output::Rejected(rejected), _))) => {

@@ -22,7 +22,10 @@ mod keeper;
 mod launch;
 mod listed;
 mod namer;
+mod news;
+mod overview;
 mod publishing;
+mod pulse;
 mod recorder;
 mod recovery;
 mod snapping;
@@ -33,6 +36,7 @@ mod ticket;
 
 pub use bill::service_bill;
 pub use error::ServiceError;
+pub(in crate::runtime) use overview::clock_time;
 pub use standby::{Node, Peer, Standby};
 
 use crate::api::{Readiness, Submitted};
@@ -51,6 +55,7 @@ use answers::Answers;
 use crossbeam::channel::Sender;
 use dashmap::DashMap;
 use listed::Roll;
+use news::News;
 use publishing::InForce;
 pub(in crate::runtime) use standing::{Opening, Standing};
 use std::collections::VecDeque;
@@ -161,6 +166,7 @@ struct Shared {
     /// The judge rests while this holds: for tests of what happens then.
     paused: (Mutex<bool>, Condvar),
     minute: Mutex<Minute>,
+    news: News,
     /// Reads texts that the namer writes.
     identity: Identity,
     sources: Vec<String>,

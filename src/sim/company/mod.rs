@@ -161,6 +161,15 @@ impl Company {
         company
     }
 
+    /// The same company in a later run: its events are numbered behind `events`, and chance and crooks are others than before.
+    pub fn resumed(mut self, events: u64) -> Company {
+        self.chance = Chance::of(self.options.seed, 0x1, events);
+        (self.events, self.visits) = (events, events);
+        self.made_up = (events % (1 << 29)) as u32;
+        self.episodes_begun = events as u32;
+        self
+    }
+
     /// The options that it was made with.
     pub fn options(&self) -> &Options {
         &self.options

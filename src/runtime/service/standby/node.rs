@@ -3,13 +3,16 @@
 use super::client::Peer;
 use super::follower::{Ending, Follower, Link, Snapping, greet};
 use super::leadership::{Fenced, Leadership};
-use crate::api::{Answer, ChallengeResult, Change, Chunks, Desk, Page, Readiness, Stream, Submitted};
+use crate::api::{Answer, ChallengeResult, Change, Chunks, Desk, Page, Readiness, Shown, Stream, Submitted};
+use crate::console;
 use crate::event::{Content, Control, ControlKind, Effort, IdKey, Origin, Record, Sequence};
 use crate::journal::{Blobs, DataDir, Disk, Files, Records};
 use crate::metrics::Metrics;
+use crate::runtime::demo::Show;
 use crate::runtime::keep::FOUNDATIONS;
 use crate::runtime::service::clock::Clock;
 use crate::runtime::service::error::ServiceError;
+use crate::runtime::service::pulse::Pulse;
 use crate::runtime::service::standing::{Opening, Standing};
 use crate::runtime::service::{Ended, Service};
 use crate::runtime::source::foundation_texts;
@@ -38,6 +41,8 @@ const BEHIND_MAX: u64 = 5_000;
 const RECORDS_MIN: u64 = FOUNDATIONS as u64 + 1;
 /// An old leader that has not heard is told again.
 const KNOCK_EVERY: Wall = Wall::from_secs(1);
+/// Between two looks at how much happens.
+const PULSE_EVERY: Wall = Wall::from_secs(1);
 /// Between two attempts to hear whose journal a new standby shall have.
 const GREET_EVERY: Wall = Wall::from_secs(1);
 
@@ -135,6 +140,9 @@ pub struct Node {
     metrics: Metrics,
     /// Where this process is reached.
     url: OnceLock<String>,
+    pulse: Pulse,
+    /// The demonstration that plays here.
+    show: OnceLock<Arc<Show>>,
 }
 
 impl Node {
@@ -168,12 +176,31 @@ impl Node {
 
     fn new(topology: Topology, leadership: Leadership, metrics: &Metrics, followed: Option<(Arc<Link>, Peer)>) -> Node {
         let (leading, standby, url) = (Arc::new(OnceLock::new()), Mutex::new(None), OnceLock::new());
-        Node { leading, standby, followed, leadership, fencing: sync::Mutex::new(()), topology, metrics: metrics.clone(), url }
+        let (fencing, metrics, pulse, show) = (sync::Mutex::new(()), metrics.clone(), Pulse::new(), OnceLock::new());
+        Node { leading, standby, followed, leadership, fencing, topology, metrics, url, pulse, show }
     }
 
     /// Says where this process is reached: what an old leader tells its callers.
     pub fn reached_at(&self, url: &str) {
         let _ = self.url.set(url.to_owned());
+    }
+
+    /// Notes once a second how much happens, for the console, as long as it is polled.
+    pub async fn watch(&self) {
+        loop {
+            self.pulse.beat(&self.metrics);
+            tokio::time::sleep(PULSE_EVERY).await;
+        }
+    }
+
+    /// `show` plays here: the console tells of it, and its attacks can be begun.
+    pub(in crate::runtime) fn plays(&self, show: Arc<Show>) {
+        let _ = self.show.set(show);
+    }
+
+    /// Records in the journal; none where this process does not lead.
+    pub(in crate::runtime) fn recorded(&self) -> u64 {
+        self.leading.get().map_or(0, Service::recorded)
     }
 
     /// Resolves when a standby has stopped for good: why.
@@ -390,7 +417,12 @@ impl Succession {
 impl Desk for Node {
     async fn authorize(&self, json: &[u8], deadline: Wall) -> Answer {
         match self.leading.get() {
-            Some(service) => service.authorize(json, deadline).await,
+            Some(service) => {
+                let began = Instant::now();
+                let answer = service.authorize(json, deadline).await;
+                self.metrics.hook_answer_seconds.observe(began.elapsed().as_secs_f64());
+                answer
+            }
             None => Answer::Closing,
         }
     }
@@ -476,6 +508,22 @@ impl Desk for Node {
             (None, Some((_, peer))) => Some(format!("this is a standby of {peer}: ask there, or promote this one (weir promote)")),
             (None, None) => Some("starting".to_owned()),
         }
+    }
+
+    fn console(&self) -> Option<Shown> {
+        let url = self.url.get().map_or("", String::as_str);
+        // Texts of ids are read from files that are in memory.
+        let now = tokio::task::block_in_place(|| self.leading.get().map(|service| service.overview(self.pulse.read(), url)))?;
+        let page = console::Now { demonstration: self.show.get().map(|show| show.told()), ..now }.page();
+        Some(Shown { media_type: console::PAGE, body: page.into_bytes() })
+    }
+
+    fn console_file(&self, name: &str) -> Option<Shown> {
+        console::file(name).map(|(media_type, text)| Shown { media_type, body: text.as_bytes().to_vec() })
+    }
+
+    fn attack(&self, name: &str) -> Option<Result<Value, String>> {
+        self.show.get().map(|show| show.attack(name))
     }
 
     fn journal(&self, from: Sequence) -> Result<Chunks, String> {

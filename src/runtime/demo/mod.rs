@@ -1,0 +1,86 @@
+//! The demonstration: the simulated company as the client of a service in the same process, in real time.
+//!
+//! Its events pass through the door that every client's pass through ([`Desk`]), by calls instead of connections: payments and transfers are
+//! authorized within the deadline, the others are submitted. The pace is that of the clock, whatever the service does; what it does not take
+//! is counted.
+//!
+//! [`Desk`]: crate::api::Desk
+
+mod show;
+mod traffic;
+
+pub(in crate::runtime) use show::Show;
+
+use crate::runtime::service::Node;
+use crate::topology::Layer;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration as Wall;
+use tokio::runtime::Handle;
+use traffic::Traffic;
+
+/// How a demonstration plays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DemoOptions {
+    /// Customers of the company.
+    pub people: u32,
+    /// Events a second on the mean of the company's day.
+    pub rate: u64,
+    /// Seconds of the company in a second of the clock; times of events follow the clock.
+    pub speed: u32,
+    /// How long the service may take for an answer.
+    pub deadline: Wall,
+    /// An attack to begin with.
+    pub attack: Option<String>,
+}
+
+/// A demonstration that plays.
+pub struct Demo {
+    show: Arc<Show>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+/// How it went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Played {
+    /// Events handed to the service.
+    pub sent: u64,
+    /// Those that it did not take.
+    pub lost: u64,
+}
+
+impl Demo {
+    /// The layer over the built-in topology that sizes a demonstration.
+    pub fn layer() -> Layer<'static> {
+        Layer { name: "built-in demo.toml", text: include_str!("demo.toml"), folder: Path::new("") }
+    }
+
+    /// Begins to play to `node`, whose doors are `handle`'s.
+    ///
+    /// # Errors
+    /// Where no attack is called as the options say, or the system gives no thread.
+    pub fn start(node: &Arc<Node>, options: &DemoOptions, handle: Handle) -> Result<Demo, String> {
+        let show = Arc::new(Show::new(options));
+        if let Some(name) = &options.attack {
+            show.attack(name)?;
+        }
+        node.plays(show.clone());
+        let stop = Arc::new(AtomicBool::new(false));
+        let traffic = Traffic::new(node.clone(), options, show.clone(), handle);
+        let stopping = stop.clone();
+        let play = move || traffic.play(&stopping);
+        let thread = Builder::new().name("company".to_owned()).spawn(play).map_err(|error: io::Error| error.to_string())?;
+        Ok(Demo { show, stop, thread })
+    }
+
+    /// Sends nothing more.
+    pub fn end(self) -> Played {
+        self.stop.store(true, Ordering::Release);
+        self.thread.join().expect("the company does not panic");
+        self.show.played()
+    }
+}
