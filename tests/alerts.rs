@@ -35,8 +35,9 @@ fn newest(outputs: &[Output]) -> Vec<&Alert> {
 
 /// Some thousand payments among few, so that everything overlaps: rings grow into one another, cards and shops are tried.
 ///
-/// Caught when planted: a merge that left the members of the younger alert out; a row of the device looked at beyond the sixteenth; the
-/// payment's own user counted twice; a card's alert that grew by its members.
+/// Caught when planted: a merge that left the members of the younger alert out; the sixteenth row of the device not looked at; the payment's
+/// own user counted twice; members of cards' and shops' alerts whose ids led to them; members that were joined by the next finding only, and
+/// not by their own payment.
 #[test]
 fn it_equals_the_obvious() {
     let options = unbudgeted();
@@ -290,8 +291,6 @@ fn a_hub_is_cut() {
 
 /// Farms of 3 to 30 customers on a device or three, refused as bought cards are, among families, kiosks and a twenty-fifth of honest payments
 /// that are refused, too: whom they belong to is known within ten of their payments, and nobody else is called a ring.
-///
-/// Caught when planted: members that were joined by the next finding only, and not by their own payment.
 #[test]
 fn planted_rings_are_found_and_no_others() {
     const HONEST: usize = 120_000;

@@ -60,7 +60,7 @@ fn with_a_mistake(options: &Options, records: &mut [Record]) -> NamedPolicy {
     NamedPolicy { name: [7; 16], policy }
 }
 
-/// Caught when planted: all events of a batch judged by the policy at its end; the guard asked where threads judge.
+/// Caught when planted: all events of a batch judged by the policy at its end; the guard asked in another order where threads judge.
 #[test]
 fn a_policy_comes_into_force_behind_its_record_and_a_mistake_reaches_few() {
     let options = options(GENEROUS);

@@ -214,8 +214,7 @@ fn with(decisions: &[Value], outcome: &str) -> usize {
     decisions.iter().filter(|decision| decision["outcome"] == outcome).count()
 }
 
-/// Caught when planted: the guard's counters left out of the image (the restarted service declined again); stand-ins and decisions under
-/// the policy of the start.
+/// Caught when planted: the guard's counters left out of the image (the service did not start again from it).
 #[test]
 fn a_mistake_is_published_contained_and_rolled_back_and_replay_says_the_same() {
     let room = Room::new();

@@ -563,8 +563,8 @@ mod tests {
         }
     }
 
-    /// An hour comes in ten seconds, and a cause that always declined one in seven declines one in four of them. Caught when planted: declines
-    /// by the minute compared, its history not asked.
+    /// An hour comes in ten seconds, and a cause that always declined one in seven declines one in four of them. Caught when planted: its
+    /// history not asked.
     #[test]
     fn catching_up_trips_nothing() {
         let mut guard = guard();

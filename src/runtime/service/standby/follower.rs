@@ -704,7 +704,9 @@ mod tests {
         follower.apply().unwrap();
         follower.sync().unwrap();
         assert_eq!(known(&follower), Some("u-1".to_owned()));
-        taken(&mut follower, erasure(4)).unwrap();
+        tell(&mut follower);
+        taken(&mut follower, session("s-3", 4)).unwrap();
+        taken(&mut follower, erasure(5)).unwrap();
         follower.apply().unwrap();
         follower.sync().unwrap();
         assert_eq!(known(&follower), None);
