@@ -54,7 +54,7 @@ impl Service {
             last: clock_time(alert.last_event),
             score: alert.score,
             money: money(alert.money_minor, self.shared.options.rates.reporting),
-            events: u64::from(alert.events),
+            events: alert.events,
             members: alert.members.len() as u64,
             reasons: reasons.iter().map(|reason| text(&reason["text"])).collect(),
         }
