@@ -133,7 +133,7 @@ fn wrong_usage_is_told_as_one_would_want() {
         (&["replay", "other"], no_journal),
         (&["tail", "decisions", "--data", "other"], no_journal),
         (&["journal", "verify", "other"], no_journal),
-        (&["tail", "alerts", "--data", "kept"], "TOPIC: found \"alerts\", expected decisions or rejected"),
+        (&["tail", "alarms", "--data", "kept"], "TOPIC: found \"alarms\", expected decisions or rejected or alerts"),
         (&["simulate", "--world", "large", "--out", "-"], "world is \"large\", expected one of: small, tiny, company"),
         (
             &["simulate", "--world", "company", "--start", "1066-10-14", "--out", "-"],
