@@ -140,9 +140,10 @@ impl Service {
         };
         let mut entries: Vec<(String, Arc<[u8]>)> = Vec::new();
         let mut at = after;
-        while entries.len() < limit
-            && let Some(output) = reader.next_before(published).map_err(|error| error.to_string())?
-        {
+        loop {
+            // What one record led to stays on one page: the next page begins behind the record.
+            let before = if entries.len() < limit { published } else { Sequence(at + 1) };
+            let Some(output) = reader.next_before(before).map_err(|error| error.to_string())? else { break };
             at = output.sequence().0;
             let json = match (stream, &output) {
                 (Stream::Decisions, Output::Decision(answer)) => self.json(answer, View::Public, None).to_vec(),
