@@ -19,6 +19,7 @@ mod lists;
 mod look;
 mod options;
 mod output;
+mod policies;
 mod snapshot;
 
 pub use alerts::{Alert, AlertCounts, AlertLimits, AlertOptions, AlertStatus, Edge, Evidence, Member, Subject};
@@ -30,6 +31,7 @@ pub use image::{Imaged, Imaging, Progress, SCALARS, Shape, TableShape};
 pub use lists::{ListEntry, Lists};
 pub use options::{GuardOptions, LabelOptions, Options, SourceTime};
 pub use output::{Output, Rejected};
+pub use policies::NamedPolicy;
 pub use snapshot::SnapshotError;
 
 use crate::decision::{Decision, Declining, Effect, ListLadder, Policy, PolicyError, Program, Provenance, RuleError, Verdict};
@@ -44,6 +46,7 @@ use alerts::Alerts;
 use batch::{Batch, Moment, Pending, Seed};
 use course::Course;
 use guard::sum_slot;
+use policies::named_policy;
 use std::fmt;
 use std::sync::Arc;
 
@@ -115,13 +118,6 @@ impl GuardTurn {
     fn ended(sequence: Sequence, policy: [u8; 16], of: EventType, cause: Option<u16>, from: Standing) -> GuardTurn {
         GuardTurn { sequence, policy, of, cause, from, to: Standing::Trusted, declines: 0, judged: 0 }
     }
-}
-
-/// A compiled policy under the name by which control records and decisions call it: the first 128 bits of its text's SHA-256.
-#[derive(Clone, Debug)]
-pub struct NamedPolicy {
-    pub name: [u8; 16],
-    pub policy: Arc<Policy>,
 }
 
 /// How many records of each fate there were.
@@ -246,72 +242,6 @@ impl Engine {
     pub fn compile(options: &Options) -> Result<Policy, Vec<PolicyError>> {
         let layout = Layout::new(&options.aggregates, &options.lists, &options.id_key);
         Policy::compile(&options.policy, &layout.schema, &options.id_key)
-    }
-
-    /// Gives the engine a policy, compiled for engines of its options, that a record to come may name. Compiling takes its time, and an engine
-    /// reads no files: so whoever has it step such a record gives it the policy first.
-    pub fn prepare(&mut self, policy: NamedPolicy) {
-        if !self.knows_policy(&policy.name) {
-            self.prepared.push(policy);
-        }
-    }
-
-    /// Whether a record that names this policy can be stepped.
-    pub fn knows_policy(&self, name: &[u8; 16]) -> bool {
-        self.prepared.iter().any(|known| known.name == *name)
-    }
-
-    /// Puts a fresh engine under the policies of a snapshot that it is to be filled from.
-    pub fn put_in_force(&mut self, policy: NamedPolicy, before: Option<NamedPolicy>) {
-        self.provenance.policy = policy.name;
-        self.prepare(policy.clone());
-        before.iter().for_each(|before| self.prepare(before.clone()));
-        self.guard.begin(policy.policy.guarded().len());
-        (self.policy, self.before) = (policy.policy, before);
-        self.heirs = self.find_heirs();
-    }
-
-    /// The policy that was in force before the one that is.
-    pub fn policy_before(&self) -> Option<[u8; 16]> {
-        self.before.as_ref().map(|before| before.name)
-    }
-
-    /// Puts the policy that a record names in force from here on.
-    fn swap_policy(&mut self, record: &Record, name: [u8; 16]) {
-        if name == self.provenance.policy {
-            return;
-        }
-        let known = self.prepared.iter().find(|known| known.name == name).cloned();
-        let new = known.expect("the runtime prepares a policy before the record that names it");
-        let old = NamedPolicy { name: self.provenance.policy, policy: std::mem::replace(&mut self.policy, new.policy) };
-        for (slot, cause) in old.policy.guarded().iter().enumerate() {
-            let from = self.guard.standing(slot);
-            let stays = (0..self.policy.guarded().len()).any(|new| self.policy.slot_before(new, &old.policy) == Some((slot, true)));
-            if from.yields() && !stays {
-                self.turns.push(GuardTurn::ended(record.sequence, old.name, old.policy.guarded_type(slot), Some(*cause), from));
-            }
-        }
-        for of in [EventType::Payment, EventType::Transfer] {
-            let from = self.guard.standing(sum_slot(lane(of)));
-            if from.yields() {
-                self.turns.push(GuardTurn::ended(record.sequence, old.name, of, None, from));
-            }
-        }
-        let policy = &self.policy;
-        self.guard.carry(policy.guarded().len(), |slot| policy.slot_before(slot, &old.policy));
-        self.provenance.policy = name;
-        self.before = Some(old);
-        self.heirs = self.find_heirs();
-    }
-
-    fn find_heirs(&self) -> Declining {
-        let mut heirs = Declining::default();
-        if let Some(before) = &self.before {
-            for slot in (0..self.policy.guarded().len()).filter(|slot| self.policy.has_predecessor(*slot, &before.policy)) {
-                heirs[slot / 64] |= 1 << (slot % 64);
-            }
-        }
-        heirs
     }
 
     /// The hashes of what is in force.
@@ -667,14 +597,6 @@ fn maturities(options: &Options) -> (Vec<Duration>, Vec<u8>) {
     assert!(different.len() <= MATURITIES_MAX, "the topology has seen to it");
     let classes = of.iter().map(|m| different.binary_search(m).expect("collected from them") as u8).collect();
     (different, classes)
-}
-
-/// The policy that a record names, if it is one that does.
-fn named_policy(record: &Record) -> Option<[u8; 16]> {
-    match &record.content {
-        Content::Control(control) if control.kind == ControlKind::Policy => control.blob.first_chunk().copied(),
-        _ => None,
-    }
 }
 
 /// What becomes of an event while all declines yield: what the policy before says, short of a decline.

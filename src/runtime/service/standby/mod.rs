@@ -14,11 +14,13 @@
 //! `fenced` in the data directory) sees to it as far as the two can reach each other: the promoted one tells the old leader before it takes
 //! over, and goes on telling it until it has heard.
 
+mod asking;
 mod client;
 mod feed;
 mod follower;
 mod frame;
 mod leadership;
+mod link;
 mod node;
 
 pub use client::Peer;
