@@ -36,7 +36,7 @@ Examples:
   weir demo --rate 2000 --for 60s --listen 127.0.0.1:9000 --data /tmp/weir-demo")]
 pub struct Arguments {
     /// Begin this attack: card-testing, device-farm, stolen-card, account-takeover, compromised-shop, synthetic-identities, laundering
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = Demo::offers)]
     attack: Option<String>,
     /// Events a second on the mean of a day: nights are quieter, evenings busier
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=20_000))]

@@ -54,6 +54,14 @@ pub struct Played {
 }
 
 impl Demo {
+    /// The name of an attack that a demo offers, as it is offered.
+    ///
+    /// # Errors
+    /// Where there is none of this name: which ones there are.
+    pub fn offers(name: &str) -> Result<String, String> {
+        show::offered(name).map(|(_, name)| name.to_owned())
+    }
+
     /// The layer over the built-in topology that sizes a demonstration.
     pub fn layer() -> Layer<'static> {
         Layer { name: "built-in demo.toml", text: include_str!("demo.toml"), folder: Path::new("") }

@@ -23,6 +23,16 @@ const OFFERS: [(Attack, &str, &str); 7] = [
     (Attack::SyntheticIdentities, "synthetic-identities", "Synthetic identities"),
     (Attack::Laundering, "laundering", "Laundering"),
 ];
+/// The attack of this name, and the name as it is offered.
+///
+/// # Errors
+/// Where none is offered under it: which ones are.
+pub(super) fn offered(name: &str) -> Result<(Attack, &'static str), String> {
+    let words = name.replace('_', "-");
+    let found = OFFERS.iter().find(|(_, known, _)| *known == words).map(|(attack, name, _)| (*attack, *name));
+    found.ok_or_else(|| format!("found the attack {name:?}, expected one of {}", OFFERS.map(|(_, name, _)| name).join(", ")))
+}
+
 /// Attacks that are followed; then the oldest is not any more.
 const FOLLOWED_MAX: usize = 6;
 /// Attacks that are asked for and have not begun.
@@ -61,15 +71,12 @@ impl Show {
     /// # Errors
     /// Where there is none of this name, or many are asked for already.
     pub(in crate::runtime) fn attack(&self, name: &str) -> Result<Value, String> {
-        let words = name.replace('_', "-");
-        let Some((attack, name, _)) = OFFERS.iter().find(|(_, known, _)| *known == words) else {
-            return Err(format!("found the attack {name:?}, expected one of {}", OFFERS.map(|(_, name, _)| name).join(", ")));
-        };
+        let (attack, name) = offered(name)?;
         let mut orders = self.orders.lock().expect("nobody panics with it");
         if orders.len() >= ORDERS_MAX {
             return Err(format!("{ORDERS_MAX} attacks are about to begin: try again in a second"));
         }
-        orders.push(*attack);
+        orders.push(attack);
         Ok(json!({ "attack": name, "status": "begins" }))
     }
 
