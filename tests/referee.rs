@@ -195,6 +195,10 @@ impl Match<'_> {
         let egos = self.engine.egos();
         let mut place = 0;
         for (slot, edges) in facts.neighbours.iter().enumerate().take(3) {
+            let own = facts.own[slot].as_ref().map_or([0.0; state::STATE], |state| state.sums());
+            if own != egos.own_features()[slot] {
+                return Err(format!("own state in slot {slot}: model {own:?}, engine {:?}", egos.own_features()[slot]));
+            }
             let end = egos.row_offsets()[slot + 1] as usize;
             if end - place != edges.len() {
                 return Err(format!("neighbours in slot {slot}: model {}, engine {}", edges.len(), end - place));
@@ -202,7 +206,10 @@ impl Match<'_> {
             for edge in edges {
                 let node = edge.neighbour.map_or(Some(NodeId::NONE), |id| self.engine.graph().nodes.find(id));
                 let age = edge.age.0 as f32 * (1.0 / 1e6);
-                let features = [log2_1p(age), log2_1p(edge.amount as f32), f32::from(edge.bad)];
+                let quiet = edge.bad && edge.score < 3.0;
+                let marks = [edge.bad, edge.good, edge.failed, quiet, edge.incoming].map(f32::from);
+                let [bad, good, failed, quiet, incoming] = marks;
+                let features = [log2_1p(age), log2_1p(edge.amount as f32), bad, good, failed, edge.score, quiet, incoming];
                 let sums = edge.state.as_ref().map_or([0.0; state::STATE], |state| state.sums());
                 let model = (node, features, sums);
                 let engine = (Some(egos.neighbours()[place]), egos.edge_features()[place], egos.neighbour_features()[place]);

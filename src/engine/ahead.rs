@@ -7,7 +7,7 @@
 
 use super::Engine;
 use crate::event::{Content, Event, Record, SLOTS, ends};
-use crate::graph::ego::{SEED_SLOTS, other_side};
+use crate::graph::ego::{SEED_SLOTS, other_side, side_of};
 use crate::graph::{COLD_MAX, Family, Graph, Head, Link, NodeId, RECENT};
 use crate::velocity::family as rows_family;
 
@@ -100,7 +100,8 @@ impl Engine {
             }
             4 => {
                 for (slot, position) in &coming.edges {
-                    let neighbour = graph.rings[family as usize].row(*position).nodes[other_side(usize::from(*slot))];
+                    let row = graph.rings[family as usize].row(*position);
+                    let neighbour = row.nodes[other_side(side_of(row, coming.nodes[usize::from(*slot)]))];
                     if neighbour.is_some() {
                         graph.nodes.prefetch_head(neighbour, family);
                         coming.neighbours.push(neighbour);

@@ -3,6 +3,7 @@
 use crate::decision::ListsOptions;
 use crate::event::{Body, Country, Currency, Duration, Event, EventType, Id, IdKey, IdKind, Timestamp};
 use crate::feature::{FeatureType, Schema, int};
+use crate::graph::ego::SEED_SLOTS;
 use crate::velocity::{Aggregate, Role, columns, family, row_type};
 
 /// Roles that have columns of their own, with their kinds.
@@ -18,6 +19,16 @@ const ROLES: [(&str, IdKind); 7] = [
 
 /// Columns of one role's node, behind its id.
 pub const NODE_COLUMNS: usize = 6;
+/// Further columns of a role whose neighbourhood is gathered: what is usual for it.
+pub const USUAL_COLUMNS: usize = 4;
+/// Seconds since the latest event of an entity that has none.
+pub const NEVER: i64 = -1;
+
+/// Whether an event has the role's entity among those whose neighbourhood is gathered.
+fn is_viewed(role: &str) -> bool {
+    let viewed = |of| Role::names(of).iter().take(SEED_SLOTS).any(|name| *name == role);
+    viewed(EventType::Payment) || viewed(EventType::Transfer)
+}
 
 /// An aggregate as one event type reads it.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +110,7 @@ impl Layout {
         }
         schema.push("item_id", FeatureType::Text(IdKind::Item), "id of the item");
         let fields = schema.len();
-        let mut first = Vec::new();
+        let (mut first, mut idle) = (Vec::new(), Vec::new());
         for (role, _) in ROLES {
             first.push(schema.push(
                 format!("{role}.events"),
@@ -116,6 +127,20 @@ impl Layout {
             schema.push(format!("{role}.recent_bads"), FeatureType::Int, format!("known bad among the recent events of this {role}"));
             let help = format!("mean faded daily count of those this {role} met lately");
             schema.push(format!("{role}.neighbour_activity"), FeatureType::Double, help);
+            if is_viewed(role) {
+                let double = FeatureType::Double;
+                let help = format!("mean amount of this {role} in the last weeks, outliers bounded; 0 with fewer than three events");
+                schema.push(format!("{role}.usual_amount"), double, help);
+                let help = "spreads by which the amount lies above that, -4 to 8";
+                schema.push(format!("{role}.amount_score"), double, help);
+                let help = format!("faded number of amounts of this {role} far above its usual ones");
+                schema.push(format!("{role}.outliers"), double, help);
+                idle.push(schema.push(
+                    format!("{role}.idle_s"),
+                    FeatureType::Int,
+                    format!("seconds since the latest event or result of this {role}, -1: none"),
+                ));
+            }
         }
         let mut nodes = [[None; crate::event::SLOTS]; 4];
         for of in [EventType::Payment, EventType::Transfer] {
@@ -126,6 +151,9 @@ impl Layout {
         let mut uses: [Vec<Use>; 4] = Default::default();
         let mut numbers = [0; 3];
         let mut blank = vec![0; schema.len()];
+        for column in idle {
+            blank[column] = int(NEVER);
+        }
         for aggregate in aggregates {
             let family = family(aggregate.of).expect("an aggregate is over events that have rows") as usize;
             let at = schema.len();

@@ -4,13 +4,13 @@
 
 use super::alerts::Proof;
 use super::batch::{Pending, Seed};
-use super::features::{NODE_COLUMNS, days_since};
+use super::features::{NEVER, NODE_COLUMNS, USUAL_COLUMNS, days_since};
 use super::guard::Sight;
 use super::{Engine, gathers_neighbourhoods, is_judged, looks_for_typologies};
 use crate::decision::{Part, Parts, Skip, Skips, Why};
-use crate::event::{Action, Body, Event, Id, Interaction, Money, Record, SLOTS, ends, slot_kinds};
+use crate::event::{Action, Body, Duration, Event, Id, Interaction, Money, Record, SLOTS, ends, slot_kinds};
 use crate::feature::{double, int};
-use crate::graph::ego::SEED_SLOTS;
+use crate::graph::ego::{Neighbourhood, SEED_SLOTS, Viewed, bounded};
 use crate::graph::{Family, Flags, Link, NodeId, Recent, Row};
 use crate::velocity::{Reading, family as rows_family, row_type};
 
@@ -193,10 +193,15 @@ impl Engine {
                 figures[2] = int(i64::from(self.graph.nodes.bads(nodes[slot])));
             }
             if slot < SEED_SLOTS && gathers_neighbourhoods(record.effort) {
-                let around = self.batch.egos.push(&self.graph, Family::Money, slot, &recent[slot], self.now);
+                let maturities = self.velocity[Family::Money as usize].maturities();
+                let viewed = Viewed { node: nodes[slot], recent: &recent[slot], family: Family::Money, now: self.now, maturities };
+                let around = self.batch.egos.push(&self.graph, viewed);
                 figures[3] = int(i64::from(around.events));
                 figures[4] = int(i64::from(around.bads));
                 figures[5] = double(around.activity);
+                fill_usual(&around, amount, &mut row[at + NODE_COLUMNS..at + NODE_COLUMNS + USUAL_COLUMNS]);
+            } else if slot < SEED_SLOTS {
+                self.batch.egos.push_unseen();
             }
         }
         let mut skips = Skips::default();
@@ -241,6 +246,17 @@ impl Engine {
             proof: Proof { event: event.id, ends: ends(&event.body), amount_minor: amount, time: event.time },
         });
     }
+}
+
+/// What is usual for an entity, and how far the amount is from it.
+#[inline(always)]
+fn fill_usual(around: &Neighbourhood, amount: i64, figures: &mut [u64]) {
+    if let Some(usual) = around.usual {
+        figures[0] = double(f64::from(usual.mean));
+        figures[1] = double(f64::from(bounded(usual.score(amount as f32))));
+    }
+    figures[2] = double(f64::from(around.outliers));
+    figures[3] = int(around.idle.map_or(NEVER, |idle| idle / Duration::SECOND.0));
 }
 
 /// What the guard looks at: where the money goes, and by which device.

@@ -20,7 +20,6 @@ pub use ring::{Cursor, Ring};
 pub use row::{Flags, Link, NodeId, Row};
 pub use warm::{COUNTERS_AT, RECENT, STATE_WORDS, Warm};
 
-use crate::arithmetic::log2_1p;
 use crate::event::{SLOTS, Timestamp};
 use state::{Peer, ResultKind};
 
@@ -134,7 +133,6 @@ impl Graph {
     pub fn append(&mut self, family: Family, mut row: Row, recent: &[Recent; SLOTS], promoted: &mut Vec<Promotion>) -> Cursor {
         promoted.clear();
         let place = self.rings[family as usize].head();
-        let amount_log = log2_1p(row.amount_minor() as f32);
         let peers = [self.peer(family, row.nodes[0]), self.peer(family, row.nodes[1])];
         for slot in 0..SLOTS {
             let node = row.nodes[slot];
@@ -164,7 +162,7 @@ impl Graph {
                     row.previous[slot] = Link(warm.recent(record)[0]);
                     warm.push_recent(record, link);
                     let peer = peers[usize::from(slot == 0)];
-                    state::update(warm.record_mut(record), row.time, amount_log, peer);
+                    state::update(warm.record_mut(record), row.time, row.amount_minor(), peer);
                 }
                 Head::Empty | Head::Cold(_) => self.nodes.set_head(node, family, Head::Cold(link)),
             }
@@ -192,7 +190,7 @@ impl Graph {
             let slot = row.nodes.iter().position(|other| *other == node).expect("a recent row bears its node");
             let warm = &mut self.warm[family as usize];
             warm.push_recent(record, Link::new(*position, slot));
-            state::update(warm.record_mut(record), row.time, log2_1p(row.amount_minor() as f32), Peer::default());
+            state::update(warm.record_mut(record), row.time, row.amount_minor(), Peer::default());
         }
     }
 

@@ -17,8 +17,8 @@ pub use state::State;
 use crate::decision::{Part, Skip, Why};
 use crate::engine::Options;
 use crate::event::{
-    Action, Body, Content, Duration, Event, EventType, Id, Interaction, LabelSource, ListChange, Payment, Record, Refusal, SLOTS, Sequence,
-    Timestamp, Verdict, ends,
+    Action, Body, Content, Duration, Event, EventType, Id, Interaction, LabelSource, ListChange, Payment, PaymentStatus, Record, Refusal,
+    SLOTS, Sequence, Timestamp, Verdict, ends,
 };
 use crate::graph::Family;
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +62,8 @@ struct Row {
     superseded: BTreeSet<(u8, u8)>,
     /// The pair kinds for which a newer row of its pair was dropped before it: nobody knows that it was the second.
     eclipsed: BTreeSet<(u8, u8)>,
+    /// What its latest result said.
+    status: Option<PaymentStatus>,
 }
 
 /// What outlives a node's rows.
@@ -408,6 +410,7 @@ impl<'f> Model<'f> {
             late_full,
             superseded: BTreeSet::new(),
             eclipsed: BTreeSet::new(),
+            status: None,
         };
         if let Some(longest) = self.longest_window(family)
             && event.time > now - longest

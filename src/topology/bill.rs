@@ -4,7 +4,7 @@ use super::Deciding;
 use crate::engine::{Evidence, Guard, Judged, Layout, Lists, Output};
 use crate::event::{Duration, IdKey, Record};
 use crate::graph::ego::{EDGE, SEED_SLOTS};
-use crate::graph::{Family, Index, Limits, Nodes, RECENT, Row, Warm, state};
+use crate::graph::{Family, Index, Limits, Nodes, RECENT, Row, Warm, state::STATE};
 use crate::memory::slots_for;
 use crate::velocity::{LATE_ROW_BYTES, Pairs, Plan};
 
@@ -57,8 +57,9 @@ impl Sizes {
         // A record that is in the pool may also stand in the list of those that came back.
         let warm = |family| (Warm::stride(plan(family).counter_words) + 1) * size_of::<u32>();
         let columns = Layout::new(&deciding.aggregates, &deciding.lists, &IdKey::FILES).schema.len();
-        let neighbour = size_of::<u32>() * (1 + EDGE + state::STATE);
-        let batch_record = size_of::<Record>() + size_of::<Output>() + columns * 8 + SEED_SLOTS * RECENT * neighbour;
+        let neighbour = size_of::<u32>() * (1 + EDGE + STATE);
+        let batch_record =
+            size_of::<Record>() + size_of::<Output>() + columns * 8 + SEED_SLOTS * (size_of::<[f32; STATE]>() + RECENT * neighbour);
         Sizes {
             row: size_of::<Row>() as u64,
             node: Nodes::NODE_BYTES as u64,

@@ -210,6 +210,11 @@ impl Velocity {
         graph.release(self.family);
     }
 
+    /// By class of source: after what time a row without a verdict counts as genuine.
+    pub fn maturities(&self) -> &[Duration] {
+        &self.maturities
+    }
+
     /// What is known of a target: bad, good, or nothing yet.
     fn known(&self, verdict: Option<Verdict>, time: Timestamp, class: usize) -> Option<bool> {
         match verdict {

@@ -2,7 +2,7 @@
 
 use super::{COLD_ROWS, Model, Row, State, family_of, is_bad, pair_in, pair_kind};
 use crate::decision::{LISTED_KINDS, Part, Skip, Why};
-use crate::event::{Body, Duration, Event, EventType, Id, IdKind, SLOTS, Timestamp, Verdict, ends, slot_kinds};
+use crate::event::{Body, Duration, Event, EventType, Id, IdKind, PaymentStatus, SLOTS, Timestamp, Verdict, ends, slot_kinds};
 use crate::graph::Family;
 use crate::velocity::{Aggregate, Role, Stat};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +10,10 @@ use std::ops::Range;
 
 /// How many of a node's rows are recent.
 const RECENT_ROWS: usize = 16;
+/// Of so many of an event's entities the neighbourhood is looked at.
+const VIEWED: usize = 3;
+/// Between these a score ends.
+const SCORES: (f32, f32) = (-4.0, 8.0);
 /// A node's count of events stops here.
 pub(super) const EVENTS_MAX: u64 = 65_535;
 
@@ -43,6 +47,8 @@ pub struct Facts {
     pub skips: Vec<Skip>,
     /// By slot: the node's recent rows in the event's own family, newest first.
     pub neighbours: [Vec<Edge>; SLOTS],
+    /// By slot: the node's own state as of now, of a cold one as if it were warm; without a visible row nothing.
+    pub own: [Option<State>; SLOTS],
     /// By family: the visible rows, by their number in arrival order over the whole stream.
     pub visible: [Range<u64>; 3],
 }
@@ -59,8 +65,21 @@ pub struct Edge {
     pub amount: i64,
     /// Whether its verdict in force is bad.
     pub bad: bool,
+    /// Whether it is known to be genuine.
+    pub good: bool,
+    /// Whether its latest result is a failure.
+    pub failed: bool,
+    /// Spreads above what its first entity usually pays, bounded; 0 where nobody knows.
+    pub score: f32,
+    /// Whether the viewed entity stands elsewhere than in the first slot.
+    pub incoming: bool,
     /// The neighbour's state as of the event, where it is warm.
     pub state: Option<State>,
+}
+
+/// Whether a result says that nothing came of the payment.
+fn is_failure(status: PaymentStatus) -> bool {
+    matches!(status, PaymentStatus::ChallengeFailed | PaymentStatus::Abandoned | PaymentStatus::DeclinedByIssuer)
 }
 
 impl Facts {
@@ -92,10 +111,14 @@ impl Model<'_> {
             figures: BTreeMap::new(),
             skips: Vec::new(),
             neighbours: Default::default(),
+            own: Default::default(),
             visible: Family::ALL.map(|family| self.visible_rows(family)),
         };
         for (index, aggregate) in self.options.aggregates.iter().enumerate() {
             self.read_aggregate(index, aggregate, event, &mut facts);
+        }
+        for role in ["user", "merchant", "device", "from", "to"] {
+            facts.figures.insert(format!("{role}.idle_s"), Value::Int(-1));
         }
         for (slot, name) in Role::names(event.body.kind()).iter().enumerate() {
             let node = entities[slot].and_then(|entity| self.nodes.get(&entity));
@@ -105,7 +128,10 @@ impl Model<'_> {
             facts.figures.insert(format!("{name}.days"), Value::Int(days));
             facts.figures.insert(format!("{name}.bads"), Value::Int(node.map_or(0, |node| node.bads as i64)));
             if let Some(entity) = entities[slot] {
-                facts.neighbours[slot] = self.recent(family, entity).iter().map(|row| self.edge(family, row, slot)).collect();
+                self.read_own(name, slot, entity, event, &mut facts);
+                facts.neighbours[slot] = self.recent(family, entity).iter().map(|row| self.edge(family, row, entity)).collect();
+            } else if slot < VIEWED {
+                self.read_usual(name, None, event, None, &mut facts);
             }
             self.summarize(name, slot, &mut facts);
             self.read_lists(name, entities[slot], &mut facts);
@@ -114,15 +140,52 @@ impl Model<'_> {
         facts
     }
 
-    fn edge(&self, family: Family, row: &Row, slot: usize) -> Edge {
-        let neighbour = if slot == 0 { row.nodes[1] } else { row.nodes[0] };
+    /// The state of one of the event's entities, and what is usual for it.
+    fn read_own(&self, name: &str, slot: usize, entity: Id, event: &Event, facts: &mut Facts) {
+        let own = self.own_state(family_of(event.body.kind()), entity, facts.now);
+        let idle = own.as_ref().map(|(_, idle)| *idle);
+        facts.own[slot] = own.map(|(state, _)| state);
+        if slot < VIEWED {
+            let state = facts.own[slot].clone();
+            self.read_usual(name, state.as_ref(), event, idle, facts);
+        }
+    }
+
+    fn read_usual(&self, name: &str, state: Option<&State>, event: &Event, idle: Option<i64>, facts: &mut Facts) {
+        let amount = self.amount(event).unwrap_or(0) as f32;
+        let usual = state.and_then(State::usual);
+        let mut figure = |figure: &str, value| facts.figures.insert(format!("{name}.{figure}"), value);
+        figure("usual_amount", Value::Double(usual.map_or(0.0, |(mean, _)| f64::from(mean))));
+        let score = usual.map_or(0.0, |(mean, spread)| ((amount - mean) / spread).clamp(SCORES.0, SCORES.1));
+        figure("amount_score", Value::Double(f64::from(score)));
+        figure("outliers", Value::Double(state.map_or(0.0, |state| f64::from(state.sums()[6]))));
+        figure("idle_s", Value::Int(idle.map_or(-1, |idle| idle / Duration::SECOND.0)));
+    }
+
+    fn edge(&self, family: Family, row: &Row, viewed: Id) -> Edge {
+        let incoming = row.nodes[0] != Some(viewed);
+        let neighbour = if incoming { row.nodes[0] } else { row.nodes[1] };
+        let now = self.now.expect("an event was admitted");
+        let state = |id: Option<Id>| id.and_then(|id| self.state(family, id));
+        // Of a cold node that is viewed its state is known as well.
+        let payer = match incoming {
+            true => state(row.nodes[0]).and_then(State::usual),
+            false => self.own_state(family, viewed, now).and_then(|(state, _)| state.usual()),
+        };
         Edge {
             event: row.event,
             neighbour,
-            age: self.now.expect("an event was admitted") - row.time,
+            age: now - row.time,
             amount: row.amount,
             bad: row.verdict.is_some_and(|(verdict, _)| is_bad(verdict)),
-            state: neighbour.and_then(|id| self.state(family, id)).cloned(),
+            good: match row.verdict {
+                Some((verdict, _)) => verdict == Verdict::Legitimate,
+                None => now > row.time + self.maturity(row.source),
+            },
+            failed: row.status.is_some_and(is_failure),
+            score: payer.map_or(0.0, |(mean, spread)| ((row.amount as f32 - mean) / spread).clamp(SCORES.0, SCORES.1)),
+            incoming,
+            state: state(neighbour).cloned(),
         }
     }
 
@@ -144,7 +207,7 @@ impl Model<'_> {
 
     /// The neighbourhood of one of the first three entities, in short.
     fn summarize(&self, name: &str, slot: usize, facts: &mut Facts) {
-        let edges: &[Edge] = if slot < 3 { &facts.neighbours[slot] } else { &[] };
+        let edges: &[Edge] = if slot < VIEWED { &facts.neighbours[slot] } else { &[] };
         let daily: f64 = edges.iter().map(|edge| edge.state.as_ref().map_or(0.0, |state| f64::from(state.sums()[1]))).sum();
         let events = edges.len() as i64;
         let bads = edges.iter().filter(|edge| edge.bad).count() as i64;
@@ -268,7 +331,7 @@ impl Model<'_> {
     }
 
     /// The recent rows of `node`, newest first.
-    fn recent(&self, family: Family, node: Id) -> Vec<&Row> {
+    pub(super) fn recent(&self, family: Family, node: Id) -> Vec<&Row> {
         let known = if self.is_short_of_memory(family, node) { COLD_ROWS } else { RECENT_ROWS };
         self.rows_of(family, node).rev().take(known).collect()
     }

@@ -13,8 +13,10 @@ const HALF_LIVES: [Duration; 3] = [Duration::HOUR, Duration::DAY, Duration::DAY.
 pub struct State {
     last: Option<Timestamp>,
     count: [f32; 3],
-    amount: [f32; 3],
+    amount: f32,
+    money: f32,
     square: f32,
+    outlier: f32,
     gap: f32,
     newcomer: f32,
     peer_count: f32,
@@ -36,11 +38,43 @@ struct Counterpart {
 impl State {
     /// The sums in the order in which the engine keeps them.
     pub fn sums(&self) -> [f32; 14] {
-        let ([c0, c1, c2], [a0, a1, a2]) = (self.count, self.amount);
-        let others =
-            [self.square, self.gap, self.newcomer, self.peer_count, self.peer_amount, self.peer_failed, self.failed, self.refunded];
-        let [o0, o1, o2, o3, o4, o5, o6, o7] = others;
-        [c0, c1, c2, a0, a1, a2, o0, o1, o2, o3, o4, o5, o6, o7]
+        let [hour, day, fortnight] = self.count;
+        [
+            hour,
+            day,
+            fortnight,
+            self.amount,
+            self.money,
+            self.square,
+            self.outlier,
+            self.gap,
+            self.newcomer,
+            self.peer_count,
+            self.peer_amount,
+            self.peer_failed,
+            self.failed,
+            self.refunded,
+        ]
+    }
+
+    /// Mean and spread of the amounts, where there were three events or so.
+    pub(super) fn usual(&self) -> Option<(f32, f32)> {
+        if self.count[2] < 3.0 {
+            return None;
+        }
+        let mean = self.money / self.count[2];
+        let variance = (self.square / self.count[2] - mean * mean).max(0.0);
+        Some((mean, variance.sqrt().max((mean * 0.25).max(100.0))))
+    }
+
+    /// As it would be at `now`, and the microseconds since the last event.
+    pub(super) fn at(&self, now: Timestamp) -> (State, i64) {
+        let mut state = self.clone();
+        let since = self.last.map_or(0, |last| (now.0 - last.0).max(0));
+        if since > 0 {
+            state.fade(now);
+        }
+        (state, since)
     }
 
     /// Lets everything fade up to `time`. Returns the weight, by half-life, of what happened then (less than one where it happened before
@@ -53,11 +87,14 @@ impl State {
             return (factors, 0.0);
         }
         self.last = Some(time);
-        for (sum, factor) in self.count.iter_mut().chain(&mut self.amount).zip(factors.iter().chain(&factors)) {
+        for (sum, factor) in self.count.iter_mut().zip(&factors) {
             *sum *= factor;
         }
         for sum in [
+            &mut self.amount,
+            &mut self.money,
             &mut self.square,
+            &mut self.outlier,
             &mut self.gap,
             &mut self.newcomer,
             &mut self.peer_count,
@@ -73,12 +110,19 @@ impl State {
 
     fn fold(&mut self, time: Timestamp, amount: i64, counterpart: Counterpart) {
         let (weights, between) = self.fade(time);
-        let amount = log2_1p(amount as f32);
-        for (h, weight) in weights.into_iter().enumerate() {
-            self.count[h] += weight;
-            self.amount[h] += weight * amount;
+        let mut amount = amount as f32;
+        if let Some((mean, spread)) = self.usual()
+            && amount > mean + 3.0 * spread
+        {
+            amount = mean + 3.0 * spread;
+            self.outlier += weights[2];
+        }
+        for (count, weight) in self.count.iter_mut().zip(weights) {
+            *count += weight;
         }
         let weight = weights[2];
+        self.amount += weight * log2_1p(amount);
+        self.money += weight * amount;
         self.square += weight * amount * amount;
         self.gap += weight * log2_1p(between * (1.0 / 1_000_000.0));
         if counterpart.newcomer {
@@ -118,18 +162,35 @@ impl Model<'_> {
         self.warm[family as usize].insert(node, state);
     }
 
+    /// The state of `node` at `now` and the microseconds since its latest event; of a cold node what it would be, had it turned warm.
+    pub(super) fn own_state(&self, family: Family, node: Id, now: Timestamp) -> Option<(State, i64)> {
+        if let Some(state) = self.state(family, node) {
+            return Some(state.at(now));
+        }
+        let recent = self.recent(family, node);
+        let mut state = State::default();
+        for row in recent.iter().rev() {
+            state.fold(row.time, row.amount, Counterpart::default());
+        }
+        (!recent.is_empty()).then(|| state.at(now))
+    }
+
     fn counterpart(&self, family: Family, node: Option<Id>) -> Counterpart {
         let Some(node) = node else { return Counterpart::default() };
         let newcomer = self.nodes[&node].events == 0;
         let Some(state) = self.state(family, node) else { return Counterpart { newcomer, ..Counterpart::default() } };
         let events = state.count[2].max(1.0);
-        Counterpart { newcomer, count: log2_1p(state.count[1]), amount: state.amount[2] / events, failed: state.failed / events }
+        Counterpart { newcomer, count: log2_1p(state.count[1]), amount: state.amount / events, failed: state.failed / events }
     }
 
     /// Folds a payment's result into the states of those who took part in it.
     pub(super) fn fold_result(&mut self, time: Timestamp, status: PaymentStatus, target: &Target) {
         let nodes = match self.row_of(target) {
-            Some(at) => self.rows[Family::Money as usize][at].nodes,
+            Some(at) => {
+                let row = &mut self.rows[Family::Money as usize][at];
+                row.status = Some(status);
+                row.nodes
+            }
             None => target.ends,
         };
         for node in nodes.into_iter().flatten() {
