@@ -9,10 +9,12 @@ pub mod doors;
 pub mod engine;
 pub mod event;
 pub mod feature;
+pub mod gnn;
 pub mod graph;
 pub mod identity;
 pub mod ingress;
 pub mod journal;
+pub mod learn;
 pub mod memory;
 pub mod metrics;
 pub mod priority;
@@ -39,12 +41,12 @@ mod tests {
         &["arithmetic", "memory", "priority", "event"],
         &["feature"],
         &["graph"],
-        &["typology"],
+        &["typology", "gnn"],
         // Below decision: a skip says in the answer's words what a window lacks.
         &["decision"],
         &["velocity"],
         &["engine"],
-        &["journal", "store", "targets", "identity", "ingress", "render", "metrics", "snapshot", "console"],
+        &["journal", "store", "targets", "identity", "ingress", "render", "metrics", "snapshot", "console", "learn"],
         &["api"],
         // Above api: the doors are whom its routes ask, through api's own seam.
         &["doors"],

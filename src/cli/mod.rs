@@ -14,6 +14,7 @@ mod run;
 mod simulate;
 mod snapshot;
 mod tail;
+mod train;
 
 use crate::identity::Identity;
 use crate::journal::{DataDir, Disk, Telling, Tellings};
@@ -51,6 +52,7 @@ enum Command {
     Simulate(simulate::Arguments),
     Check(check::Arguments),
     Tail(tail::Arguments),
+    Train(train::Arguments),
     Journal(journal::Arguments),
     Keys(keys::Arguments),
     Policy(policy::Arguments),
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),

@@ -10,6 +10,7 @@
 
 mod demo;
 mod error;
+mod gathering;
 mod keep;
 mod measure;
 mod naming;
@@ -24,6 +25,7 @@ mod tail;
 
 pub use demo::{Demo, DemoOptions, Played};
 pub use error::ReplayError;
+pub use gathering::{GatherError, GatherOptions, Gathered, gather};
 pub use progress::Progress;
 pub use replay::{ReplayOptions, replay};
 pub use service::{Ended, Node, Peer, Service, ServiceError, Standby, service_bill};

@@ -44,13 +44,18 @@ impl Told {
         Some(String::from_utf8_lossy(&self.bytes[start..self.entries[place].2]).into_owned())
     }
 
-    pub(super) fn put(&mut self, identity: &mut Identity) {
+    /// Takes everything out, in the order in which it was told.
+    pub(super) fn drain(&mut self, mut each: impl FnMut(Id, IdKind, String)) {
         let mut start = 0;
         for (id, kind, end) in self.entries.drain(..) {
-            identity.put(id, kind, &String::from_utf8_lossy(&self.bytes[start..end]));
+            each(id, kind, String::from_utf8_lossy(&self.bytes[start..end]).into_owned());
             start = end;
         }
         self.bytes.clear();
+    }
+
+    pub(super) fn put(&mut self, identity: &mut Identity) {
+        self.drain(|id, kind, text| identity.put(id, kind, &text));
     }
 
     /// Tells `log` what the record `sequence` names, but for what was told lately.

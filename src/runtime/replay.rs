@@ -59,7 +59,7 @@ pub fn replay(input: Input, options: &ReplayOptions) -> Result<Summary, ReplayEr
             (reading, writing, behind_writer) = (Some(read), Some(write), to_namer);
             namer = Some(scope.spawn(move || naming.run(&from_writer, &give_back)));
         }
-        let reader = scope.spawn(move || source.read(reading, &to_engine, &free));
+        let reader = scope.spawn(move || source.read(reading, false, &to_engine, &free));
         let writer = scope.spawn(move || write(writing, &from_engine, &behind_writer));
         for mut chunk in from_reader {
             chunk.outputs.clear();

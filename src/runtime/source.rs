@@ -137,10 +137,11 @@ impl Source {
         }
     }
 
-    /// Reads everything into chunks; returns the errors of files that were given up.
+    /// Reads everything into chunks, with the texts of ids where they are `told` or kept; returns the errors of files that were given up.
     pub(super) fn read(
         self,
         mut reading: Option<Reading>,
+        told: bool,
         out: &Sender<Chunk>,
         free: &Receiver<Chunk>,
     ) -> Result<Vec<InputError>, ReplayError> {
@@ -160,6 +161,7 @@ impl Source {
                                 let (texts, rejected) = (&mut chunk.texts, keep.rejected());
                                 fill(&mut merge, &mut chunk.records, texts, rejected, targets.as_deref_mut())
                             }
+                            None if told => fill(&mut merge, &mut chunk.records, &mut chunk.texts, &mut (), targets.as_deref_mut()),
                             None => fill(&mut merge, &mut chunk.records, &mut (), &mut (), targets.as_deref_mut()),
                         };
                         match more {

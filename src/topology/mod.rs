@@ -37,13 +37,13 @@ pub use deciding::Deciding;
 pub use difference::{policy_diff, policy_from, policy_of, policy_text};
 pub use document::{Error, Errors, Place};
 pub use operation::{AuthorizeOptions, JournalOptions, SnapshotOptions, Topics};
-pub use quantity::parse_duration;
+pub use quantity::{parse_duration, parse_moment};
 
 use crate::api;
 use crate::decision::StandIn;
 use crate::doors::Security;
 use crate::engine;
-use crate::event::IdKey;
+use crate::event::{Duration, IdKey};
 use crate::ingress::{InputLimits, SourceOptions};
 use document::{Document, Log};
 use section::Section;
@@ -146,6 +146,12 @@ impl Topology {
     /// The canonical text of what decides besides the policy; see [`Deciding::canonical_topology`].
     pub fn canonical_topology(&self) -> String {
         self.deciding.canonical_topology()
+    }
+
+    /// How long labels take: the longest maturity of a source, else that of `[labels]`.
+    pub fn label_delay(&self) -> Duration {
+        let sources = self.deciding.sources.iter().filter_map(|(_, source)| source.maturity);
+        sources.max().unwrap_or(self.deciding.labels.maturity)
     }
 
     /// The canonical text of the policy; see [`Deciding::canonical_policy`].

@@ -75,6 +75,11 @@ pub(super) fn parse_day(text: &str) -> Option<Timestamp> {
     Some(Timestamp(moment.as_microsecond())).filter(|time| time.is_valid())
 }
 
+/// A day, which is its midnight in UTC, or a moment as RFC 3339 writes it.
+pub fn parse_moment(text: &str) -> Option<Timestamp> {
+    parse_day(text).or_else(|| crate::ingress::parse_rfc_3339(text)).filter(|time| time.is_valid())
+}
+
 /// The day that begins at `time`, as [`parse_day`] reads it.
 pub(super) fn format_day(time: Timestamp) -> String {
     time.to_string().chars().take(10).collect()
