@@ -1,7 +1,8 @@
 //! Which policy is in force, and that another one comes into force at the record that names it.
 
+use super::decide::lane;
 use super::guard::sum_slot;
-use super::{Engine, GuardTurn, lane};
+use super::{Engine, GuardTurn};
 use crate::decision::{Declining, Policy};
 use crate::event::{Content, ControlKind, EventType, Record};
 use std::sync::Arc;
