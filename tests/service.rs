@@ -1,7 +1,9 @@
 //! The service behind the doors: one answer for each id, whatever happens.
 
+mod house;
+
+use house::service::{now, runtime, start, topology};
 use serde_json::Value;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use weir::api::{Answer, ChallengeResult, Change, Desk, Stream, Submitted};
@@ -11,42 +13,6 @@ use weir::journal::{DataDir, Disk, LogKind, LogOptions, RawInput, RejectedLog, R
 use weir::metrics::Metrics;
 use weir::runtime::{Service, ServiceError};
 use weir::snapshot::Snapshots;
-use weir::topology::{Layer, Topology};
-
-const SMALL: &str = "
-[limits]
-nodes_max = 20_000
-ids_max = 20_000
-[limits.money]
-rows_max = 20_000
-warm_nodes_max = 2_000
-pairs_max = 20_000
-late_rows_max = 1_000
-events_per_day = 100
-[limits.access]
-rows_max = 1_000
-warm_nodes_max = 100
-late_rows_max = 100
-events_per_day = 10
-[limits.interest]
-rows_max = 1_000
-warm_nodes_max = 100
-late_rows_max = 100
-events_per_day = 10
-";
-
-fn topology() -> Topology {
-    Topology::parse(&[Layer { name: "small", text: SMALL, folder: Path::new("") }]).unwrap()
-}
-
-fn start(dir: &Path) -> Arc<Service> {
-    Arc::new(Service::start(&topology(), dir, &Metrics::new("test"), false).unwrap())
-}
-
-fn now() -> String {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    weir::event::Timestamp(since.as_micros() as i64).to_string()
-}
 
 fn payment(id: &str, time: &str, amount: i64) -> Vec<u8> {
     let text = format!(
@@ -54,10 +20,6 @@ fn payment(id: &str, time: &str, amount: i64) -> Vec<u8> {
         id.len()
     );
     text.into_bytes()
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 const LONG: Duration = Duration::from_secs(20);
@@ -262,8 +224,7 @@ fn a_step_up_ends_in_a_final_decision() {
 fn past_the_limit_of_waiters_an_event_has_one_answer_still() {
     let dir = tempfile::tempdir().unwrap();
     let (runtime, time) = (runtime(), now());
-    let text = format!("{SMALL}\n[authorize]\nwaiting_max = 1\n");
-    let topology = Topology::parse(&[Layer { name: "small", text: &text, folder: Path::new("") }]).unwrap();
+    let topology = topology("[authorize]\nwaiting_max = 1\n");
     let service = Arc::new(Service::start(&topology, dir.path(), &Metrics::new("test"), false).unwrap());
     service.pause(true);
     let ask = |id: &str, deadline| {
@@ -325,8 +286,7 @@ fn refused_input_goes_in_its_time() {
 fn a_snapshot_before_a_gap_is_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let (runtime, time) = (runtime(), now());
-    let text = format!("{SMALL}[journal]\nsegment_bytes = 65_536\n[snapshot]\nrecords = 100\n");
-    let topology = Topology::parse(&[Layer { name: "small", text: &text, folder: Path::new("") }]).unwrap();
+    let topology = topology("[journal]\nsegment_bytes = 65_536\n[snapshot]\nrecords = 100\n");
     let start = || Service::start(&topology, dir.path(), &Metrics::new("test"), false);
     let service = start().unwrap();
     let place = DataDir::read(dir.path()).unwrap();

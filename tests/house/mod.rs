@@ -1,7 +1,9 @@
-//! The house that the tests of the engine are made in: what is counted, and how much of it is kept.
+//! The house that tests are made in: what an engine counts, and how much of it is kept; how a service is started and asked.
 
 // Each test binary uses its own part of it.
 #![allow(dead_code)]
+
+pub mod service;
 
 use weir::decision::{
     Effect, LISTED_KINDS, ListOptions, ListsOptions, Outcome, PolicyOptions, Provenance, ReasonCode, RuleOptions, SHARE_ONE, Thresholds,
