@@ -314,7 +314,7 @@ impl Engine {
             Content::Listed(change) => {
                 // What no list of this topology is meant by has no effect: the record may be read long after.
                 if usize::from(change.list) < self.options.lists.lists.len() {
-                    self.lists.change(change, self.now);
+                    self.lists.change(change, record.received, self.now);
                     if self.suppressing >> change.list & 1 != 0 {
                         let until = self.lists.until(change.id, self.suppressing);
                         self.batch.pending.push(Pending::Suppressed(change.id, until, self.moment(record)));
