@@ -6,7 +6,7 @@ mod house;
 use house::{GENEROUS, NARROW, digest, engine, happenings, options, recording, records, run};
 use std::sync::Arc;
 use weir::decision::{Decision, Outcome, ReasonCode, RuleOptions, Status, Why};
-use weir::engine::{CHECKPOINT_EVERY, Checkpoint, Engine, NamedPolicy, Options, Output};
+use weir::engine::{CHECKPOINT_EVERY, Checkpoint, Engine, NamedPolicy, Options, Output, Subject};
 use weir::event::{
     Answered, Body, Content, Control, ControlKind, Duration, Effort, Event, EventType, IdKind, LabelSource, Origin, Record, Sequence,
     StandInWhy, Verdict,
@@ -40,24 +40,44 @@ fn batches_and_threads_change_nothing() {
     }
 }
 
-/// Records in whose middle another policy comes into force, which declines every payment: the guard trips.
-fn with_a_mistake(options: &Options, records: &mut [Record]) -> NamedPolicy {
-    let rule = RuleOptions {
-        name: "mistake".into(),
+/// A rule over payments that declines.
+fn declining(name: &str, when: &str) -> RuleOptions {
+    RuleOptions {
+        name: name.into(),
         of: EventType::Payment,
-        when: "amount >= 0".into(),
+        when: when.into(),
         outcome: Outcome::Decline,
         risk_score: 990,
         reason: ReasonCode::Rule,
         text: String::new(),
-    };
-    let mut mistaken = options.clone();
-    mistaken.policy.rules.push(rule);
-    let policy = Arc::new(Engine::compile(&mistaken).expect("the rules are sound"));
-    let middle = records.len() / 2;
-    let place = (middle..).find(|place| matches!(records[*place].content, Content::Tick(_))).expect("there are ticks");
-    records[place].content = Content::Control(Control { kind: ControlKind::Policy, blob: [7; 32] });
-    NamedPolicy { name: [7; 16], policy }
+    }
+}
+
+/// The policy of `options` with these rules besides, under the name of sixteen times `name`.
+fn named(name: u8, options: &Options, rules: impl IntoIterator<Item = RuleOptions>) -> NamedPolicy {
+    let mut more = options.clone();
+    more.policy.rules.extend(rules);
+    let policy = Arc::new(Engine::compile(&more).expect("the rules are sound"));
+    NamedPolicy { name: [name; 16], policy, guard: options.guard, alerts: options.alerts }
+}
+
+/// Has the first tick from this place on put the policy of this name in force.
+fn put_in_force(records: &mut [Record], from: usize, name: u8) {
+    let place = (from..).find(|place| matches!(records[*place].content, Content::Tick(_))).expect("there are ticks");
+    records[place].content = Content::Control(Control { kind: ControlKind::Policy, blob: [name; 32] });
+}
+
+/// Records in whose middle another policy comes into force, which declines every payment: the guard trips.
+fn with_a_mistake(options: &Options, records: &mut [Record]) -> NamedPolicy {
+    put_in_force(records, records.len() / 2, 7);
+    named(7, options, [declining("mistake", "amount >= 0")])
+}
+
+fn decisions(outputs: &[Output]) -> impl Iterator<Item = &Decision> {
+    outputs.iter().filter_map(|output| match output {
+        Output::Decision(decision) => Some(decision),
+        Output::Rejected(_) | Output::Alert(_) => None,
+    })
 }
 
 /// Caught when planted: all events of a batch judged by the policy at its end; the guard asked in another order where threads judge.
@@ -74,11 +94,7 @@ fn a_policy_comes_into_force_behind_its_record_and_a_mistake_reaches_few() {
     let mut once = prepared(&options);
     let outputs = run(&mut once, &records, 1);
     let (expected, state) = (digest(&outputs), once.state_hash());
-    let decisions = outputs.iter().filter_map(|output| match output {
-        Output::Decision(decision) => Some(decision),
-        Output::Rejected(_) | Output::Alert(_) => None,
-    });
-    let after: Vec<_> = decisions.filter(|decision| decision.provenance.policy == [7; 16]).collect();
+    let after: Vec<_> = decisions(&outputs).filter(|decision| decision.provenance.policy == [7; 16]).collect();
     let declined = |decision: &&&Decision| decision.outcome == Outcome::Decline && decision.kind == EventType::Payment;
     let count = after.iter().filter(declined).count();
     assert!(after.len() > 1000 && (50..=1000).contains(&count), "{count} of {}", after.len());
@@ -94,13 +110,131 @@ fn a_policy_comes_into_force_behind_its_record_and_a_mistake_reaches_few() {
     let mut walking = prepared(&options);
     run(&mut walking, &records[..stop], 64);
     let mut restored = engine(&options);
-    let founding = NamedPolicy { name: options.provenance.policy, policy: Arc::new(Engine::compile(&options).unwrap()) };
+    let founding = NamedPolicy {
+        name: options.provenance.policy,
+        policy: Arc::new(Engine::compile(&options).unwrap()),
+        guard: options.guard,
+        alerts: options.alerts,
+    };
     restored.put_in_force(mistake.clone(), Some(founding));
     restored.restore_snapshot(&mut snapshot(&walking).as_slice()).unwrap();
     let rest = run(&mut restored, &records[stop..], 64);
     assert_eq!(rest, outputs[outputs.len() - rest.len()..]);
     assert_eq!(restored.state_hash(), state);
     assert!(engine(&options).restore_snapshot(&mut snapshot(&walking).as_slice()).is_err(), "it was taken under another policy");
+}
+
+/// What yields to its predecessor yields to a challenge when another policy comes that says the same of it: then the policy before is the
+/// mistaken one. Caught when planted: a predecessor that says the same – it declined again.
+#[test]
+fn a_cause_that_tripped_does_not_yield_to_itself() {
+    let mut options = options(GENEROUS);
+    options.guard.rest = Duration::DAY.times(400);
+    let mut records = records("small", 21, 6000);
+    let (half, later) = (records.len() / 2, records.len() * 3 / 4);
+    put_in_force(&mut records, half, 7);
+    put_in_force(&mut records, later, 8);
+    let mistake = named(7, &options, [declining("mistake", "amount >= 0")]);
+    let cause = options.policy.rules.len() as u16;
+    let mut same = NamedPolicy { name: [8; 16], ..mistake.clone() };
+    same.alerts.per_hour += 1;
+    options.policy.rules.push(declining("mistake", "amount < 0"));
+    let mut engine = engine(&options);
+    [mistake, same].into_iter().for_each(|policy| engine.prepare(policy));
+    let outputs = run(&mut engine, &records, 64);
+    let of = |name: u8| decisions(&outputs).filter(move |decision| decision.provenance.policy == [name; 16]);
+    let guarded =
+        |decision: &&Decision| decision.skipped.as_slice().iter().any(|skip| skip.why == Why::Guarded && skip.value == i64::from(cause));
+    let weights = |decision: &Decision| -> Vec<u16> {
+        let of = decision.reasons.as_slice().iter().filter(|reason| reason.code == ReasonCode::Rule && reason.cause == cause);
+        of.map(|reason| reason.weight).collect()
+    };
+    let silent = of(7).filter(guarded).filter(|decision| weights(decision).is_empty()).count();
+    assert!(silent > 200, "{silent} payments to which the predecessor had nothing to say");
+    let mild = options.policy.thresholds.review_risk_score_min - 1;
+    assert!(of(8).filter(guarded).count() > 200);
+    for decision in of(8).filter(|decision| !weights(decision).is_empty()) {
+        // Whom a list declines nothing lets go.
+        let exempt = decision.reasons.as_slice().iter().any(|reason| reason.code == ReasonCode::ListBlock);
+        assert!(exempt || weights(decision) == [mild], "{decision:?}");
+    }
+}
+
+/// Caught when planted: the risk score left as it was where all declines together yield.
+#[test]
+fn no_risk_score_calls_for_more_than_the_outcome_where_all_declines_yield() {
+    let options = options(GENEROUS);
+    let mut records = records("small", 21, 6000);
+    let half = records.len() / 2;
+    put_in_force(&mut records, half, 7);
+    // Each declines one payment in eight, less than what trips a cause.
+    let rules = (0..5).map(|rest| declining(&format!("part_{rest}"), &format!("amount % 8 == {rest}")));
+    let mut engine = engine(&options);
+    engine.prepare(named(7, &options, rules));
+    let outputs = run(&mut engine, &records, 64);
+    let thresholds = options.policy.thresholds;
+    let all = |decision: &&Decision| decision.skipped.as_slice().iter().any(|skip| skip.why == Why::Guarded && skip.value == -1);
+    let mut outcomes = [0; 4];
+    for decision in decisions(&outputs).filter(all) {
+        let below = match decision.outcome {
+            Outcome::Approve => thresholds.challenge_risk_score_min,
+            Outcome::Challenge => thresholds.review_risk_score_min,
+            Outcome::Review => thresholds.decline_risk_score_min,
+            Outcome::Decline => panic!("{decision:?}"),
+        };
+        outcomes[decision.outcome as usize] += 1;
+        assert!(decision.risk_score < below, "{decision:?}");
+        assert!(decision.reasons.as_slice().iter().all(|reason| reason.weight <= decision.risk_score), "{decision:?}");
+    }
+    assert!(outcomes[0] > 100, "{outcomes:?}");
+}
+
+/// Caught when planted: the guard's numbers kept when another policy came into force.
+#[test]
+fn the_numbers_of_guard_and_alerts_change_with_the_policy() {
+    let options = options(GENEROUS);
+    let mut records = records("small", 21, 6000);
+    let mut mistake = with_a_mistake(&options, &mut records);
+    let after = |outputs: &[Output]| {
+        let of = |output: &&Output| output.sequence() > records[records.len() / 2].sequence;
+        let (mut declined, mut alerts) = (0, 0);
+        for output in outputs.iter().filter(of) {
+            match output {
+                Output::Decision(decision) => declined += usize::from(decision.outcome == Outcome::Decline),
+                Output::Alert(alert) => alerts += usize::from(matches!(alert.subject, Subject::Entity(..))),
+                Output::Rejected(_) => {}
+            }
+        }
+        (declined, alerts)
+    };
+    let outputs = |mistake: &NamedPolicy, size| {
+        let mut engine = engine(&options);
+        engine.prepare(mistake.clone());
+        (run(&mut engine, &records, size), engine)
+    };
+    let (declined, alerts) = after(&outputs(&mistake, 64).0);
+    assert!(declined <= 1000 && alerts > 0, "{declined} declined, {alerts} alerts");
+    mistake.guard.declines_min = 1_000_000;
+    mistake.alerts.per_hour = 0;
+    let (once, last) = outputs(&mistake, 1);
+    let (more, fewer) = after(&once);
+    assert!(
+        more > 2 * declined && fewer < alerts,
+        "{more} declined where nobody guards, {declined} where somebody does; {fewer} alerts of {alerts}"
+    );
+    for size in [7, 500] {
+        let (again, engine) = outputs(&mistake, size);
+        assert_eq!((digest(&again), engine.state_hash()), (digest(&once), last.state_hash()), "batches of {size}");
+    }
+    let stop = records.len() - 500;
+    let mut walking = engine(&options);
+    walking.prepare(mistake.clone());
+    run(&mut walking, &records[..stop], 64);
+    let mut restored = engine(&options);
+    restored.put_in_force(mistake, None);
+    restored.restore_snapshot(&mut snapshot(&walking).as_slice()).unwrap();
+    let rest = run(&mut restored, &records[stop..], 64);
+    assert_eq!(rest, once[once.len() - rest.len()..]);
 }
 
 /// Caught when planted: a policy forgotten when another one was in force, so that going back to it within the same batch found none.

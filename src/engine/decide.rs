@@ -83,7 +83,7 @@ impl Engine {
                 }
                 if verdict.outcome == Outcome::Decline && guard.declined(sum_slot(sight.lane), sight, Standing::YieldsToChallenge).yields()
                 {
-                    verdict.outcome = milder(seed, row, before, ladder);
+                    policy.lighten(milder(seed, row, before, ladder), verdict);
                     verdict.sum_yielded = true;
                 }
             } else {

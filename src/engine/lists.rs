@@ -220,7 +220,7 @@ mod tests {
 
     proptest! {
         /// Caught when planted: a backward shift that let an entry behind the end of the table stay; a sweep that went on behind a slot that
-        /// somebody had moved up into; an entry that ended and came back since its first time.
+        /// somebody had moved up into.
         #[test]
         fn agrees_with_a_map(steps in prop::collection::vec((0u8..12, 0u16..3, prop::option::weighted(0.7, 0i64..40), 0i64..3), 1..300)) {
             let mut lists = Lists::new(7, &mut |_| {});

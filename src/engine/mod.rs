@@ -155,6 +155,8 @@ impl Engine {
         let policy = Policy::compile(&options.policy, &layout.schema, &options.id_key).map_err(BuildError::Policy)?;
         let guarded = policy.guarded().len();
         let policy = Arc::new(policy);
+        let (guard, alerts) = (options.guard, options.alerts);
+        let founding = NamedPolicy { name: options.provenance.policy, policy: policy.clone(), guard, alerts };
         let filters = filters(&options, &layout)?;
         let (maturities, classes) = maturities(&options);
         let longest = maturities.iter().copied().max().unwrap_or_default();
@@ -175,16 +177,16 @@ impl Engine {
             velocity,
             judged: Judged::new(options.limits.ids_max, progress),
             now: BEGINNING,
-            prepared: vec![NamedPolicy { name: options.provenance.policy, policy: policy.clone() }],
+            prepared: vec![founding],
             policy,
             before: None,
             heirs: Declining::default(),
-            guard: Guard::new(options.guard, guarded, progress),
+            guard: Guard::new(guard, guarded, progress),
             turns: Vec::with_capacity(TURNS_AT_START),
             lists: Lists::new(options.lists.entries_max, progress),
             suppressing: options.lists.with_effect(Effect::Suppress),
-            alerts: Alerts::new(options.alerts, progress),
-            evidence: Evidence::new(options.alerts.limits.evidence_rows_max, progress),
+            alerts: Alerts::new(alerts, progress),
+            evidence: Evidence::new(alerts.limits.evidence_rows_max, progress),
             ladder: ListLadder::new(&options.lists),
             filters,
             classes,
