@@ -145,7 +145,7 @@ fn a_stand_in_declines_who_is_blocked() {
 }
 
 /// The answer of a stand-in bears the policy that is in force at its record, published while the judge rests and knows nothing of it yet.
-/// Caught when planted: an answer that bears the policy that the service was started under – the restart told another one.
+/// Caught when planted: an answer that bears the policy that the service was started under.
 #[test]
 fn a_stand_in_answers_under_the_policy_that_was_published() {
     let dir = tempfile::tempdir().unwrap();
