@@ -245,3 +245,10 @@ pub fn digest(outputs: &[Output]) -> [u8; 32] {
     outputs.iter().for_each(|output| digest.update(output));
     digest.finish()
 }
+
+/// The bytes of the ground state.
+pub fn snapshot(engine: &Engine) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    engine.write_snapshot(&mut bytes).expect("memory takes all bytes");
+    bytes
+}
