@@ -20,8 +20,8 @@ const ROLES: [(&str, IdKind); 7] = [
 /// Columns of one role's node, behind its id.
 pub const NODE_COLUMNS: usize = 6;
 /// Further columns of a role whose neighbourhood is gathered: what is usual for it.
-pub const USUAL_COLUMNS: usize = 4;
-/// Seconds since the latest event of an entity that has none.
+pub const USUAL_COLUMNS: usize = 6;
+/// Seconds since what never was.
 pub const NEVER: i64 = -1;
 
 /// Whether an event has the role's entity among those whose neighbourhood is gathered.
@@ -110,7 +110,7 @@ impl Layout {
         }
         schema.push("item_id", FeatureType::Text(IdKind::Item), "id of the item");
         let fields = schema.len();
-        let (mut first, mut idle) = (Vec::new(), Vec::new());
+        let (mut first, mut never) = (Vec::new(), Vec::new());
         for (role, _) in ROLES {
             first.push(schema.push(
                 format!("{role}.events"),
@@ -135,11 +135,12 @@ impl Layout {
                 schema.push(format!("{role}.amount_score"), double, help);
                 let help = format!("faded number of amounts of this {role} far above its usual ones");
                 schema.push(format!("{role}.outliers"), double, help);
-                idle.push(schema.push(
-                    format!("{role}.idle_s"),
-                    FeatureType::Int,
-                    format!("seconds since the latest event or result of this {role}, -1: none"),
-                ));
+                let help = format!("seconds since the latest event or result of this {role}, -1: none");
+                never.push(schema.push(format!("{role}.idle_s"), FeatureType::Int, help));
+                let help = format!("recent events of this {role} known to be bad and newer than any known to be genuine");
+                schema.push(format!("{role}.bad_streak"), FeatureType::Int, help);
+                let help = format!("seconds since the newest recent event of this {role} known to be bad, -1: none");
+                never.push(schema.push(format!("{role}.bad_age_s"), FeatureType::Int, help));
             }
         }
         let mut nodes = [[None; crate::event::SLOTS]; 4];
@@ -151,7 +152,7 @@ impl Layout {
         let mut uses: [Vec<Use>; 4] = Default::default();
         let mut numbers = [0; 3];
         let mut blank = vec![0; schema.len()];
-        for column in idle {
+        for column in never {
             blank[column] = int(NEVER);
         }
         for aggregate in aggregates {

@@ -248,7 +248,7 @@ impl Engine {
     }
 }
 
-/// What is usual for an entity, and how far the amount is from it.
+/// What is usual for an entity, how far the amount is from it, and whether an attack on it goes on.
 #[inline(always)]
 fn fill_usual(around: &Neighbourhood, amount: i64, figures: &mut [u64]) {
     if let Some(usual) = around.usual {
@@ -256,7 +256,10 @@ fn fill_usual(around: &Neighbourhood, amount: i64, figures: &mut [u64]) {
         figures[1] = double(f64::from(bounded(usual.score(amount as f32))));
     }
     figures[2] = double(f64::from(around.outliers));
-    figures[3] = int(around.idle.map_or(NEVER, |idle| idle / Duration::SECOND.0));
+    let seconds = |since: Option<i64>| int(since.map_or(NEVER, |since| since / Duration::SECOND.0));
+    figures[3] = seconds(around.idle);
+    figures[4] = int(i64::from(around.bad_streak));
+    figures[5] = seconds(around.bad_age);
 }
 
 /// What the guard looks at: where the money goes, and by which device.

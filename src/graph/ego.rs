@@ -70,6 +70,10 @@ pub struct Neighbourhood {
     pub events: u32,
     /// Events with a bad verdict in force.
     pub bads: u32,
+    /// Of these as many as are newer than any that is known to be genuine: an attack that goes on.
+    pub bad_streak: u32,
+    /// Microseconds since the newest of them.
+    pub bad_age: Option<i64>,
     /// Mean over the events of the neighbours' faded daily count.
     pub activity: f64,
     /// What the entity's amounts usually are.
@@ -158,7 +162,7 @@ impl EgoBatch {
         let ring = &graph.rings[family as usize];
         let usual = Usual::of(&own);
         let mut summary = Neighbourhood { events: count as u32, usual, outliers: own[state::OUTLIER], idle, ..Neighbourhood::default() };
-        let mut activity = 0.0;
+        let (mut activity, mut going_on) = (0.0, true);
         let (mut ages, mut amounts, mut bads) = ([0.0; RECENT], [0.0; RECENT], [0.0; RECENT]);
         // Of who paid. Without one a score of 0.
         let (mut means, mut spreads) = ([0.0f32; RECENT], [f32::INFINITY; RECENT]);
@@ -176,10 +180,15 @@ impl EgoBatch {
             if let Some(payer) = payer {
                 (means[n], spreads[n]) = (payer.mean, payer.spread);
             }
-            let bad = row.flags.bad();
+            let (bad, genuine) = (row.flags.bad(), is_genuine(row, now, maturities));
+            going_on &= !genuine;
             summary.bads += u32::from(bad);
+            summary.bad_streak += u32::from(bad && going_on);
+            if bad && summary.bad_age.is_none() {
+                summary.bad_age = Some((now - row.time).0);
+            }
             bads[n] = f32::from(bad);
-            edges[n][GOOD] = f32::from(is_genuine(row, now, maturities));
+            edges[n][GOOD] = f32::from(genuine);
             edges[n][FAILED] = f32::from(is_failed(row));
             edges[n][INCOMING] = f32::from(side == 1);
             ages[n] = (now - row.time).0 as f32 * (1.0 / Duration::SECOND.0 as f32);

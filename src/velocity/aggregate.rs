@@ -68,7 +68,7 @@ pub struct Aggregate {
 /// The most different windows in a family.
 pub const WINDOWS_MAX: usize = 8;
 /// The most different label windows in a family.
-pub const LABEL_WINDOWS_MAX: usize = 4;
+pub const LABEL_WINDOWS_MAX: usize = 6;
 /// The most aggregates in a family: each has a bit in the row.
 pub const AGGREGATES_MAX: usize = 10;
 /// The most pair kinds in a family: each has a bit in the row.

@@ -119,6 +119,7 @@ impl Model<'_> {
         }
         for role in ["user", "merchant", "device", "from", "to"] {
             facts.figures.insert(format!("{role}.idle_s"), Value::Int(-1));
+            facts.figures.insert(format!("{role}.bad_age_s"), Value::Int(-1));
         }
         for (slot, name) in Role::names(event.body.kind()).iter().enumerate() {
             let node = entities[slot].and_then(|entity| self.nodes.get(&entity));
@@ -211,6 +212,12 @@ impl Model<'_> {
         let daily: f64 = edges.iter().map(|edge| edge.state.as_ref().map_or(0.0, |state| f64::from(state.sums()[1]))).sum();
         let events = edges.len() as i64;
         let bads = edges.iter().filter(|edge| edge.bad).count() as i64;
+        if slot < VIEWED {
+            let streak = edges.iter().take_while(|edge| !edge.good).filter(|edge| edge.bad).count();
+            facts.figures.insert(format!("{name}.bad_streak"), Value::Int(streak as i64));
+            let newest = edges.iter().find(|edge| edge.bad).map_or(-1, |edge| edge.age.0 / Duration::SECOND.0);
+            facts.figures.insert(format!("{name}.bad_age_s"), Value::Int(newest));
+        }
         let activity = if events == 0 { 0.0 } else { daily / events as f64 };
         facts.figures.insert(format!("{name}.recent_events"), Value::Int(events));
         facts.figures.insert(format!("{name}.recent_bads"), Value::Int(bads));
