@@ -148,7 +148,7 @@ fn a_newcomer_sees_the_company_judged_and_an_attack_followed() {
     let (head, told) = playing.ask("POST /v1/demo/attacks/none");
     assert!(head.starts_with("HTTP/1.1 404") && told.contains("device-farm"), "{head}\n{told}");
     let page = playing.page_with("payments of the attack", |page| {
-        page.contains("<b>Card testing</b>") && number(page, "goes on</small> – ").is_some_and(|judged| judged > 0.0)
+        page.contains("<b>Card testing</b>") && number(page, "goes on</small></td><td>").is_some_and(|judged| judged > 0.0)
     });
     assert!(page.contains("What needs attention now") && page.contains("Newest payments that were not approved"), "{page}");
     for (name, kind) in [("console.css", "text/css"), ("console.js", "text/javascript")] {
