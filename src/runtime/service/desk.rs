@@ -325,7 +325,7 @@ impl Desk for Service {
         self.change_list(name, json).await
     }
 
-    async fn alerts(&self) -> Value {
+    async fn alerts(&self) -> Vec<u8> {
         // Texts are looked up in the database.
         tokio::task::block_in_place(|| self.open_alerts())
     }

@@ -366,10 +366,10 @@ impl Desk for Node {
         }
     }
 
-    async fn alerts(&self) -> Value {
+    async fn alerts(&self) -> Vec<u8> {
         match self.leading.get() {
             Some(service) => Desk::alerts(service).await,
-            None => json!({ "alerts": [], "held": 0 }),
+            None => br#"{"alerts":[],"held":0}"#.to_vec(),
         }
     }
 
