@@ -189,10 +189,10 @@ fn an_alert_raised_by_events_is_the_same_at_door_stream_and_topic() {
     let topology = dir.path().join("small.toml");
     fs::write(&topology, SMALL).unwrap();
     fs::set_permissions(&topology, fs::Permissions::from_mode(0o600)).unwrap();
-    let [hook, events, analyst] = ["hook", "events", "analyst"].map(|scope| key(&dir, scope));
+    let [hook, ingest, analyst] = ["hook", "ingest", "analyst"].map(|scope| key(&dir, scope));
     let service = Running::start(dir);
     for door in ["GET /v1/alerts", "GET /v1/streams/alerts"] {
-        for key in [&hook, &events] {
+        for key in [&hook, &ingest] {
             assert_eq!(service.ask(door, key, "", "").0, 403, "{door}");
         }
         assert_eq!(service.ask(door, "weir_no_key", "", "").0, 401, "{door}");
@@ -201,8 +201,8 @@ fn an_alert_raised_by_events_is_the_same_at_door_stream_and_topic() {
 
     // Five cards are refused at one shop: the first version. The stream is open before.
     let mut live = service.follow(&analyst, "0");
-    service.send(&events, &(0..5).map(tried).collect::<Vec<_>>());
-    service.send(&events, &(0..5).map(refused).collect::<Vec<_>>());
+    service.send(&ingest, &(0..5).map(tried).collect::<Vec<_>>());
+    service.send(&ingest, &(0..5).map(refused).collect::<Vec<_>>());
     let (place, first) = live.next();
     assert_eq!(service.alerts(&analyst, 1), format!("{{\"alerts\":[{first}],\"held\":0}}"));
     let told: Value = serde_json::from_str(&first).unwrap();
@@ -211,7 +211,7 @@ fn an_alert_raised_by_events_is_the_same_at_door_stream_and_topic() {
     assert_eq!((&told["events"], &told["money"]["amount"]), (&5.into(), &500.into()));
 
     // The sixth makes it grow.
-    service.send(&events, &[tried(5), refused(5)]);
+    service.send(&ingest, &[tried(5), refused(5)]);
     let (next, second) = live.next();
     assert_eq!(service.alerts(&analyst, 2), format!("{{\"alerts\":[{second}],\"held\":0}}"));
     let grown: Value = serde_json::from_str(&second).unwrap();
