@@ -182,7 +182,7 @@ fn refused(n: i64) -> String {
 }
 
 /// Caught when planted: the door's alerts parsed and written again, so that their keys were sorted; the stream begun at the entry that the
-/// client had read last; the door open to hooks.
+/// client had read last.
 #[test]
 fn an_alert_raised_by_events_is_the_same_at_door_stream_and_topic() {
     let dir = tempfile::tempdir().unwrap();
