@@ -179,7 +179,7 @@ fn a_newcomer_sees_the_company_judged_and_an_attack_followed() {
 
 /// Where nothing was sent yet, the company has a past; the journal with it is one like any other.
 ///
-/// Caught when planted: a journal that began at the clock, for which the past was late; a past that came again at the second start.
+/// Caught when planted: a past that came again at the second start.
 #[test]
 fn a_company_has_a_past() {
     let (dir, _) = place();

@@ -124,3 +124,70 @@ fn play(mut world: World, standing: &mut Standing, topology: &Topology, progress
     let (events, world) = (recorded?, read?);
     Ok((world, Past { events, length, took: began.elapsed() }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Content, Duration, Origin, Sequence, Timestamp};
+    use crate::journal::Records;
+    use crate::runtime::Demo;
+    use crate::topology::Layer;
+
+    /// A past of 2,000 events.
+    const SMALL: &str = "
+[limits]
+nodes_max = 20_000
+ids_max = 8_000
+[limits.money]
+rows_max = 8_000
+warm_nodes_max = 1_000
+pairs_max = 8_000
+late_rows_max = 100
+events_per_day = 100
+[limits.access]
+rows_max = 2_000
+warm_nodes_max = 100
+late_rows_max = 100
+events_per_day = 100
+[limits.interest]
+rows_max = 8_000
+warm_nodes_max = 100
+late_rows_max = 100
+events_per_day = 100
+";
+
+    /// Caught when planted: a journal that began at the clock, behind its own events; events that were received when they were recorded.
+    #[test]
+    fn a_past_is_received_when_it_would_have_come() {
+        let dir = tempfile::tempdir().unwrap();
+        let small = Layer { name: "small", text: SMALL, folder: Path::new("") };
+        let topology = Topology::parse(&[Demo::layer(), small]).unwrap();
+        let options = DemoOptions { people: 2000, rate: 100, speed: 1, deadline: Wall::from_millis(40), attack: None };
+        let before = World::new(&options, Wall::ZERO, 0).start();
+        let (standing, world, past) = stand(&topology, dir.path(), &options, &Metrics::new("test"), false).unwrap();
+        let past = past.expect("a past");
+        let recorded = standing.journal.next();
+        drop(standing);
+        assert!(world.start() < before - Duration::SECOND.times(19), "20 s are 2,000 events");
+
+        let mut records = Records::open(Arc::new(Disk), &dir.path().join("journal"), Sequence(0)).unwrap();
+        let (mut latest, mut events, mut awaited) = (Timestamp::MIN, 0, 0);
+        while let Some(record) = records.next_record().unwrap() {
+            assert!(record.received >= latest, "{record:?} behind {latest}");
+            latest = record.received;
+            match &record.content {
+                Content::Event(event) => {
+                    assert!(event.time <= record.received && record.received - event.time < Duration::SECOND.times(16), "{record:?}");
+                    awaited += u64::from(record.origin.source == Origin::HOOK);
+                    events += 1;
+                }
+                Content::Tick(now) => assert_eq!(*now, world.start() - Duration::SECOND.times(5)),
+                Content::Control(_) => {}
+                other => panic!("found {other:?}"),
+            }
+        }
+        assert_eq!((past.events, recorded), (events, Sequence(events + 3)));
+        assert!(events > 500 && awaited > events / 5 && awaited < events, "{awaited} of {events} events were awaited");
+        assert!(latest > before - Duration::SECOND.times(5), "up to the present");
+    }
+}
