@@ -287,7 +287,6 @@ mod tests {
         assert_eq!(show.told(&[]).followed.len(), FOLLOWED_MAX);
     }
 
-    /// Caught when planted: a link to an alert that was merged away; payments counted that came behind the alert.
     #[test]
     fn an_attack_is_linked_to_the_alert_that_tells_of_it() {
         let show = show();

@@ -156,7 +156,6 @@ late_rows_max = 100
 events_per_day = 100
 ";
 
-    /// Caught when planted: a journal that began at the clock, behind its own events; events that were received when they were recorded.
     #[test]
     fn a_past_is_received_when_it_would_have_come() {
         let dir = tempfile::tempdir().unwrap();
