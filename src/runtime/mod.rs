@@ -23,7 +23,7 @@ mod source;
 mod summary;
 mod tail;
 
-pub use demo::{Demo, DemoOptions, Played};
+pub use demo::{Demo, DemoOptions, Past, Played, Stage};
 pub use error::ReplayError;
 pub use gathering::{GatherError, GatherOptions, Gathered, gather};
 pub use progress::Progress;
