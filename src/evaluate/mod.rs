@@ -4,13 +4,17 @@
 //! kinds of events, no card without a user – it is `None`, never a number that looks like one.
 
 mod calibration;
+mod card;
 mod cards;
 mod plot;
 mod ranking;
 mod report;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use calibration::{Bin, brier, equal_mass, expected_calibration_error, top_ventiles};
+pub use card::{Card, CardError};
 pub use cards::{CardDay, OnCard, card_precision};
 pub use plot::reliability_plot;
 pub use ranking::{Caught, Ranking};
