@@ -7,6 +7,7 @@ pub mod console;
 pub mod decision;
 pub mod doors;
 pub mod engine;
+pub mod evaluate;
 pub mod event;
 pub mod feature;
 pub mod gnn;
@@ -46,7 +47,7 @@ mod tests {
         &["decision"],
         &["velocity"],
         &["engine"],
-        &["journal", "store", "targets", "identity", "ingress", "render", "metrics", "snapshot", "console", "learn"],
+        &["journal", "store", "targets", "identity", "ingress", "render", "metrics", "snapshot", "console", "learn", "evaluate"],
         &["api"],
         // Above api: the doors are whom its routes ask, through api's own seam.
         &["doors"],

@@ -6,6 +6,7 @@
 mod at;
 mod check;
 mod demo;
+mod evaluate;
 mod journal;
 mod keys;
 mod lists;
@@ -18,10 +19,11 @@ mod snapshot;
 mod tail;
 mod train;
 
+use crate::event::{Duration, Timestamp};
 use crate::identity::Identity;
 use crate::journal::{DataDir, Disk, Telling, Tellings};
 use crate::store::Store;
-use crate::topology::Topology;
+use crate::topology::{Topology, parse_duration, parse_moment};
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -55,6 +57,7 @@ enum Command {
     Check(check::Arguments),
     Tail(tail::Arguments),
     Train(train::Arguments),
+    Evaluate(evaluate::Arguments),
     Journal(journal::Arguments),
     Keys(keys::Arguments),
     Policy(policy::Arguments),
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),
@@ -97,6 +101,16 @@ const FOUND: u8 = 1;
 /// The topology of `layers` over the embedded default, or all its mistakes.
 fn topology(layers: &[PathBuf]) -> Result<Topology, String> {
     Topology::load(layers).map_err(words)
+}
+
+/// An argument that is a day or a moment.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    parse_moment(text).ok_or_else(|| "expected a day such as 2018-08-01, or a moment such as 2018-08-01T12:00:00Z".to_owned())
+}
+
+/// An argument that is a length of time.
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "expected a number and a unit, such as 7d or 12h".to_owned())
 }
 
 fn words(error: impl Display) -> String {

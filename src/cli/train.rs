@@ -1,10 +1,9 @@
 //! `weir train`.
 
-use super::{is_watched, say, topology, words};
+use super::{duration, is_watched, moment, say, topology, words};
 use crate::event::{Duration, Timestamp};
 use crate::learn::Export;
 use crate::runtime::{GatherOptions, Input, gather};
-use crate::topology::{parse_duration, parse_moment};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -38,14 +37,6 @@ pub struct Arguments {
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
-}
-
-fn moment(text: &str) -> Result<Timestamp, String> {
-    parse_moment(text).ok_or_else(|| "expected a day such as 2018-08-01, or a moment such as 2018-08-01T12:00:00Z".to_owned())
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "expected a number and a unit, such as 7d or 12h".to_owned())
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {

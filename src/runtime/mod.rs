@@ -10,13 +10,16 @@
 
 mod demo;
 mod error;
+mod evaluating;
 mod gathering;
+mod history;
 mod keep;
 mod measure;
 mod naming;
 mod policies;
 mod progress;
 mod replay;
+mod scores;
 mod service;
 mod snapshots;
 mod source;
@@ -25,9 +28,11 @@ mod tail;
 
 pub use demo::{Demo, DemoOptions, Past, Played, Stage};
 pub use error::ReplayError;
+pub use evaluating::{EvaluateError, EvaluateOptions, evaluate};
 pub use gathering::{GatherError, GatherOptions, Gathered, gather};
 pub use progress::Progress;
 pub use replay::{ReplayOptions, replay};
+pub use scores::ScoresError;
 pub use service::{Ended, Node, Peer, Service, ServiceError, Standby, service_bill};
 pub use snapshots::{Inspected, Verified, inspect_snapshots, snapshots_in, verify_snapshot};
 pub use source::Input;

@@ -11,6 +11,7 @@ use crate::ingress::Texts;
 use crate::journal::{DataDir, JournalError, Telling, TextLog};
 use crate::store::StoreError;
 use crossbeam::channel::{Receiver, Sender};
+use std::borrow::Cow;
 
 /// Texts that were met while a chunk was read.
 #[derive(Default)]
@@ -45,10 +46,10 @@ impl Told {
     }
 
     /// Takes everything out, in the order in which it was told.
-    pub(super) fn drain(&mut self, mut each: impl FnMut(Id, IdKind, String)) {
+    pub(super) fn drain(&mut self, mut each: impl FnMut(Id, IdKind, Cow<'_, str>)) {
         let mut start = 0;
         for (id, kind, end) in self.entries.drain(..) {
-            each(id, kind, String::from_utf8_lossy(&self.bytes[start..end]).into_owned());
+            each(id, kind, String::from_utf8_lossy(&self.bytes[start..end]));
             start = end;
         }
         self.bytes.clear();
