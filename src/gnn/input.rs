@@ -3,7 +3,7 @@
 //! Whatever trains and whatever serves reads through here, so that the one sees the very numbers that the other will see.
 
 use crate::arithmetic::log2_1p;
-use crate::feature::{FeatureType, Schema};
+use crate::feature::{FeatureType, PROBABILITY, Schema};
 use crate::graph::ego::SEED_SLOTS;
 use crate::graph::state::{self, STATE, Usual};
 
@@ -67,6 +67,10 @@ impl Inputs {
     pub fn new(schema: &Schema) -> Inputs {
         let (mut names, mut sources) = (Vec::new(), Vec::new());
         for (at, feature) in schema.features.iter().enumerate() {
+            // What a model said is none of its inputs.
+            if feature.name == PROBABILITY {
+                continue;
+            }
             let at = at as u32;
             sources.push(match feature.kind {
                 FeatureType::Text(_) => continue,
