@@ -10,6 +10,8 @@ mod evaluate;
 mod journal;
 mod keys;
 mod lists;
+#[cfg(feature = "learn")]
+mod model;
 mod policy;
 mod promote;
 mod replay;

@@ -1,7 +1,22 @@
-//! Learning: rows gathered by the engine that serves, with the labels that came later.
+//! Learning: rows gathered by the engine that serves, with the labels that came later; with the feature `learn` also models from them.
 
+mod chance;
+#[cfg(feature = "learn")]
+mod coding;
 mod export;
+#[cfg(feature = "learn")]
+mod measure;
+#[cfg(feature = "learn")]
+mod network;
 mod rows;
+mod sample;
+#[cfg(feature = "learn")]
+mod train;
 
 pub use export::{Export, ExportError};
-pub use rows::{Around, Row, RowSink, pooled, pooled_names};
+#[cfg(feature = "learn")]
+pub use measure::{Platt, Validation};
+pub use rows::{Around, Count, Expected, Row, RowSink, pooled, pooled_names};
+pub use sample::{EDGE_FIGURES, Rows, Sample, SampleOptions};
+#[cfg(feature = "learn")]
+pub use train::{Epoch, Learnt, Stage, Step, TrainError, TrainOptions, Trained, train};

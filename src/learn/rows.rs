@@ -30,6 +30,21 @@ pub struct Row<'a> {
     pub around: [Around<'a>; SEED_SLOTS],
 }
 
+/// Rows of one type of event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    pub rows: u64,
+    pub bad: u64,
+}
+
+/// How many rows there will be: a sink that keeps a share of them needs to know beforehand. A little more than come, where the stream
+/// repeats events or holds some that the engine has no room to judge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    pub payment: Count,
+    pub transfer: Count,
+}
+
 /// Whoever takes rows, in the order of their events.
 pub trait RowSink {
     /// What may go wrong with it.

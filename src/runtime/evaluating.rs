@@ -89,7 +89,7 @@ fn evaluate_by(input: &Input, options: &EvaluateOptions, probability: fn(&Decisi
     let scores =
         options.scores.as_deref().map(|path| Scores::create(path, options.hindsight)).transpose().map_err(EvaluateError::Scores)?;
     let labels_until = options.label_delay.map(|delay| options.until + delay);
-    let labels = Labels::read(input, labels_until, options.progress)?;
+    let labels = Labels::read(input, labels_until, options.progress, |_| {})?;
     let history = History::open(input)?;
     let mut evaluating = Evaluating { options, probability, labels, scores, judged: Vec::new(), unjudged: 0, model: None };
     let stepping = Stepping {

@@ -3,10 +3,10 @@
 use super::error::ReplayError;
 use super::history::{History, Labels, Names, Stepped, Stepping, event_of};
 use super::source::Input;
-use crate::event::{Duration, EventType, IdKind, Timestamp};
+use crate::event::{Duration, EventType, Id, IdKind, Timestamp};
 use crate::gnn::Inputs;
 use crate::graph::ego::{EgoBatch, SEED_SLOTS};
-use crate::learn::{Around, Row, RowSink};
+use crate::learn::{Around, Count, Expected, Row, RowSink};
 use std::fmt;
 
 /// Which events become rows, and what is known of them.
@@ -21,6 +21,12 @@ pub struct GatherOptions {
     pub batch: usize,
     /// Whether progress may be shown.
     pub progress: bool,
+}
+
+impl GatherOptions {
+    fn covers(&self, time: Timestamp) -> bool {
+        self.from <= time && time < self.until
+    }
 }
 
 /// What was gathered.
@@ -52,20 +58,29 @@ impl<E> From<ReplayError> for GatherError<E> {
     }
 }
 
-/// Gathers rows from `input` into what `begin` makes of the names of their inputs; returns that, and how many there were.
+/// Gathers rows from `input` into what `begin` makes of their inputs and of how many are expected; returns that, and how many there were.
 ///
 /// # Errors
 /// As [`super::replay`], and what the sink says.
 pub fn gather<S: RowSink>(
     input: &Input,
     options: &GatherOptions,
-    begin: impl FnOnce(&Inputs) -> Result<S, S::Error>,
+    begin: impl FnOnce(&Inputs, &Expected) -> Result<S, S::Error>,
 ) -> Result<(S, Gathered), GatherError<S::Error>> {
-    let labels = Labels::read(input, Some(options.until + options.label_delay), options.progress)?;
+    let (mut payments, mut transfers) = (Vec::new(), Vec::new());
+    let labels = Labels::read(input, Some(options.until + options.label_delay), options.progress, |event| match event.body.kind() {
+        _ if !options.covers(event.time) => {}
+        EventType::Payment => payments.push(event.id),
+        EventType::Transfer => transfers.push(event.id),
+        _ => {}
+    })?;
+    let count = |ids: &[Id]| Count { rows: ids.len() as u64, bad: ids.iter().filter(|id| labels.is_bad(**id)).count() as u64 };
+    let expected = Expected { payment: count(&payments), transfer: count(&transfers) };
+    drop((payments, transfers));
     let history = History::open(input)?;
     let inputs = Inputs::new(&history.engine.layout().schema);
     let mut gathering = Gathering {
-        sink: begin(&inputs).map_err(GatherError::Sink)?,
+        sink: begin(&inputs, &expected).map_err(GatherError::Sink)?,
         width: vec![0.0; inputs.len()],
         inputs,
         labels,
@@ -102,7 +117,7 @@ impl<S: RowSink> Gathering<'_, S> {
         for (seed, (sequence, row)) in engine.judged_rows().enumerate() {
             let record = records.find(|record| record.sequence == sequence).expect("a judged event is one of the batch");
             let Some(event) = event_of(record) else { continue };
-            if event.time < self.options.from || event.time >= self.options.until {
+            if !self.options.covers(event.time) {
                 continue;
             }
             let egos = engine.egos();

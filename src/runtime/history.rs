@@ -73,11 +73,16 @@ pub(super) struct Labels {
 }
 
 impl Labels {
-    /// Reads the labels that come until `end`, or all.
+    /// Reads the labels that come until `end`, or all; `other` hears of every event until then.
     ///
     /// # Errors
     /// As those of [`super::replay`], and a file that cannot be read to its end.
-    pub(super) fn read(input: &Input, end: Option<Timestamp>, progress: bool) -> Result<Labels, ReplayError> {
+    pub(super) fn read(
+        input: &Input,
+        end: Option<Timestamp>,
+        progress: bool,
+        mut other: impl FnMut(&Event),
+    ) -> Result<Labels, ReplayError> {
         let source = Source::open(input.clone())?;
         let bar = Progress::bytes("labels", source.bytes_total(), progress);
         let mut labels = Labels::default();
@@ -88,7 +93,10 @@ impl Labels {
                 }
             });
             let late = |event: &Event| end.is_some_and(|end| event.time > end);
-            chunk.records.iter().filter_map(event_of).filter(|event| !late(event)).for_each(|event| labels.take(event));
+            chunk.records.iter().filter_map(event_of).filter(|event| !late(event)).for_each(|event| {
+                labels.take(event);
+                other(event);
+            });
             bar.at(chunk.bytes, || format!("{} labels", labels.known.len()));
             let over = chunk.records.iter().filter_map(event_of).any(late);
             Ok(if over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })

@@ -26,6 +26,8 @@ mod snapshots;
 mod source;
 mod summary;
 mod tail;
+#[cfg(feature = "learn")]
+mod training;
 
 pub use demo::{Demo, DemoOptions, Past, Played, Stage};
 pub use error::ReplayError;
@@ -40,6 +42,8 @@ pub use snapshots::{Inspected, Verified, inspect_snapshots, snapshots_in, verify
 pub use source::Input;
 pub use summary::Summary;
 pub use tail::{Tail, tail};
+#[cfg(feature = "learn")]
+pub use training::train_watched;
 
 use crate::engine::{BuildError, Engine, Layout};
 use crate::event::IdKey;

@@ -34,6 +34,12 @@ impl Progress {
         }
     }
 
+    /// There are `things` in all: more or fewer than was thought.
+    #[cfg(feature = "learn")]
+    pub fn grow(&self, things: u64) {
+        self.bar.set_length(things);
+    }
+
     /// So many more.
     pub fn advance(&self, bytes: u64) {
         self.bar.inc(bytes);
