@@ -223,7 +223,7 @@ impl Network {
         let codes = Tensor::<2>::from_data(TensorData::new(batch.codes, [rows, batch.pieces]), device);
         let mut figures = codes.matmul(part(Part::Pieces(branch))) + part(Part::Bias(branch));
         for (slot, edges) in batch.edges.into_iter().enumerate() {
-            let Some((count, values, buckets)) = edges else { continue };
+            let Some(Edges { count, values, buckets }) = edges else { continue };
             let buckets = Tensor::<1, Int>::from_data(TensorData::new(buckets, [rows * count]), device);
             let values = Tensor::<3>::from_data(TensorData::new(values, [rows, count, EDGE_INPUTS]), device);
             let weights: Tensor<3> = part(Part::Time(slot)).select(0, buckets).reshape([rows, count, TIME_CODES]);
@@ -292,9 +292,18 @@ struct Batch {
     pieces: usize,
     /// (B, P)
     codes: Vec<f32>,
-    /// By slot: edges a row (K), their inputs (B, K, EDGE_INPUTS), and their ages' buckets (B, K). Rows with fewer are filled up with
-    /// zeroes, their leading one too, so that they add nothing.
-    edges: [Option<(usize, Vec<f32>, Vec<i32>)>; SEED_SLOTS],
+    /// By slot.
+    edges: [Option<Edges>; SEED_SLOTS],
+}
+
+/// The edges of a slot's entities. Rows with fewer than K are filled up with zeroes, their leading one too, so that they add nothing.
+struct Edges {
+    /// Edges a row (K).
+    count: usize,
+    /// (B, K, EDGE_INPUTS)
+    values: Vec<f32>,
+    /// Of their ages. (B, K)
+    buckets: Vec<i32>,
 }
 
 impl Batch {
@@ -323,7 +332,7 @@ impl Batch {
                     }
                 }
             }
-            Some((count, values, buckets))
+            Some(Edges { count, values, buckets })
         });
         Batch { rows: rows.len(), branch: reading.branch, pieces: width, codes, edges }
     }

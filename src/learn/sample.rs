@@ -139,7 +139,7 @@ impl Rows {
         came.bad += u64::from(row.bad);
         let hash = mix(row.event.low() ^ mix(options.seed));
         let learnt = row.bad || hash < self.learnt_below;
-        if !learnt && !(validated && hash < self.validated_below) {
+        if !learnt && (!validated || hash >= self.validated_below) {
             return;
         }
         self.times.push(row.time);
