@@ -13,6 +13,9 @@ pub enum FeatureType {
     Bool,
 }
 
+/// The column of what the model says: filled behind the others, which the model reads.
+pub const PROBABILITY: &str = "model_probability";
+
 /// A column's name and type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feature {

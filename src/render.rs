@@ -159,7 +159,7 @@ pub fn decision(decision: &Decision, view: View, texts: &PolicyTexts, id_text: &
         time: decision.time.to_string(),
         outcome: decision.outcome.name(),
         risk_score: decision.risk_score,
-        fraud_probability: decision.fraud_probability,
+        fraud_probability: decision.fraud_probability(),
         reasons: decision
             .reasons
             .as_slice()
@@ -367,7 +367,7 @@ mod tests {
             time: Timestamp(1_527_811_200_500_000),
             outcome: Outcome::Review,
             risk_score: 610,
-            fraud_probability: None,
+            probability: None,
             reasons,
             control_group: None,
             status: Status::Degraded,
@@ -452,7 +452,7 @@ mod tests {
             used in any::<u8>(),
             model in any::<Option<[u8; 16]>>(),
         ) {
-            let mut decided = Decision { fraud_probability: probability, time: Timestamp(time), used: Parts(used), ..sample() };
+            let mut decided = Decision { probability, time: Timestamp(time), used: Parts(used), ..sample() };
             decided.provenance.model = model;
             decided.reasons = Reasons::default();
             for (code, cause, weight, value) in &reasons {

@@ -3,7 +3,7 @@
 use super::{duration, is_watched, moment, say, topology, words};
 use crate::evaluate::reliability_plot;
 use crate::event::{Duration, Timestamp};
-use crate::runtime::{EvaluateOptions, Input, evaluate};
+use crate::runtime::{EvaluateOptions, Input, ModelFile, evaluate};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -23,6 +23,9 @@ pub struct Arguments {
     /// A topology file laid over the built-in one; may be given several times
     #[arg(short = 't', long = "topology", value_name = "FILE")]
     topology: Vec<PathBuf>,
+    /// The model that judges: MODEL.safetensors
+    #[arg(long, value_name = "MODEL")]
+    model: Option<PathBuf>,
     /// A day or moment: events from then on
     #[arg(long, value_name = "FROM", value_parser = moment)]
     from: Timestamp,
@@ -65,12 +68,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         label_delay: arguments.label_delay,
         threshold: arguments.threshold,
         hindsight: arguments.hindsight,
-        model: None,
+        model: arguments.model.clone(),
         scores: arguments.scores.clone(),
         batch: topology.batch_events_max,
         progress: is_watched(),
     };
-    let input = Input::Files(Box::new(topology), arguments.files.clone());
+    let model = arguments.model.as_deref().map(ModelFile::read).transpose().map_err(words)?;
+    let input = Input::Files(Box::new(topology), arguments.files.clone(), model);
     let report = evaluate(&input, &options).map_err(words)?;
     if let Some(path) = &arguments.plot {
         std::fs::write(path, reliability_plot(&report)).map_err(|error| format!("{}: {error}", path.display()))?;

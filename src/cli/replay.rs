@@ -1,7 +1,7 @@
 //! `weir replay`.
 
 use super::{FOUND, is_watched, say, topology, words};
-use crate::runtime::{Input, ReplayOptions, replay};
+use crate::runtime::{Input, ModelFile, ReplayOptions, replay};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -24,6 +24,9 @@ pub struct Arguments {
     /// A topology file laid over the built-in one; may be given several times
     #[arg(short = 't', long = "topology", value_name = "FILE")]
     topology: Vec<PathBuf>,
+    /// The model that judges: MODEL.safetensors [default: none]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<PathBuf>,
     /// Records a step; no decision depends on it [default: limits.batch_events_max]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     batch: Option<u32>,
@@ -44,6 +47,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
             if !arguments.topology.is_empty() {
                 return Err(format!("-t: {} is stepped under the topology it was made with", dir.display()));
             }
+            if arguments.model.is_some() {
+                return Err(format!("--model: {} is stepped under the models that its journal names", dir.display()));
+            }
             if arguments.out.is_some() {
                 return Err(format!("--out: {} is kept already; replay the files themselves to keep them elsewhere", dir.display()));
             }
@@ -55,7 +61,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
             }
             let topology = topology(&arguments.topology)?;
             let batch = topology.batch_events_max;
-            (Input::Files(Box::new(topology), files.to_vec()), batch)
+            let model = arguments.model.as_deref().map(ModelFile::read).transpose().map_err(words)?;
+            (Input::Files(Box::new(topology), files.to_vec(), model), batch)
         }
     };
     let options = ReplayOptions {

@@ -51,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         batch: topology.batch_events_max,
         progress: is_watched(),
     };
-    let input = Input::Files(Box::new(topology), arguments.files.clone());
+    let input = Input::Files(Box::new(topology), arguments.files.clone(), None);
     let path = &arguments.export;
     let (export, gathered) = gather(&input, &options, |inputs| Export::create(path, inputs.names())).map_err(words)?;
     export.finish().map_err(words)?;

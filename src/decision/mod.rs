@@ -231,8 +231,8 @@ pub struct Decision {
     pub outcome: Outcome,
     /// 0..=1000.
     pub risk_score: u16,
-    /// `None` while no model is configured.
-    pub fraud_probability: Option<f32>,
+    /// What the model says: of fraud for a payment, of laundering for a transfer. `None` where none judged it.
+    pub probability: Option<f32>,
     /// Strongest first.
     pub reasons: Reasons,
     /// Where it would have been declined and goes through as one of the control group: with which probability such an event does, in
@@ -245,6 +245,16 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// Probability of fraud, of a payment that a model judged.
+    pub fn fraud_probability(&self) -> Option<f32> {
+        self.probability.filter(|_| self.kind == EventType::Payment)
+    }
+
+    /// Probability of laundering, of a transfer that a model judged. Nobody outside AML may be told.
+    pub fn aml_probability(&self) -> Option<f32> {
+        self.probability.filter(|_| self.kind == EventType::Transfer)
+    }
+
     /// What a stand-in answered, as the record at `sequence` says.
     pub fn stand_in(sequence: Sequence, answered: &Answered, provenance: Provenance) -> Decision {
         let why = match answered.why {
@@ -261,7 +271,7 @@ impl Decision {
             time: answered.time,
             outcome: Outcome::ALL[usize::from(answered.outcome & 3)],
             risk_score: 0,
-            fraud_probability: None,
+            probability: None,
             reasons: Reasons::default(),
             control_group: None,
             status: Status::Fallback,

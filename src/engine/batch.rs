@@ -5,6 +5,7 @@ use super::guard::Sight;
 use super::{Layout, Rejected, ahead};
 use crate::decision::{Decision, Listed, Part, Parts, Provenance, Skip, Skips, Status, Verdict, Why};
 use crate::event::{Answered, EventType, Id, Sequence, Timestamp};
+use crate::gnn::Score;
 use crate::graph::Promotion;
 use crate::graph::ego::EgoBatch;
 
@@ -57,6 +58,8 @@ pub(super) struct Batch {
     pub(super) pending: Vec<Pending>,
     /// What each record met, for the course.
     pub(super) moments: Vec<Moment>,
+    /// What the model says of each seed; empty while there is none.
+    pub(super) scores: Vec<Option<Score>>,
     pub(super) verdicts: Vec<Verdict>,
     pub(super) promoted: Vec<Promotion>,
     pub(super) found: Vec<Found>,
@@ -83,6 +86,7 @@ impl Batch {
             egos: EgoBatch::with_capacity(SEEDS_AT_START),
             pending: Vec::with_capacity(SEEDS_AT_START),
             moments: Vec::with_capacity(SEEDS_AT_START),
+            scores: Vec::with_capacity(SEEDS_AT_START),
             verdicts: Vec::with_capacity(SEEDS_AT_START),
             promoted: Vec::with_capacity(crate::event::SLOTS),
             found: Vec::with_capacity(FOUND_AT_START),
@@ -103,12 +107,13 @@ impl Batch {
         self.alerts.clear();
         self.alerts_end.clear();
         self.moments.clear();
+        self.scores.clear();
         self.verdicts.clear();
     }
 }
 
 /// What the judgement of an event says.
-pub(super) fn decision(seed: &Seed, verdict: &Verdict, provenance: &Provenance) -> Decision {
+pub(super) fn decision(seed: &Seed, verdict: &Verdict, score: Option<&Score>, provenance: &Provenance) -> Decision {
     let mut skipped = seed.skips;
     for rule in verdict.rule_errors.as_slice() {
         skipped.push(Skip { part: Part::Rules, why: Why::RuleError, value: i64::from(*rule), window: 0 });
@@ -129,7 +134,7 @@ pub(super) fn decision(seed: &Seed, verdict: &Verdict, provenance: &Provenance) 
         time: seed.time,
         outcome: verdict.outcome,
         risk_score: verdict.risk_score,
-        fraud_probability: None,
+        probability: score.map(|score| score.probability),
         reasons: verdict.reasons,
         control_group: verdict.propensity,
         status: if degraded { Status::Degraded } else { Status::Evaluated },

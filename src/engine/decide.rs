@@ -114,7 +114,7 @@ impl Engine {
 
     /// Gives the outputs in the order of their records: first what answers, then what it leads to.
     pub(super) fn emit(&mut self, out: &mut Vec<Output>) {
-        let Batch { seeds, verdicts, pending, alerts, alerts_end, .. } = &mut self.batch;
+        let Batch { seeds, scores, verdicts, pending, alerts, alerts_end, .. } = &mut self.batch;
         let (mut alerts, mut told) = (alerts.drain(..), 0);
         for (pending, end) in pending.iter().zip(alerts_end) {
             match pending {
@@ -124,7 +124,8 @@ impl Engine {
                 }
                 Pending::Judgement(seed) => {
                     let seed = *seed as usize;
-                    out.push(Output::Decision(batch::decision(&seeds[seed], &verdicts[seed], &self.provenance)));
+                    let score = scores.get(seed).and_then(Option::as_ref);
+                    out.push(Output::Decision(batch::decision(&seeds[seed], &verdicts[seed], score, &self.provenance)));
                 }
                 Pending::Found(..) | Pending::Suppressed(..) => {}
             }

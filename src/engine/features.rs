@@ -2,7 +2,7 @@
 
 use crate::decision::ListsOptions;
 use crate::event::{Body, Country, Currency, Duration, Event, EventType, Id, IdKey, IdKind, Timestamp};
-use crate::feature::{FeatureType, Schema, int};
+use crate::feature::{FeatureType, PROBABILITY, Schema, int};
 use crate::graph::ego::SEED_SLOTS;
 use crate::velocity::{Aggregate, Role, columns, family, row_type};
 
@@ -66,6 +66,8 @@ pub struct Layout {
     pub uses: [Vec<Use>; 4],
     /// Columns that say whether a role's entity stands on a list.
     pub listed: Vec<ListedColumn>,
+    /// The column of the model's probability.
+    pub probability: usize,
     /// The row of an event of which nothing is known.
     pub blank: Vec<u64>,
     symbols: Symbols,
@@ -171,9 +173,11 @@ impl Layout {
             }
             numbers[family] += 1;
         }
+        let help = "what the model says of fraud (payments) or laundering (transfers), 0 where none judges";
+        let probability = schema.push(PROBABILITY, FeatureType::Double, help);
         let listed = listed_columns(lists, &mut schema);
         blank.resize(schema.len(), 0);
-        Layout { schema, fields, nodes, uses, listed, blank, symbols: Symbols::new(key) }
+        Layout { schema, fields, nodes, uses, listed, probability, blank, symbols: Symbols::new(key) }
     }
 
     /// The schema of what a filter sees: the event's own fields.

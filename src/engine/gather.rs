@@ -179,6 +179,7 @@ impl Engine {
     /// Fills the feature row and the ego graph of a judged event.
     fn read(&mut self, record: &Record, event: &Event, nodes: &[NodeId; SLOTS], recent: &[Recent; SLOTS], amount: i64) {
         let kind = event.body.kind();
+        let may_infer = self.may_infer(kind, record.effort);
         let start = self.batch.features.len();
         self.batch.features.extend_from_slice(&self.layout.blank);
         let row = &mut self.batch.features[start..];
@@ -205,7 +206,11 @@ impl Engine {
             }
         }
         let mut skips = Skips::default();
-        skips.push(Skip { part: Part::Gnn, why: Why::NoModel, value: 0, window: 0 });
+        let mut used = Parts::default().with(Part::Rules).with(Part::Velocity);
+        match may_infer {
+            Ok(()) => used = used.with(Part::Gnn),
+            Err(skip) => skips.push(skip),
+        }
         skips.push(Skip { part: Part::Typology, why: Why::NoTypologies, value: 0, window: 0 });
         let mut families = [false; 3];
         for used in &self.layout.uses[row_type(kind)] {
@@ -238,7 +243,7 @@ impl Engine {
             sequence: record.sequence,
             time: event.time,
             skips,
-            used: Parts::default().with(Part::Rules).with(Part::Velocity),
+            used,
             revision: self.batch.revision,
             listed: [0; SLOTS],
             sight: sight(record, &event.body),

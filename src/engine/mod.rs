@@ -15,6 +15,7 @@ mod features;
 mod gather;
 mod guard;
 mod image;
+mod infer;
 mod labels;
 mod lists;
 mod look;
@@ -30,6 +31,7 @@ pub use dedupe::Judged;
 pub use features::{Layout, Use};
 pub use guard::{Guard, Standing};
 pub use image::{Imaged, Imaging, Progress, SCALARS, Shape, TableShape};
+pub use infer::NamedModel;
 pub use lists::{ListEntry, Lists};
 pub use options::{GuardOptions, LabelOptions, Options, SourceTime};
 pub use output::{Output, Rejected};
@@ -40,12 +42,14 @@ use crate::decision::{Declining, Effect, ListLadder, Policy, PolicyError, Progra
 use crate::event::{
     Body, Content, ControlKind, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp,
 };
+use crate::gnn::Bound;
 use crate::graph::ego::EgoBatch;
 use crate::graph::{Family, Graph};
 use crate::velocity::{BEGINNING, MATURITIES_MAX, Plan, Velocity};
 use alerts::Alerts;
 use batch::{Batch, Moment, Pending};
 use course::Course;
+use infer::named_model;
 use policies::named_policy;
 use std::fmt;
 use std::sync::Arc;
@@ -55,6 +59,8 @@ use std::sync::Arc;
 pub enum Phase {
     /// Admit, read and append, event by event.
     Gather,
+    /// The model is asked.
+    Infer,
     Decide,
     /// Alerts grow, record by record.
     Alert,
@@ -63,11 +69,11 @@ pub enum Phase {
 
 impl Phase {
     /// The phases in their order.
-    pub const ALL: [Phase; 4] = [Phase::Gather, Phase::Decide, Phase::Alert, Phase::Emit];
+    pub const ALL: [Phase; 5] = [Phase::Gather, Phase::Infer, Phase::Decide, Phase::Alert, Phase::Emit];
 
     /// The word in metrics.
     pub fn name(self) -> &'static str {
-        ["gather", "decide", "alert", "emit"][self as usize]
+        ["gather", "infer", "decide", "alert", "emit"][self as usize]
     }
 }
 
@@ -118,6 +124,10 @@ pub struct Engine {
     before: Option<NamedPolicy>,
     /// Slots whose causes have a predecessor there, a bit each.
     heirs: Declining,
+    /// The model in force.
+    model: Option<Arc<Bound>>,
+    /// Every model that was given.
+    models: Vec<NamedModel>,
     /// Every policy that was given: records to come may name it, and name it again.
     prepared: Vec<NamedPolicy>,
     guard: Guard,
@@ -180,6 +190,8 @@ impl Engine {
             prepared: vec![founding],
             policy,
             before: None,
+            model: None,
+            models: Vec::new(),
             heirs: Declining::default(),
             guard: Guard::new(guard, guarded, progress),
             turns: Vec::with_capacity(TURNS_AT_START),
@@ -229,15 +241,15 @@ impl Engine {
     /// Judges `batch` in order and appends its outputs to `out`. Same state, same records: same outputs, however they are cut.
     pub fn step(&mut self, batch: &[Record], phase: &mut dyn FnMut(Phase), out: &mut Vec<Output>) {
         self.turns.clear();
-        // A policy is in force behind its record, and asked of no event before it.
-        let mut runs = batch.split_inclusive(|record| named_policy(record).is_some());
+        // A policy or a model is in force behind its record, and asked of no event before it.
+        let mut runs = batch.split_inclusive(|record| named_policy(record).is_some() || named_model(record).is_some());
         self.step_run(runs.next().unwrap_or_default(), phase, out);
         for run in runs {
             self.step_run(run, phase, out);
         }
     }
 
-    /// Judges records of which only the last may name a policy.
+    /// Judges records of which only the last may name a policy or a model.
     fn step_run(&mut self, batch: &[Record], phase: &mut dyn FnMut(Phase), out: &mut Vec<Output>) {
         phase(Phase::Gather);
         self.batch.clear();
@@ -250,6 +262,8 @@ impl Engine {
                 self.batch.moments.push(Moment { sequence: record.sequence, met, pending_end: self.batch.pending.len() as u32 });
             }
         }
+        phase(Phase::Infer);
+        self.infer();
         phase(Phase::Decide);
         self.decide();
         phase(Phase::Alert);
@@ -257,9 +271,11 @@ impl Engine {
         phase(Phase::Emit);
         self.pass();
         self.emit(out);
-        if let Some(record) = batch.last()
-            && let Some(name) = named_policy(record)
-        {
+        let Some(record) = batch.last() else { return };
+        if let Some(name) = named_model(record) {
+            self.swap_model(name);
+        }
+        if let Some(name) = named_policy(record) {
             let turned = self.turns.len();
             self.swap_policy(record, name);
             let at = self.moment(record);

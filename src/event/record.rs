@@ -87,6 +87,8 @@ pub enum ControlKind {
     Policy = 2,
     /// Who leads from here on, and in which epoch: a standby was promoted. It decides nothing.
     Leader = 3,
+    /// The model that judges from the next record on.
+    Model = 4,
 }
 
 /// A change to a list.

@@ -3,7 +3,7 @@
 //! Whatever trains and whatever serves reads through here, so that the one sees the very numbers that the other will see.
 
 use crate::arithmetic::log2_1p;
-use crate::feature::{FeatureType, Schema};
+use crate::feature::{FeatureType, PROBABILITY, Schema};
 use crate::graph::ego::SEED_SLOTS;
 use crate::graph::state::{self, STATE, Usual};
 
@@ -43,29 +43,52 @@ pub fn state_figures(sums: &[f32; STATE]) -> [f32; STATE] {
     figures
 }
 
+/// Where an input is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A column of integers of the feature row.
+    Int(u32),
+    /// A column of doubles.
+    Double(u32),
+    /// A figure of the states of the event's entities, counted through.
+    State(u32),
+}
+
 /// A model's inputs: their names, and how they are found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inputs {
     names: Vec<String>,
-    /// Columns of the feature row, and whether they hold doubles.
-    columns: Vec<(usize, bool)>,
+    sources: Vec<Source>,
 }
 
 impl Inputs {
     /// The inputs that an event with these feature columns has: each column that is a number, then each of the figures of its first
     /// entities' states. Hashes of texts are not numbers.
     pub fn new(schema: &Schema) -> Inputs {
-        let (mut names, mut columns) = (Vec::new(), Vec::new());
+        let (mut names, mut sources) = (Vec::new(), Vec::new());
         for (at, feature) in schema.features.iter().enumerate() {
-            if !matches!(feature.kind, FeatureType::Text(_)) {
-                names.push(feature.name.clone());
-                columns.push((at, feature.kind == FeatureType::Double));
+            // What a model said is none of its inputs.
+            if feature.name == PROBABILITY {
+                continue;
             }
+            let at = at as u32;
+            sources.push(match feature.kind {
+                FeatureType::Text(_) => continue,
+                FeatureType::Double => Source::Double(at),
+                FeatureType::Int | FeatureType::Bool => Source::Int(at),
+            });
+            names.push(feature.name.clone());
         }
         for slot in 0..SEED_SLOTS {
             names.extend(STATE_FIGURES.iter().map(|figure| format!("entity_{slot}.{figure}")));
         }
-        Inputs { names, columns }
+        sources.extend((0..(SEED_SLOTS * STATE) as u32).map(Source::State));
+        Inputs { names, sources }
+    }
+
+    /// Where the input `name` is found.
+    pub fn source(&self, name: &str) -> Option<Source> {
+        self.names.iter().position(|other| other == name).map(|at| self.sources[at])
     }
 
     /// One name an input.
@@ -84,14 +107,29 @@ impl Inputs {
     }
 
     /// Writes the inputs of one event: `row` holds the words of its feature columns, `own` the states of its first entities.
-    #[inline]
     pub fn fill(&self, row: &[u64], own: &[[f32; STATE]], out: &mut [f32]) {
-        let (figures, states) = out.split_at_mut(self.columns.len());
-        for (value, (at, double)) in figures.iter_mut().zip(&self.columns) {
-            *value = if *double { f64::from_bits(row[*at]) as f32 } else { row[*at] as i64 as f32 };
+        let states: [[f32; STATE]; SEED_SLOTS] = std::array::from_fn(|slot| state_figures(&own[slot]));
+        let figures = Figures { row, states: &states };
+        for (value, source) in out.iter_mut().zip(&self.sources) {
+            *value = figures.value(*source);
         }
-        for (figures, sums) in states.chunks_exact_mut(STATE).zip(own) {
-            figures.copy_from_slice(&state_figures(sums));
+    }
+}
+
+/// The figures of one event, as they stand in the batch.
+#[derive(Clone, Copy)]
+pub(super) struct Figures<'a> {
+    pub(super) row: &'a [u64],
+    pub(super) states: &'a [[f32; STATE]; SEED_SLOTS],
+}
+
+impl Figures<'_> {
+    #[inline(always)]
+    pub(super) fn value(&self, source: Source) -> f32 {
+        match source {
+            Source::Int(at) => self.row[at as usize] as i64 as f32,
+            Source::Double(at) => f64::from_bits(self.row[at as usize]) as f32,
+            Source::State(at) => self.states.as_flattened()[at as usize],
         }
     }
 }

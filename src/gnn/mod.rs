@@ -1,7 +1,17 @@
 //! Message passing over ego graphs: what a model reads, what it is, and what it says.
 
-pub mod input;
-pub mod model;
+mod bound;
+mod cpu;
+mod file;
+mod input;
+mod model;
+mod reference;
 
+pub use bound::Bound;
+pub use cpu::{Score, SeedView, sigmoid};
+pub use file::{BYTES_MAX, FORM, ModelError};
 pub use input::{Inputs, STATE_FIGURES, state_figures};
-pub use model::{Branch, Coded, Model};
+pub use model::{
+    AGE_BUCKETS, Branch, Coded, EDGE_INPUTS, HIDDEN, INPUTS_MAX, MESSAGE, Model, NARROW, PIECES_MAX, SUMS, TIME_CODES, bucket,
+};
+pub use reference::reference;

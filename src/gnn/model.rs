@@ -129,3 +129,66 @@ impl Model {
         shared + branches.map(|branch| (branch.pieces.len() + 1) * HIDDEN + NARROW + 1 + 2).sum::<usize>()
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Numbers between -1 and 1 that are the same wherever they are drawn.
+    pub(in super::super) struct Drawn(pub u64);
+
+    impl Drawn {
+        pub(in super::super) fn next(&mut self) -> f32 {
+            // SplitMix64, Steele et al., OOPSLA'14.
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.0;
+            z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((z ^ z >> 31) >> 40) as f32 / (1 << 23) as f32 - 1.0
+        }
+    }
+
+    /// A model whose parameters are drawn.
+    pub(in super::super) fn any_model(seed: u64) -> Model {
+        let mut drawn = Drawn(seed);
+        let mut model = Model::zero();
+        let mut fill = |values: &mut [f32], scale: f32| values.iter_mut().for_each(|value| *value = drawn.next() * scale);
+        fill(model.time.as_flattened_mut().as_flattened_mut(), 0.3);
+        fill(model.message.as_flattened_mut().as_flattened_mut(), 0.1);
+        fill(model.message_bias.as_flattened_mut(), 0.1);
+        fill(model.join.as_flattened_mut().as_flattened_mut(), 0.2);
+        fill(model.narrow.as_flattened_mut(), 0.2);
+        fill(&mut model.narrow_bias, 0.1);
+        let mut branch = |names: &[&str]| {
+            let inputs: Vec<Coded> = names
+                .iter()
+                .enumerate()
+                .map(|(n, name)| Coded { name: (*name).to_owned(), edges: (0..n % 4 + 2).map(|edge| edge as f32 * 3.0 - 1.0).collect() })
+                .collect();
+            let count = inputs.iter().map(Coded::pieces).sum();
+            let mut branch = Branch {
+                inputs,
+                bias: [0.0; HIDDEN],
+                pieces: vec![[0.0; HIDDEN]; count],
+                head: [0.0; NARROW],
+                head_bias: 0.1,
+                slope: 1.2,
+                offset: -0.3,
+            };
+            fill(&mut branch.bias, 0.1);
+            fill(branch.pieces.as_flattened_mut(), 0.3);
+            fill(&mut branch.head, 0.4);
+            branch
+        };
+        model.payment = Some(branch(&["amount", "hour", "user.events", "entity_0.count_1d", "entity_1.gap_log"]));
+        model.transfer = Some(branch(&["amount", "from.events"]));
+        model
+    }
+
+    #[test]
+    fn ages_fall_into_half_powers_of_two() {
+        let seconds = |seconds: f32| bucket((1.0 + seconds).log2());
+        assert_eq!((seconds(0.0), seconds(1.0), seconds(3.0), seconds(86_400.0)), (0, 2, 4, 32));
+        assert_eq!((bucket(23.4), bucket(23.5), bucket(60.0)), (46, 47, 47));
+    }
+}

@@ -121,7 +121,7 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
     let content = prop_oneof![
         6 => (id(), time(), body().boxed()).prop_map(|(id, time, body)| Content::Event(Event { id, time, body })).boxed(),
         1 => refused().prop_map(Content::Refused),
-        1 => (select(vec![ControlKind::Topology, ControlKind::Policy, ControlKind::Leader]), any::<[u8; 32]>())
+        1 => (select(vec![ControlKind::Topology, ControlKind::Policy, ControlKind::Leader, ControlKind::Model]), any::<[u8; 32]>())
             .prop_map(|(kind, blob)| Content::Control(Control { kind, blob })),
         1 => time().prop_map(Content::Tick),
         1 => answered().prop_map(Content::Answered),
@@ -163,7 +163,7 @@ pub(crate) fn decision() -> impl Strategy<Value = Decision> {
     let provenance = (of(any::<[u8; 16]>()), any::<[u8; 16]>(), any::<[u8; 16]>());
     (names, answer, how, provenance).prop_map(|(names, answer, how, (model, policy, topology))| {
         let (event, kind, key, revision, sequence, time) = names;
-        let (outcome, risk_score, fraud_probability, reasons, control_group) = answer;
+        let (outcome, risk_score, probability, reasons, control_group) = answer;
         let (status, used, skipped) = how;
         let (sequence, used) = (Sequence(u64::from(sequence)), Parts(used));
         let provenance = Provenance { model, policy, topology };
@@ -176,7 +176,7 @@ pub(crate) fn decision() -> impl Strategy<Value = Decision> {
             time,
             outcome,
             risk_score,
-            fraud_probability,
+            probability,
             reasons,
             control_group,
             status,

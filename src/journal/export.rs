@@ -62,6 +62,7 @@ pub fn record_json(record: &Record, text_of: &TextOf) -> Value {
                 ControlKind::Topology => "topology",
                 ControlKind::Policy => "policy",
                 ControlKind::Leader => "leader",
+                ControlKind::Model => "model",
             };
             line.fields.insert("kind".to_owned(), json!(kind));
             line.fields.insert("blob".to_owned(), json!(hex(&control.blob)));

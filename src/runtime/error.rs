@@ -22,6 +22,8 @@ pub enum ReplayError {
     /// The journal does not begin with what an engine is built from.
     Unfounded(PathBuf, String),
     Output(PathBuf, String),
+    /// A model file, and what is wrong with it.
+    Model(PathBuf, String),
     Snapshot(SnapshotFileError),
 }
 
@@ -36,6 +38,7 @@ impl fmt::Display for ReplayError {
             ReplayError::Snapshot(error) => write!(f, "{error}"),
             ReplayError::Topology(errors) => write!(f, "{errors}"),
             ReplayError::Unfounded(dir, what) => write!(f, "{}: {what}", dir.display()),
+            ReplayError::Model(path, what) => write!(f, "{}: {what}", path.display()),
             ReplayError::Output(path, what) => write!(f, "{}: {what}", path.display()),
         }
     }

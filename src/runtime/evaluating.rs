@@ -91,14 +91,7 @@ fn evaluate_by(input: &Input, options: &EvaluateOptions, probability: fn(&Decisi
     let labels_until = options.label_delay.map(|delay| options.until + delay);
     let labels = Labels::read(input, labels_until, options.progress)?;
     let history = History::open(input)?;
-    let scope = Scope {
-        from: options.from,
-        until: options.until,
-        labels_until,
-        hindsight: options.hindsight,
-        model: history.engine.provenance().model.map(|model| hex(&model)),
-    };
-    let mut evaluating = Evaluating { options, probability, labels, scores, judged: Vec::new(), unjudged: 0 };
+    let mut evaluating = Evaluating { options, probability, labels, scores, judged: Vec::new(), unjudged: 0, model: None };
     let stepping = Stepping {
         what: "evaluating",
         batch: options.batch,
@@ -107,11 +100,13 @@ fn evaluate_by(input: &Input, options: &EvaluateOptions, probability: fn(&Decisi
         names: Names::of(if options.scores.is_some() { &[IdKind::Event, IdKind::User, IdKind::Account] } else { &[] }),
     };
     history.step(stepping, |stepped| evaluating.take(stepped).map_err(EvaluateError::Scores))?;
-    let Evaluating { labels, scores, judged, unjudged, .. } = evaluating;
+    let Evaluating { labels, scores, judged, unjudged, model, .. } = evaluating;
     if judged.is_empty() {
         return Err(EvaluateError::NoModel(unjudged));
     }
     scores.map_or(Ok(()), Scores::finish).map_err(EvaluateError::Scores)?;
+    let (from, until, hindsight) = (options.from, options.until, options.hindsight);
+    let scope = Scope { from, until, labels_until, hindsight, model: model.map(|model| hex(&model)) };
     Ok(report(&judged, unjudged, options.threshold, scope, |scenario| labels.scenario(scenario)))
 }
 
@@ -129,7 +124,7 @@ fn may_judge(model: &Path, from: Timestamp) -> Result<(), EvaluateError> {
 
 /// What the model says of the event's own kind of crime: of payments fraud, of transfers laundering.
 fn probability(decision: &Decision) -> Option<f32> {
-    decision.fraud_probability
+    decision.probability
 }
 
 /// Decisions on their way to a report.
@@ -141,6 +136,8 @@ struct Evaluating<'a> {
     /// In the order of the stream.
     judged: Vec<Judged>,
     unjudged: u64,
+    /// The model that judged last.
+    model: Option<[u8; 16]>,
 }
 
 impl Evaluating<'_> {
@@ -171,6 +168,7 @@ impl Evaluating<'_> {
                 aml_probability: probability.filter(|_| !is_payment),
             })?;
         }
+        self.model = decision.provenance.model.or(self.model);
         match probability {
             Some(probability) => self.judged.push(Judged {
                 kind: decision.kind,
@@ -286,7 +284,7 @@ events_per_day = 100
 
         fn evaluated(&self, options: &EvaluateOptions, probability: fn(&Decision) -> Option<f32>) -> Result<Report, EvaluateError> {
             let topology = Topology::load(&[self.0.path().join("small.toml")]).expect("it is sound");
-            let input = Input::Files(Box::new(topology), vec![self.0.path().join("world.jsonl")]);
+            let input = Input::Files(Box::new(topology), vec![self.0.path().join("world.jsonl")], None);
             evaluate_by(&input, options, probability)
         }
     }

@@ -7,7 +7,7 @@ use super::policies::Policies;
 use super::progress::Progress;
 use super::source::{Chunk, Input, Source};
 use crate::engine::{Engine, Output};
-use crate::event::{Body, Content, Event, Id, IdKind, LabelSource, Record, Timestamp, Verdict};
+use crate::event::{Body, Content, ControlKind, Event, Id, IdKind, LabelSource, Record, Timestamp, Verdict};
 use crate::ingress::InputError;
 use crossbeam::channel::bounded;
 use std::borrow::Cow;
@@ -163,11 +163,16 @@ impl Names {
     }
 }
 
+/// Whether a record puts another policy or model in force.
+fn changes(record: &Record) -> bool {
+    matches!(&record.content, Content::Control(control) if matches!(control.kind, ControlKind::Policy | ControlKind::Model))
+}
+
 /// An engine, and the history that it is about to see.
 pub(super) struct History {
     source: Source,
     pub(super) engine: Engine,
-    policies: Option<Policies>,
+    policies: Policies,
 }
 
 /// How a history is stepped; nothing that comes of it depends on it but where it ends.
@@ -218,9 +223,10 @@ impl History {
         let mut outputs = Vec::new();
         let done = read::<E>(source, true, |chunk| {
             names.hear(&mut chunk.texts);
-            policies.as_ref().map_or(Ok(()), |policies| policies.prepare(&mut engine, &chunk.records))?;
+            policies.prepare(&mut engine, &chunk.records)?;
             let mut taken = 0;
-            for records in chunk.records.chunks(batch) {
+            // A step shows the rows behind its last change of policy or model: so none is made within one.
+            for records in chunk.records.split_inclusive(changes).flat_map(|run| run.chunks(batch)) {
                 outputs.clear();
                 engine.step(records, &mut |_| {}, &mut outputs);
                 taken = take(&Stepped { engine: &engine, records, outputs: &outputs, names: &names })?;

@@ -1,6 +1,7 @@
 //! What a replay keeps: journal, outputs, rejected input, texts of ids, summary.
 
 use super::error::ReplayError;
+use super::models::ModelFile;
 use super::naming::Naming;
 use super::summary::Summary;
 use crate::engine::Output;
@@ -21,6 +22,8 @@ pub(super) struct Foundations {
     pub(super) key: IdKey,
     pub(super) log: LogOptions,
     pub(super) texts: [(ControlKind, String); FOUNDATIONS],
+    /// The model that judges from the beginning on.
+    pub(super) model: Option<ModelFile>,
 }
 
 /// Everything that a replay writes, before it is given to the threads that do.
@@ -59,6 +62,9 @@ impl Keeper {
         let blobs = Blobs::open(files.clone(), &dir.blobs())?;
         for (_, text) in &foundations.texts {
             blobs.put(text.as_bytes())?;
+        }
+        if let Some(model) = &foundations.model {
+            blobs.put(model.bytes())?;
         }
         let (outputs, _) = OutputLog::open(files.clone(), &dir.outputs(), options)?;
         let (log, _) = RejectedLog::open(files, &dir.rejected(), options)?;

@@ -1,13 +1,15 @@
 //! The policies that a directory's control records name: read from their blobs, compiled once, and given to whoever steps the records.
 
 use super::error::ReplayError;
+use super::models::{ModelFile, bind};
 use crate::decision::Policy;
-use crate::engine::{AlertOptions, BuildError, Engine, GuardOptions, NamedPolicy, Shape};
+use crate::engine::{AlertOptions, BuildError, Engine, GuardOptions, NamedModel, NamedPolicy, Shape};
 use crate::event::{Content, ControlKind, IdKey, Record};
 use crate::journal::{Blobs, hex};
 use crate::render::PolicyTexts;
 use crate::topology::{Deciding, content_hash};
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// A policy, the numbers that are published with it, and all that is made of them.
@@ -26,14 +28,21 @@ pub(super) struct Policies {
     /// What decides besides the policy; and the policy that the directory was founded on.
     deciding: Deciding,
     key: IdKey,
-    blobs: Blobs,
+    /// Of a stream of files there are none: its records name what it began with.
+    blobs: Option<Blobs>,
+    model: Option<ModelFile>,
     known: Mutex<HashMap<[u8; 16], Known>>,
 }
 
 impl Policies {
     /// The policies of a directory whose journal has this `key` and was founded on `deciding`.
     pub(super) fn of(deciding: &Deciding, key: IdKey, blobs: Blobs) -> Policies {
-        Policies { deciding: deciding.clone(), key, blobs, known: Mutex::default() }
+        Policies { deciding: deciding.clone(), key, blobs: Some(blobs), model: None, known: Mutex::default() }
+    }
+
+    /// Those of a stream of files.
+    pub(super) fn of_files(deciding: &Deciding, model: Option<ModelFile>) -> Policies {
+        Policies { deciding: deciding.clone(), key: IdKey::FILES, blobs: None, model, known: Mutex::default() }
     }
 
     /// What decides besides the policy.
@@ -57,7 +66,8 @@ impl Policies {
     /// # Errors
     /// Where the system refuses.
     pub(super) fn keep(&self, known: Known) -> Result<[u8; 32], ReplayError> {
-        let hash = self.blobs.put(known.text.as_bytes())?;
+        let blobs = self.blobs.as_ref().expect("policies are published in a directory");
+        let hash = blobs.put(known.text.as_bytes())?;
         self.known.lock().expect("nobody panics with it").insert(short(&hash), known);
         Ok(hash)
     }
@@ -74,7 +84,7 @@ impl Policies {
         let deciding = match short(&content_hash(&own)) == *name {
             true => self.deciding.clone(),
             false => {
-                let text = String::from_utf8_lossy(&self.blobs.starting_with(name)?).into_owned();
+                let text = String::from_utf8_lossy(&self.blob(name)?).into_owned();
                 let called = format!("policy {}", hex(name));
                 self.deciding.with_policy(&called, &text).map_err(ReplayError::Topology)?
             }
@@ -89,17 +99,31 @@ impl Policies {
         Ok(NamedPolicy { name: *name, policy: compiled, guard, alerts })
     }
 
-    /// Gives the engine the policies that these records name.
+    fn blob(&self, name: &[u8; 16]) -> Result<Vec<u8>, ReplayError> {
+        let blobs = self.blobs.as_ref().expect("records of files name what the stream began with");
+        Ok(blobs.starting_with(name)?)
+    }
+
+    /// The model of this name, bound to the engine's inputs.
+    fn model(&self, name: [u8; 16], engine: &Engine) -> Result<NamedModel, ReplayError> {
+        match &self.model {
+            Some(given) if short(&given.hash()) == name => bind(given.path(), name, given.bytes(), engine),
+            _ => bind(Path::new(&format!("model {}", hex(&name))), name, &self.blob(&name)?, engine),
+        }
+    }
+
+    /// Gives the engine the policies and models that these records name.
     ///
     /// # Errors
     /// As [`Policies::get`].
     pub(super) fn prepare(&self, engine: &mut Engine, records: &[Record]) -> Result<(), ReplayError> {
         for record in records {
-            if let Content::Control(control) = &record.content
-                && control.kind == ControlKind::Policy
-                && !engine.knows_policy(&short(&control.blob))
-            {
-                engine.prepare(self.named(&short(&control.blob))?);
+            let Content::Control(control) = &record.content else { continue };
+            let name = short(&control.blob);
+            match control.kind {
+                ControlKind::Policy if !engine.knows_policy(&name) => engine.prepare(self.named(&name)?),
+                ControlKind::Model if !engine.knows_model(&name) => engine.prepare_model(self.model(name, engine)?),
+                _ => {}
             }
         }
         Ok(())

@@ -64,7 +64,7 @@ pub fn replay(input: Input, options: &ReplayOptions) -> Result<Summary, ReplayEr
         for mut chunk in from_reader {
             chunk.outputs.clear();
             chunk.erased.clear();
-            if let Some(cause) = policies.as_ref().and_then(|policies| policies.prepare(&mut engine, &chunk.records).err()) {
+            if let Err(cause) = policies.prepare(&mut engine, &chunk.records) {
                 unread = Some(cause);
                 break;
             }

@@ -2,6 +2,7 @@
 
 use super::error::ReplayError;
 use super::keep::{FOUNDATIONS, Foundations, Reading};
+use super::models::ModelFile;
 use super::naming::{Told, is_erase};
 use super::policies::Policies;
 use crate::engine::{BuildError, Options, Output};
@@ -19,8 +20,8 @@ use std::sync::Arc;
 /// What is replayed.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Files of the topology's sources; none: those that the topology names.
-    Files(Box<Topology>, Vec<PathBuf>),
+    /// Files of the topology's sources, none: those that the topology names; and the model that judges them.
+    Files(Box<Topology>, Vec<PathBuf>, Option<ModelFile>),
     /// A data directory whose journal is stepped again.
     Journal(PathBuf),
 }
@@ -46,22 +47,23 @@ pub(super) struct Chunk {
 
 /// Where records come from.
 pub(super) enum Source {
-    Files { topology: Box<Topology>, merge: Box<Merge>, targets: Option<Box<Index>> },
+    Files { topology: Box<Topology>, merge: Box<Merge>, targets: Option<Box<Index>>, model: Option<ModelFile> },
     Journal { deciding: Box<Deciding>, records: Box<Records>, key: IdKey, blobs: Blobs },
 }
 
 impl Source {
     pub(super) fn open(input: Input) -> Result<Source, ReplayError> {
         match input {
-            Input::Files(topology, files) => {
+            Input::Files(topology, files, model) => {
                 // The control records that found the engine come first.
-                let merge = Merge::open(&files, &topology.sources, topology.input, IdKey::FILES, Sequence(FOUNDATIONS as u64))?;
+                let first = Sequence(FOUNDATIONS as u64 + u64::from(model.is_some()));
+                let merge = Merge::open(&files, &topology.sources, topology.input, IdKey::FILES, first)?;
                 // Labels with a row of their own are resolved by it; only the wire brings others.
                 let wire = crate::ingress::assign(&files, &topology.sources)?
                     .iter()
                     .any(|(source, _)| topology.sources[*source].format == Format::Wire);
                 let targets = if wire { Some(Box::new(Index::scratch(topology.deciding.labels.known)?)) } else { None };
-                Ok(Source::Files { topology, merge: Box::new(merge), targets })
+                Ok(Source::Files { topology, merge: Box::new(merge), targets, model })
             }
             Input::Journal(root) => {
                 let dir = DataDir::read(&root)?;
@@ -90,11 +92,11 @@ impl Source {
         }
     }
 
-    /// The policies that its records may name; those of files name none but the one they begin with.
-    pub(super) fn policies(&self) -> Option<Policies> {
+    /// The policies and models that its records may name.
+    pub(super) fn policies(&self) -> Policies {
         match self {
-            Source::Files { .. } => None,
-            Source::Journal { deciding, key, blobs, .. } => Some(Policies::of(deciding, *key, blobs.clone())),
+            Source::Files { topology, model, .. } => Policies::of_files(&topology.deciding, model.clone()),
+            Source::Journal { deciding, key, blobs, .. } => Policies::of(deciding, *key, blobs.clone()),
         }
     }
 
@@ -119,7 +121,11 @@ impl Source {
             }
             Source::Journal { key, .. } => (*key, LogOptions::default()),
         };
-        Foundations { key, log, texts: foundation_texts(self.deciding()) }
+        let model = match self {
+            Source::Files { model, .. } => model.clone(),
+            Source::Journal { .. } => None,
+        };
+        Foundations { key, log, texts: foundation_texts(self.deciding()), model }
     }
 
     /// A mistake in a rule with the line of the topology where it stands.
@@ -155,6 +161,7 @@ impl Source {
                     let mut chunk = free.try_recv().unwrap_or_default();
                     if std::mem::take(&mut first) {
                         chunk.records.extend(controls(&foundations.texts));
+                        chunk.records.extend(foundations.model.iter().map(model_control));
                     } else {
                         let more = match &mut reading {
                             Some(keep) => {
@@ -230,6 +237,13 @@ pub(super) fn controls(foundations: &[(ControlKind, String)]) -> impl Iterator<I
         effort: Effort::Full,
         content: Content::Control(Control { kind: *kind, blob: content_hash(text) }),
     })
+}
+
+/// The record behind the foundations that puts a model in force.
+fn model_control(model: &ModelFile) -> Record {
+    let content = Content::Control(Control { kind: ControlKind::Model, blob: model.hash() });
+    let (sequence, origin) = (Sequence(FOUNDATIONS as u64), Origin::engine());
+    Record { sequence, received: Timestamp::MIN, origin, effort: Effort::Full, content }
 }
 
 fn fill<T: crate::ingress::Texts + ?Sized>(

@@ -107,6 +107,7 @@ pub fn decode_record(sequence: Sequence, body: &[u8]) -> Result<Record, Malforme
                 1 => ControlKind::Topology,
                 2 => ControlKind::Policy,
                 3 => ControlKind::Leader,
+                4 => ControlKind::Model,
                 _ => return Err(from.malformed("no control record has this number")),
             };
             Content::Control(Control { kind, blob: from.take()? })

@@ -67,10 +67,10 @@ fn encode_decision(decision: &Decision, out: &mut Vec<u8>) {
     head[43..45].copy_from_slice(&decision.risk_score.to_le_bytes());
     head[45] = decision.status as u8;
     head[46] = decision.used.0;
-    head[47] = u8::from(decision.fraud_probability.is_some()) | u8::from(decision.provenance.model.is_some()) << 1;
+    head[47] = u8::from(decision.probability.is_some()) | u8::from(decision.provenance.model.is_some()) << 1;
     head[47] |= u8::from(decision.control_group.is_some()) << 2;
     out.extend_from_slice(&head);
-    if let Some(probability) = decision.fraud_probability {
+    if let Some(probability) = decision.probability {
         out.extend_from_slice(&probability.to_bits().to_le_bytes());
     }
     if let Some(propensity) = decision.control_group {
@@ -114,7 +114,7 @@ fn decode_decision(sequence: Sequence, from: &mut Cursor) -> Result<Decision, Ma
     let status = from.one_of(&STATUSES, 0, "no status has this number")?;
     let used = Parts(from.u8()?);
     let bits = from.bits(3)?;
-    let fraud_probability = if bits & 1 == 0 { None } else { Some(f32::from_bits(from.u32()?)) };
+    let probability = if bits & 1 == 0 { None } else { Some(f32::from_bits(from.u32()?)) };
     let control_group = if bits & 4 == 0 { None } else { Some(from.u32()?) };
     let mut reasons = Reasons::default();
     for place in 0..usize::from(from.u8()?) {
@@ -148,7 +148,7 @@ fn decode_decision(sequence: Sequence, from: &mut Cursor) -> Result<Decision, Ma
         time,
         outcome,
         risk_score,
-        fraud_probability,
+        probability,
         reasons,
         control_group,
         status,

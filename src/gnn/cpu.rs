@@ -1,0 +1,148 @@
+//! The forward pass on the CPU: fused loops with sizes known at compile time, in single precision.
+//!
+//! The arithmetic is part of the model: every multiplication with an addition is the fused one, sums run in a fixed order, vectors go
+//! across outputs and never across what is summed. So any CPU gives the same bits, at any batch size, and a kernel can.
+
+use super::bound::{Bound, Encoder};
+use super::input::{Figures, state_figures};
+use super::model::{EDGE_INPUTS, HIDDEN, MESSAGE, NARROW, TIME_CODES, bucket};
+use crate::arithmetic::decay;
+use crate::event::EventType;
+use crate::graph::ego::{AGE, EDGE, EgoBatch, SEED_SLOTS};
+use crate::graph::state::STATE;
+
+/// What a model says of an event.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// Before calibration.
+    pub logit: f32,
+    /// Calibrated: of fraud for a payment, of laundering for a transfer.
+    pub probability: f32,
+    /// (NARROW)
+    pub embedding: [f32; NARROW],
+}
+
+/// One event of a batch.
+#[derive(Clone, Copy)]
+pub struct SeedView<'a> {
+    pub kind: EventType,
+    /// Words of its feature columns.
+    pub row: &'a [u64],
+    pub egos: &'a EgoBatch,
+    /// Its place among the seeds of `egos`.
+    pub seed: usize,
+}
+
+impl Bound {
+    /// Judges one event; `None` where the model has nothing for its type. No allocation.
+    #[inline]
+    pub fn score(&self, seed: SeedView<'_>) -> Option<Score> {
+        let encoder = self.encoder(seed.kind)?;
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("fma") && std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: both features were just found.
+            return Some(unsafe { forward_fma(self, encoder, seed) });
+        }
+        Some(forward(self, encoder, seed))
+    }
+}
+
+/// As [`forward`], compiled for CPUs with a fused multiply-add of their own: without one each costs a call.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn forward_fma(bound: &Bound, encoder: &Encoder, seed: SeedView<'_>) -> Score {
+    forward(bound, encoder, seed)
+}
+
+#[inline(always)]
+fn forward(bound: &Bound, encoder: &Encoder, seed: SeedView<'_>) -> Score {
+    let model = &bound.model;
+    let branch = model.branch(seed.kind).expect("an encoder is made of a branch");
+    let own = &seed.egos.own_features()[seed.seed * SEED_SLOTS..][..SEED_SLOTS];
+    let states: [[f32; STATE]; SEED_SLOTS] = std::array::from_fn(|slot| state_figures(&own[slot]));
+    let mut hidden = branch.bias;
+    encode(encoder, Figures { row: seed.row, states: &states }, &mut hidden);
+    for slot in 0..SEED_SLOTS {
+        let place = seed.seed * SEED_SLOTS + slot;
+        let range = seed.egos.row_offsets()[place] as usize..seed.egos.row_offsets()[place + 1] as usize;
+        let sums = aggregate(&model.time[slot], &seed.egos.edge_features()[range.clone()], &seed.egos.neighbour_features()[range]);
+        let mut message = model.message_bias[slot];
+        linear(sums.as_flattened(), &model.message[slot], &mut message);
+        linear(&message.map(relu), &model.join[slot], &mut hidden);
+    }
+    let mut embedding = model.narrow_bias;
+    linear(&hidden.map(relu), &model.narrow, &mut embedding);
+    let embedding = embedding.map(relu);
+    let logit = dot(&embedding, &branch.head) + branch.head_bias;
+    Score { logit, probability: sigmoid(branch.slope.mul_add(logit, branch.offset)), embedding }
+}
+
+/// Adds the codes of an event's figures.
+#[inline(always)]
+fn encode(encoder: &Encoder, figures: Figures<'_>, hidden: &mut [f32; HIDDEN]) {
+    for input in &encoder.inputs {
+        let (step, through) = encoder.step(input, figures.value(input.source));
+        for h in 0..HIDDEN {
+            hidden[h] = through.mul_add(step.row[h], hidden[h] + step.below[h]);
+        }
+    }
+}
+
+/// Sums of edges with weights by age, newest first.
+#[inline(always)]
+fn aggregate(time: &[[f32; TIME_CODES]], edges: &[[f32; EDGE]], neighbours: &[[f32; STATE]]) -> [[f32; EDGE_INPUTS]; TIME_CODES] {
+    let mut sums = [[0.0; EDGE_INPUTS]; TIME_CODES];
+    for (edge, state) in edges.iter().zip(neighbours) {
+        let mut inputs = [1.0; EDGE_INPUTS];
+        inputs[1..=EDGE].copy_from_slice(edge);
+        inputs[1 + EDGE..].copy_from_slice(&state_figures(state));
+        let weights = time[bucket(edge[AGE])];
+        for (sums, weight) in sums.iter_mut().zip(weights) {
+            for i in 0..EDGE_INPUTS {
+                sums[i] = weight.mul_add(inputs[i], sums[i]);
+            }
+        }
+    }
+    sums
+}
+
+/// Adds `weights` times `values` to `out`: value by value, in order.
+#[inline(always)]
+fn linear<const I: usize, const O: usize>(values: &[f32], weights: &[[f32; O]; I], out: &mut [f32; O]) {
+    assert!(values.len() == I);
+    for (value, row) in values.iter().zip(weights) {
+        for o in 0..O {
+            out[o] = value.mul_add(row[o], out[o]);
+        }
+    }
+}
+
+/// Lanes of a dot product, summed as a tree at the end.
+const LANES: usize = 8;
+
+#[inline(always)]
+fn dot(a: &[f32; NARROW], b: &[f32; NARROW]) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
+        for lane in 0..LANES {
+            lanes[lane] = a[lane].mul_add(b[lane], lanes[lane]);
+        }
+    }
+    let pairs: [f32; 4] = std::array::from_fn(|lane| lanes[lane] + lanes[lane + 4]);
+    (pairs[0] + pairs[2]) + (pairs[1] + pairs[3])
+}
+
+#[inline(always)]
+fn relu(value: f32) -> f32 {
+    if value > 0.0 { value } else { 0.0 }
+}
+
+/// 1 / (1 + e^-x), with the powers of two of [`decay`].
+#[inline(always)]
+pub fn sigmoid(x: f32) -> f32 {
+    let power = decay([x.abs() * std::f32::consts::LOG2_E, 0.0, 0.0, 0.0])[0];
+    let small = power / (1.0 + power);
+    if x < 0.0 { small } else { 1.0 - small }
+}
+
+const _: () = assert!(NARROW.is_multiple_of(LANES) && MESSAGE.is_multiple_of(LANES));
