@@ -45,6 +45,9 @@ impl Default for AlertOptions {
     }
 }
 
+/// The slots of a payment by which alerts grow, in this order.
+const GROWS_BY: [usize; 3] = [slot::DEVICE, slot::CARD, slot::USER];
+
 /// The record at which something happens to alerts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
@@ -118,32 +121,47 @@ impl Alerts {
         self.counts
     }
 
+    /// Hints that a payment of these will be judged.
+    #[inline]
+    pub(super) fn prefetch(&self, ends: &[Option<Id>; SLOTS]) {
+        if self.table.len > 0 {
+            GROWS_BY.into_iter().filter_map(|by| ends[by]).for_each(|id| self.table.prefetch(id));
+        }
+    }
+
     /// A payment was judged: it joins the alerts that grow by its device, card or user.
     #[inline]
     pub(super) fn paid(&mut self, at: &Moment, proof: &Proof, out: &mut Vec<Alert>) {
         if self.table.len == 0 {
             return;
         }
-        let rings = [slot::DEVICE, slot::USER].map(|by| proof.ends[by].and_then(|id| self.ring(id)));
-        if let [Some(one), Some(other)] = rings
-            && one != other
+        let table = &self.table;
+        let mut leads = GROWS_BY.map(|by| proof.ends[by].and_then(|id| table.lead(id)));
+        // Nearly every payment ends here.
+        if leads == [None; GROWS_BY.len()] {
+            return;
+        }
+        let [device, _, user] = leads.map(|lead| lead.filter(|lead| self.is_ring(lead.slot)));
+        if let (Some(device), Some(user)) = (device, user)
+            && device.slot != user.slot
         {
             // Somebody of one ring pays with the device of another: they are one.
-            self.merge(one, other, at, out);
+            self.merge(device.slot, user.slot, at, out);
+            leads = GROWS_BY.map(|by| proof.ends[by].and_then(|id| self.table.lead(id)));
         }
-        for by in [slot::DEVICE, slot::CARD, slot::USER] {
-            let Some(lead) = proof.ends[by].and_then(|id| self.table.lead(id)) else { continue };
-            if lead.grows {
-                self.grow(lead.slot, at, proof);
-                self.tell(lead.slot, at, out);
-            }
+        for lead in leads.into_iter().flatten().filter(|lead| lead.grows) {
+            self.grow(lead.slot, at, proof);
+            self.tell(lead.slot, at, out);
         }
     }
 
     /// The ring that an id leads to: a user or a card under attack alone is none.
     fn ring(&self, id: Id) -> Option<usize> {
-        let slot = self.table.lead(id)?.slot;
-        (self.table.get(slot, head::TYPOLOGIES) & 1 << Typology::SharedDevice as u8 != 0).then_some(slot)
+        self.table.lead(id).map(|lead| lead.slot).filter(|slot| self.is_ring(*slot))
+    }
+
+    fn is_ring(&self, slot: usize) -> bool {
+        self.table.get(slot, head::TYPOLOGIES) & 1 << Typology::SharedDevice as u8 != 0
     }
 
     /// Puts an event into an alert, by its typology.

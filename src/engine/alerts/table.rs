@@ -346,6 +346,12 @@ impl Table {
         }
     }
 
+    /// Hints that `id` will be looked up.
+    #[inline]
+    pub(super) fn prefetch(&self, id: Id) {
+        self.keys.prefetch(self.home(id.low()) * KEY);
+    }
+
     /// Where `id` leads.
     #[inline]
     pub(super) fn lead(&self, id: Id) -> Option<Lead> {
