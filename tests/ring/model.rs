@@ -155,10 +155,22 @@ impl Model {
         let (suspects, known) = (users(&Row::suspicious).len(), users(&|row| row.bad).len());
         let failures = rows.iter().filter(|row| row.failed).count();
         let suspicious = rows.iter().filter(|row| row.suspicious()).count();
-        let enough = known >= 2
-            || known == 1 && suspects >= 3 && 4 * suspicious >= rows.len()
-            || suspects == 3 && failures >= 4 && 3 * failures >= 2 * rows.len()
-            || suspects > 3 && 2 * failures >= rows.len();
+        let is_settled = |user: &Id| {
+            let own = self.newest(USER, Some(*user));
+            own.iter().all(|row| row.ends[DEVICE].is_none() || row.ends[DEVICE] == ends[DEVICE])
+        };
+        let settled = |users: BTreeSet<Id>| users.iter().filter(|user| is_settled(user)).count();
+        let (residents, of_suspects, of_known) =
+            (settled(all.clone()), settled(users(&Row::suspicious)), settled(users(&|row: &Row| row.bad)));
+        let enough = known >= 2 && 2 * suspicious >= rows.len()
+            || known == 1 && suspects >= 3 && 2 * suspicious >= rows.len()
+            || suspects == 3 && failures >= 4 && 3 * failures >= 2 * rows.len() && residents >= 2
+            || suspects > 3 && 2 * failures >= rows.len() && residents >= 2
+            || residents >= self.options.typologies.users_min as usize
+                && 2 * residents >= all.len()
+                && of_suspects >= 2
+                && (of_known >= 1 || suspicious >= 3)
+                && 6 * suspicious >= rows.len();
         if all.len() < self.options.typologies.users_min as usize || !enough {
             return None;
         }
