@@ -1,5 +1,8 @@
 //! The doors as operators and strangers meet them: the program itself, its keys, its certificates, and what it says of both.
 
+mod house;
+
+use house::service::{PATIENCE, Room, SMALL, address, now};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -14,62 +17,27 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
 
-const SMALL: &str = "\
-[limits]
-nodes_max = 2_000
-ids_max = 2_000
-[limits.money]
-rows_max = 10_000
-warm_nodes_max = 100
-pairs_max = 1_000
-late_rows_max = 100
-events_per_day = 100
-[limits.access]
-rows_max = 1_000
-warm_nodes_max = 100
-late_rows_max = 100
-events_per_day = 10
-[limits.interest]
-rows_max = 1_000
-warm_nodes_max = 100
-late_rows_max = 100
-events_per_day = 10
-";
-
-/// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A folder with a topology, and what a service keeps.
-struct Place(TempDir);
+/// A folder whose files nobody else reads.
+struct Place(Room);
 
 impl Place {
-    /// `more` is laid over the small topology.
     fn new(more: &str) -> Place {
-        let place = Place(tempfile::tempdir().unwrap());
-        place.write("small.toml", &format!("{SMALL}{more}"));
-        place
+        Place(Room::new(more))
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.0.path(name)
     }
 
     fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
+        self.0.write(name, text);
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-        command.args(arguments).current_dir(self.0.path()).env_remove("WEIR_LOG");
-        command
     }
 
     /// Runs a command to its end. One that goes on, such as a service that should not have started, is ended.
     fn weir(&self, arguments: &[&str]) -> Output {
-        let mut child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = self.0.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let start = Instant::now();
         while child.try_wait().unwrap().is_none() && start.elapsed() < PATIENCE {
             thread::sleep(Duration::from_millis(5));
@@ -100,7 +68,7 @@ impl Place {
 
     /// Starts the service and waits until it listens. What it logs is kept, however much it is.
     fn run(&self, level: &str, arguments: &[&str]) -> Running {
-        let mut command = self.command(&[&["run", "--data", "data", "-t", "small.toml"], arguments].concat());
+        let mut command = self.0.command(&[&["run", "--data", "data", "-t", "small.toml"], arguments].concat());
         let mut child = command.env("WEIR_LOG", level).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (log, stderr) = (Arc::new(Mutex::new(String::new())), child.stderr.take().unwrap());
         let kept = log.clone();
@@ -111,10 +79,8 @@ impl Place {
                 kept.push('\n');
             }
         });
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.strip_prefix("listening on ").and_then(|rest| rest.split_once("://")?.1.split(',').next());
-        let address = address.unwrap_or_else(|| panic!("found {line:?}, expected where it listens; {}", log.lock().unwrap()));
+        let address = address(&mut child);
+        let address = address.unwrap_or_else(|line| panic!("found {line:?}, expected where it listens; {}", log.lock().unwrap()));
         let port = address.rsplit_once(':').expect("a port").1.parse().unwrap();
         Running { child, log, reader: Some(reader), port }
     }
@@ -292,8 +258,7 @@ const HOOK: &str = "POST /v1/authorizations";
 
 /// A payment of now.
 fn payment(id: &str) -> String {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let time = weir::event::Timestamp(since.as_micros() as i64);
+    let time = now();
     format!(r#"{{"id":"{id}","type":"payment","time":"{time}","user":"u-1","merchant":"m-1","amount":5,"currency":"EUR"}}"#)
 }
 
@@ -340,7 +305,7 @@ fn a_secret_is_printed_once_and_kept_as_a_hash() {
     place.done(&["keys", "revoke", key.id(), "--data", "data"]);
     assert_eq!(state(), "revoked");
     assert!(list(&[]).contains("revoked 20"));
-    assert!(!has(&bytes_below(place.0.path()), key.secret()) && !list(&["--json"]).contains(key.secret()));
+    assert!(!has(&bytes_below(&place.path("")), key.secret()) && !list(&["--json"]).contains(key.secret()));
 }
 
 /// Planted: the moment of expiry not looked at; what is needed compared with a key's first scope only. Both were told.

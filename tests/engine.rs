@@ -3,14 +3,10 @@
 
 mod house;
 
-use house::{GENEROUS, NARROW, digest, engine, happenings, options, recording, records, run};
-use std::sync::Arc;
-use weir::decision::{Decision, Outcome, ReasonCode, RuleOptions, Status, Why};
-use weir::engine::{CHECKPOINT_EVERY, Checkpoint, Engine, NamedPolicy, Options, Output};
-use weir::event::{
-    Answered, Body, Content, Control, ControlKind, Duration, Effort, Event, EventType, IdKind, LabelSource, Origin, Record, Sequence,
-    StandInWhy, Verdict,
-};
+use house::{GENEROUS, NARROW, digest, engine, happenings, options, recording, records, run, snapshot};
+use weir::decision::{Status, Why};
+use weir::engine::{CHECKPOINT_EVERY, Checkpoint, Engine, Options, Output};
+use weir::event::{Answered, Body, Content, Duration, Effort, Event, IdKind, LabelSource, Origin, Record, Sequence, StandInWhy, Verdict};
 use weir::graph::{Family, Head, Limits, NodeId, state};
 use weir::sim::happening::{Happening, Oddity, Text};
 use weir::sim::stream::{Recording, cut, record, shuffle_after};
@@ -37,99 +33,6 @@ fn batches_and_threads_change_nothing() {
             mixed.step(&records[range], &mut |_| {}, &mut out);
         }
         assert_eq!((digest(&out), mixed.state_hash()), (expected, state), "batches of any size");
-    }
-}
-
-/// Records in whose middle another policy comes into force, which declines every payment: the guard trips.
-fn with_a_mistake(options: &Options, records: &mut [Record]) -> NamedPolicy {
-    let rule = RuleOptions {
-        name: "mistake".into(),
-        of: EventType::Payment,
-        when: "amount >= 0".into(),
-        outcome: Outcome::Decline,
-        risk_score: 990,
-        reason: ReasonCode::Rule,
-        text: String::new(),
-    };
-    let mut mistaken = options.clone();
-    mistaken.policy.rules.push(rule);
-    let policy = Arc::new(Engine::compile(&mistaken).expect("the rules are sound"));
-    let middle = records.len() / 2;
-    let place = (middle..).find(|place| matches!(records[*place].content, Content::Tick(_))).expect("there are ticks");
-    records[place].content = Content::Control(Control { kind: ControlKind::Policy, blob: [7; 32] });
-    NamedPolicy { name: [7; 16], policy }
-}
-
-/// Caught when planted: all events of a batch judged by the policy at its end; the guard asked in another order where threads judge.
-#[test]
-fn a_policy_comes_into_force_behind_its_record_and_a_mistake_reaches_few() {
-    let options = options(GENEROUS);
-    let mut records = records("small", 21, 6000);
-    let mistake = with_a_mistake(&options, &mut records);
-    let prepared = |options: &Options| {
-        let mut engine = engine(options);
-        engine.prepare(mistake.clone());
-        engine
-    };
-    let mut once = prepared(&options);
-    let outputs = run(&mut once, &records, 1);
-    let (expected, state) = (digest(&outputs), once.state_hash());
-    let decisions = outputs.iter().filter_map(|output| match output {
-        Output::Decision(decision) => Some(decision),
-        Output::Rejected(_) | Output::Alert(_) => None,
-    });
-    let after: Vec<_> = decisions.filter(|decision| decision.provenance.policy == [7; 16]).collect();
-    let declined = |decision: &&&Decision| decision.outcome == Outcome::Decline && decision.kind == EventType::Payment;
-    let count = after.iter().filter(declined).count();
-    assert!(after.len() > 1000 && (50..=1000).contains(&count), "{count} of {}", after.len());
-    let yields = |decision: &&&Decision| decision.skipped.as_slice().iter().any(|skip| skip.why == Why::Guarded);
-    assert!(after.iter().filter(yields).count() > 200);
-    for (size, threads) in [(7, 1), (64, 1), (500, 1), (1, 2), (500, 2)] {
-        let mut again = prepared(&Options { threads, ..options.clone() });
-        assert_eq!(digest(&run(&mut again, &records, size)), expected, "batches of {size} on {threads} threads");
-        assert_eq!((again.state_hash(), again.course()), (state, once.course()), "batches of {size} on {threads} threads");
-    }
-    // Stopped behind the trip, and gone on in a fresh engine that is put under both policies.
-    let stop = records.len() - 500;
-    let mut walking = prepared(&options);
-    run(&mut walking, &records[..stop], 64);
-    let mut restored = engine(&options);
-    let founding = NamedPolicy { name: options.provenance.policy, policy: Arc::new(Engine::compile(&options).unwrap()) };
-    restored.put_in_force(mistake.clone(), Some(founding));
-    restored.restore_snapshot(&mut snapshot(&walking).as_slice()).unwrap();
-    let rest = run(&mut restored, &records[stop..], 64);
-    assert_eq!(rest, outputs[outputs.len() - rest.len()..]);
-    assert_eq!(restored.state_hash(), state);
-    assert!(engine(&options).restore_snapshot(&mut snapshot(&walking).as_slice()).is_err(), "it was taken under another policy");
-}
-
-/// Caught when planted: a policy forgotten when another one was in force, so that going back to it within the same batch found none.
-#[test]
-fn policies_come_and_go_within_one_batch() {
-    let options = options(GENEROUS);
-    let mut records = records("tiny", 22, 1200);
-    let mistake = with_a_mistake(&options, &mut records);
-    let other = NamedPolicy { name: [8; 16], ..mistake.clone() };
-    let founding = options.provenance.policy;
-    let names = [[8; 16], [7; 16], founding, [8; 16], founding, founding, [7; 16]];
-    let places: Vec<usize> = (0..records.len()).filter(|place| matches!(records[*place].content, Content::Tick(_))).collect();
-    for (name, place) in names.iter().zip(&places) {
-        let mut blob = [0; 32];
-        blob[..16].copy_from_slice(name);
-        records[*place].content = Content::Control(Control { kind: ControlKind::Policy, blob });
-    }
-    let outputs = [1, 5_000].map(|size| {
-        let mut engine = engine(&options);
-        [&mistake, &other].into_iter().for_each(|policy| engine.prepare(policy.clone()));
-        run(&mut engine, &records, size)
-    });
-    assert_eq!(outputs[0], outputs[1]);
-    for output in &outputs[0] {
-        let Output::Decision(decision) = output else { continue };
-        let before = names.iter().zip(&places).rev().find(|(_, place)| records[**place].sequence < decision.sequence);
-        if decision.sequence < records[records.len() / 2].sequence {
-            assert_eq!(decision.provenance.policy, before.map_or(founding, |(name, _)| *name));
-        }
     }
 }
 
@@ -200,12 +103,6 @@ fn what_comes_later_changes_no_decision() {
             assert!(!outputs_to(&outputs[0], first).is_empty() || kept == 1);
         }
     }
-}
-
-fn snapshot(engine: &Engine) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    engine.write_snapshot(&mut bytes).expect("memory takes all bytes");
-    bytes
 }
 
 /// Right after it was restored, and at the end. Caught when planted: a rebuild that takes any row of a pair for its newest.

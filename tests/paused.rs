@@ -1,38 +1,15 @@
 //! The engine stands still while callers come, and then the process is killed: every caller has had one answer, and it is the answer still.
 
+mod house;
+
+use house::service::{now, runtime, start};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use weir::api::{Answer, Desk};
 use weir::decision::Status;
-use weir::metrics::Metrics;
-use weir::runtime::Service;
-use weir::topology::{Layer, Topology};
-
-const SMALL: &str = "
-[limits]
-nodes_max = 20_000
-ids_max = 50_000
-[limits.money]
-rows_max = 50_000
-warm_nodes_max = 2_000
-pairs_max = 20_000
-late_rows_max = 1_000
-events_per_day = 500
-[limits.access]
-rows_max = 1_000
-warm_nodes_max = 100
-late_rows_max = 100
-events_per_day = 10
-[limits.interest]
-rows_max = 1_000
-warm_nodes_max = 100
-late_rows_max = 100
-events_per_day = 10
-";
 
 /// Tells the process that is killed where its data are, and begins each line by which it tells what a caller got.
 const DATA: &str = "WEIR_TEST_PAUSED";
@@ -42,15 +19,6 @@ const ANSWERS: usize = 6_000;
 const PER_SECOND: u32 = 2_000;
 const DEADLINE: Duration = Duration::from_millis(30);
 const LONG: Duration = Duration::from_secs(20);
-
-fn start(dir: &Path) -> Arc<Service> {
-    let topology = Topology::parse(&[Layer { name: "small", text: SMALL, folder: Path::new("") }]).unwrap();
-    Arc::new(Service::start(&topology, dir, &Metrics::new("test"), false).unwrap())
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-}
 
 #[test]
 fn answers_given_while_the_engine_stood_still_survive_kill_9() {
@@ -104,11 +72,10 @@ fn the_process_that_is_killed() {
             tokio::time::sleep(due.saturating_duration_since(Instant::now())).await;
             let service = service.clone();
             tokio::spawn(async move {
-                let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-                let time = weir::event::Timestamp(since.as_micros() as i64);
                 let (user, amount) = (number % 211, 1 + number % 9_000);
                 let body = format!(
-                    r#"{{"id":"q-{number}","type":"payment","time":"{time}","user":"u-{user}","merchant":"m-1","amount":{amount},"currency":"EUR"}}"#
+                    r#"{{"id":"q-{number}","type":"payment","time":"{}","user":"u-{user}","merchant":"m-1","amount":{amount},"currency":"EUR"}}"#,
+                    now()
                 );
                 // One caller in eight asks again when it has its answer.
                 let times = 1 + usize::from(number % 8 == 0);

@@ -1,52 +1,18 @@
 //! The service behind the doors: one answer for each id, whatever happens.
 
+mod house;
+
+use house::service::{now, runtime, start, topology};
 use serde_json::Value;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use weir::api::{Answer, ChallengeResult, Change, Desk, Stream, Submitted};
 use weir::decision::Status;
 use weir::event::{Refusal, Sequence, Timestamp};
-use weir::journal::{DataDir, Disk, LogKind, LogOptions, RawInput, RejectedLog, Retention};
+use weir::journal::{DataDir, Disk, Files, LogKind, LogOptions, RawInput, RejectedLog, Retention, hex, verify};
 use weir::metrics::Metrics;
-use weir::runtime::{Service, ServiceError};
+use weir::runtime::{Input, ReplayOptions, Service, ServiceError, replay};
 use weir::snapshot::Snapshots;
-use weir::topology::{Layer, Topology};
-
-const SMALL: &str = "
-[limits]
-nodes_max = 20_000
-ids_max = 20_000
-[limits.money]
-rows_max = 20_000
-warm_nodes_max = 2_000
-pairs_max = 20_000
-late_rows_max = 1_000
-events_per_day = 100
-[limits.access]
-rows_max = 1_000
-warm_nodes_max = 100
-late_rows_max = 100
-events_per_day = 10
-[limits.interest]
-rows_max = 1_000
-warm_nodes_max = 100
-late_rows_max = 100
-events_per_day = 10
-";
-
-fn topology() -> Topology {
-    Topology::parse(&[Layer { name: "small", text: SMALL, folder: Path::new("") }]).unwrap()
-}
-
-fn start(dir: &Path) -> Arc<Service> {
-    Arc::new(Service::start(&topology(), dir, &Metrics::new("test"), false).unwrap())
-}
-
-fn now() -> String {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    weir::event::Timestamp(since.as_micros() as i64).to_string()
-}
 
 fn payment(id: &str, time: &str, amount: i64) -> Vec<u8> {
     let text = format!(
@@ -54,10 +20,6 @@ fn payment(id: &str, time: &str, amount: i64) -> Vec<u8> {
         id.len()
     );
     text.into_bytes()
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 const LONG: Duration = Duration::from_secs(20);
@@ -71,6 +33,21 @@ fn json(answer: &Answer) -> &[u8] {
 
 fn value(answer: &Answer) -> Value {
     serde_json::from_slice(json(answer)).unwrap()
+}
+
+/// The first entries of the stream of decisions, as many as are asked for at least.
+fn stream(runtime: &tokio::runtime::Runtime, service: &Arc<Service>, count: usize) -> Vec<Value> {
+    let (mut entries, mut after) = (Vec::new(), "0".to_owned());
+    while entries.len() < count {
+        let page = runtime.block_on(async {
+            let (service, after) = (service.clone(), after.clone());
+            tokio::spawn(async move { service.page(Stream::Decisions, Some(&after), 10, LONG).await }).await.unwrap().unwrap()
+        });
+        assert!(!page.entries.is_empty(), "only {entries:?}");
+        after = page.next;
+        entries.extend(page.entries.iter().map(|(_, json)| serde_json::from_slice::<Value>(json).unwrap()));
+    }
+    entries
 }
 
 #[test]
@@ -127,19 +104,8 @@ fn a_stand_in_answers_when_the_judge_rests_and_it_is_the_answer() {
     }
     assert_eq!(json(&runtime.block_on(service.authorize(&payment("s-1", &time, 700), LONG))), json(&small));
     // The stream has both, in the order of their records.
-    let (mut entries, mut after) = (Vec::new(), "0".to_owned());
-    while entries.len() < 4 {
-        let page = runtime.block_on(async {
-            let (service, after) = (service.clone(), after.clone());
-            tokio::spawn(async move { service.page(Stream::Decisions, Some(&after), 10, LONG).await }).await.unwrap().unwrap()
-        });
-        assert!(!page.entries.is_empty(), "only {entries:?}");
-        after = page.next;
-        entries.extend(page.entries);
-    }
-    let told: Vec<(String, u64, String)> = entries
+    let told: Vec<(String, u64, String)> = stream(&runtime, &service, 4)
         .iter()
-        .map(|(_, json)| serde_json::from_slice::<Value>(json).unwrap())
         .map(|v| (v["event_id"].as_str().unwrap().to_owned(), v["revision"].as_u64().unwrap(), v["status"].as_str().unwrap().to_owned()))
         .collect();
     for id in ["s-1", "s-22"] {
@@ -176,6 +142,57 @@ fn a_stand_in_declines_who_is_blocked() {
     let service = start(dir.path());
     service.pause(true);
     assert_eq!(answered(&service, "l-4"), ("decline".to_owned(), true));
+}
+
+/// The answer of a stand-in bears the policy that is in force at its record, published while the judge rests and knows nothing of it yet.
+/// Caught when planted: an answer that bears the policy that the service was started under.
+#[test]
+fn a_stand_in_answers_under_the_policy_that_was_published() {
+    let dir = tempfile::tempdir().unwrap();
+    let (runtime, time) = (runtime(), now());
+    let service = start(dir.path());
+    service.pause(true);
+    let answered =
+        |service: &Arc<Service>, id: &str| runtime.block_on(service.authorize(&payment(id, &time, 700), Duration::from_millis(30)));
+    let before = answered(&service, "s-1");
+    let told = service.policy(false).unwrap();
+    let text = told["text"].as_str().unwrap().replace("review_risk_score_min = 600", "review_risk_score_min = 650");
+    let Change::Done(published) = runtime.block_on(service.publish(&text)) else { panic!("a sound policy") };
+    let after = answered(&service, "s-22");
+    assert!([&before, &after].into_iter().all(|answer| matches!(answer, Answer::Decided { status: Status::Fallback, .. })));
+    assert_eq!((&value(&before)["policy"], &value(&after)["policy"]), (&told["policy"], &published["policy"]));
+    assert_ne!(told["policy"], published["policy"]);
+    // Retry and look-up, while the judge rests, when it has judged, and after a restart.
+    let agree = |service: &Arc<Service>| {
+        for (id, answer) in [("s-1", &before), ("s-22", &after)] {
+            assert_eq!(json(&answered(service, id)), json(answer));
+            assert_eq!(runtime.block_on(service.decision(id, false)).unwrap()[..], *json(answer));
+        }
+    };
+    agree(&service);
+    service.pause(false);
+    while service.judged() < service.recorded() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    agree(&service);
+    // The topic has judgements and answers, in the order of their records, each under the policy of its place.
+    let told = stream(&runtime, &service, 4);
+    let of = |id: &str| -> Vec<(&Value, &Value)> {
+        told.iter().filter(|told| told["event_id"] == id).map(|told| (&told["status"], &told["policy"])).collect()
+    };
+    let (old, new) = (&value(&before)["policy"], &value(&after)["policy"]);
+    assert_eq!(of("s-1"), [(&"evaluated".into(), old), (&"fallback".into(), old)]);
+    assert_eq!(of("s-22"), [(&"evaluated".into(), new), (&"fallback".into(), new)]);
+    let ended = service.end().unwrap();
+    drop(service);
+    let verified = verify(&(Arc::new(Disk) as Arc<dyn Files>), &DataDir::read(dir.path()).unwrap());
+    let replayed =
+        replay(Input::Journal(dir.path().to_owned()), &ReplayOptions { batch: 64, threads: 1, out: None, progress: false }).unwrap();
+    assert_eq!((hex(&replayed.digest), replayed.state_hash), (verified.digest, ended.state_hash));
+    let service = start(dir.path());
+    agree(&service);
+    assert_eq!(service.policy(false).unwrap()["policy"], published["policy"]);
+    assert_eq!(service.end().unwrap(), ended);
 }
 
 #[test]
@@ -262,8 +279,7 @@ fn a_step_up_ends_in_a_final_decision() {
 fn past_the_limit_of_waiters_an_event_has_one_answer_still() {
     let dir = tempfile::tempdir().unwrap();
     let (runtime, time) = (runtime(), now());
-    let text = format!("{SMALL}\n[authorize]\nwaiting_max = 1\n");
-    let topology = Topology::parse(&[Layer { name: "small", text: &text, folder: Path::new("") }]).unwrap();
+    let topology = topology("[authorize]\nwaiting_max = 1\n");
     let service = Arc::new(Service::start(&topology, dir.path(), &Metrics::new("test"), false).unwrap());
     service.pause(true);
     let ask = |id: &str, deadline| {
@@ -325,8 +341,7 @@ fn refused_input_goes_in_its_time() {
 fn a_snapshot_before_a_gap_is_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let (runtime, time) = (runtime(), now());
-    let text = format!("{SMALL}[journal]\nsegment_bytes = 65_536\n[snapshot]\nrecords = 100\n");
-    let topology = Topology::parse(&[Layer { name: "small", text: &text, folder: Path::new("") }]).unwrap();
+    let topology = topology("[journal]\nsegment_bytes = 65_536\n[snapshot]\nrecords = 100\n");
     let start = || Service::start(&topology, dir.path(), &Metrics::new("test"), false);
     let service = start().unwrap();
     let place = DataDir::read(dir.path()).unwrap();

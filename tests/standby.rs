@@ -1,124 +1,17 @@
 //! Leader and standby as processes: what was answered stays answered when the leader is killed and the standby promoted; who led before is
 //! fenced, and becomes a standby itself unless it holds what the new leader never got.
 
+mod house;
+
+use house::service::{Caller, PATIENCE, Room, Running, now};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-
-const SMALL: &str = "
-[limits]
-nodes_max = 20_000
-ids_max = 200_000
-[limits.money]
-rows_max = 200_000
-warm_nodes_max = 2_000
-pairs_max = 20_000
-late_rows_max = 50_000
-events_per_day = 1_000
-[limits.access]
-rows_max = 1_000
-warm_nodes_max = 100
-late_rows_max = 100
-events_per_day = 10
-[limits.interest]
-rows_max = 1_000
-warm_nodes_max = 100
-late_rows_max = 100
-events_per_day = 10
-";
-
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Room(tempfile::TempDir);
-
-impl Room {
-    fn new() -> Room {
-        let room = Room(tempfile::tempdir().unwrap());
-        std::fs::write(room.path("small.toml"), SMALL).unwrap();
-        room
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn command(&self, data: &str, more: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-        let listen = if more.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] };
-        command.arg("run").args(listen).arg("-t").arg(self.path("small.toml")).arg("--data").arg(self.path(data)).args(more);
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path(&format!("{data}.log"))).unwrap();
-        command.stdout(Stdio::piped()).stderr(log);
-        command
-    }
-
-    fn start(&self, data: &str, more: &[&str]) -> Running {
-        let mut child = self.command(data, more).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.strip_prefix("listening on http://").and_then(|rest| rest.split(',').next());
-        let address = address.unwrap_or_else(|| panic!("found {line:?}, expected where it listens\n{}", self.log(data))).to_owned();
-        Running { child, address }
-    }
-
-    /// What a process with this data directory said.
-    fn log(&self, data: &str) -> String {
-        std::fs::read_to_string(self.path(&format!("{data}.log"))).unwrap_or_default()
-    }
-}
-
-struct Running {
-    child: Child,
-    address: String,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Gone already in most tests.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Running {
-    fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    fn caller(&self) -> Caller {
-        Caller::new(&self.address).expect("it listens")
-    }
-
-    fn json(&self, method: &str, path: &str) -> (u16, Value) {
-        let (status, body) = self.caller().ask(method, path, "").expect("an answer");
-        (status, serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&body))))
-    }
-
-    fn metric(&self, name: &str) -> f64 {
-        let (_, text) = self.caller().ask("GET", "/metrics", "").expect("an answer");
-        let text = String::from_utf8(text).unwrap();
-        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()).unwrap_or_else(|| panic!("no {name}"))
-    }
-
-    /// Waits until the standby follows and lacks nothing.
-    fn caught_up(&self) {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let detail = self.json("GET", "/readyz").1["detail"].as_str().unwrap_or_default().to_owned();
-            if detail.starts_with("following") && detail.ends_with(", 0 records behind") {
-                return;
-            }
-            assert!(Instant::now() < until, "{detail}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
 
 fn promote(url: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_weir")).args(["promote", "--json", "--url", url]).output().unwrap()
@@ -167,50 +60,6 @@ impl Line {
     fn hold(&self, holds: bool) {
         self.holds.store(holds, Ordering::Relaxed);
     }
-}
-
-/// One connection, kept alive.
-struct Caller(BufReader<TcpStream>);
-
-impl Caller {
-    fn new(address: &str) -> Option<Caller> {
-        let stream = TcpStream::connect(address).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Some(Caller(BufReader::new(stream)))
-    }
-
-    /// Status and body; `None` where the connection broke.
-    fn ask(&mut self, method: &str, path: &str, body: &str) -> Option<(u16, Vec<u8>)> {
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nWeir-Deadline-Ms: 5000\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        self.0.get_mut().write_all(head.as_bytes()).ok()?;
-        let mut line = String::new();
-        self.0.read_line(&mut line).ok()?;
-        let status = line.split(' ').nth(1)?.parse().ok()?;
-        let mut length = 0;
-        loop {
-            line.clear();
-            self.0.read_line(&mut line).ok()?;
-            if line == "\r\n" {
-                break;
-            }
-            let (name, value) = line.split_once(':')?;
-            if name.eq_ignore_ascii_case("content-length") {
-                length = value.trim().parse().ok()?;
-            }
-        }
-        let mut body = vec![0; length];
-        self.0.read_exact(&mut body).ok()?;
-        Some((status, body))
-    }
-}
-
-fn now() -> String {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    weir::event::Timestamp(since.as_micros() as i64).to_string()
 }
 
 fn payment(id: &str, number: u64) -> String {
@@ -274,19 +123,19 @@ fn asked_again(running: &Running, answered: &Answered, killed: Instant) -> Vec<D
 /// Caught when planted: a course that depended on how records were cut into batches – the standby stopped.
 #[test]
 fn what_was_answered_stays_answered_when_the_leader_is_killed() {
-    let room = Room::new();
+    let room = Room::new("");
     let mut leader = room.start("first", &[]);
     // Before there is a standby, for it to catch up with.
     let mut answered = traffic(&leader.address, "early", 2_000, || std::thread::sleep(Duration::from_millis(500)));
     let standby = room.start("second", &["--follow", &leader.url()]);
     standby.caught_up();
-    let (status, told) = standby.json("GET", "/readyz");
+    let (status, told) = standby.ask("GET", "/readyz", "");
     assert_eq!((status, told["title"].as_str()), (503, Some("traffic should not come here now")));
     let (status, body) = standby.caller().ask("POST", "/v1/authorizations", &payment("x", 1)).unwrap();
     let told: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!((status, told["type"].as_str()), (503, Some("urn:weir:problem:elsewhere")));
     assert!(told["detail"].as_str().unwrap().contains(&format!("a standby of {}", leader.url())), "{told}");
-    assert_eq!(standby.json("GET", "/v1/leader").1["role"], "standby");
+    assert_eq!(standby.ask("GET", "/v1/leader", "").1["role"], "standby");
 
     let mut killed = Instant::now();
     let address = leader.address.clone();
@@ -294,7 +143,7 @@ fn what_was_answered_stays_answered_when_the_leader_is_killed() {
         // Past a checkpoint, and some seconds of it.
         let until = Instant::now() + PATIENCE;
         std::thread::sleep(Duration::from_millis(4_000));
-        while leader.metric("journal_records_total") < 10_500.0 {
+        while leader.metric("journal_records_total").unwrap() < 10_500.0 {
             assert!(Instant::now() < until, "too slow for a checkpoint");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -324,9 +173,9 @@ fn what_was_answered_stays_answered_when_the_leader_is_killed() {
     assert!(took < Duration::from_secs(20), "{took:?}");
     assert!(count > 3_000, "only {count} answers");
     assert!(lost.len() < count / 20 && oldest < Duration::from_secs(2), "{} lost, the oldest {oldest:?}", lost.len());
-    assert!(standby.metric("standby_checkpoints_total") >= 1.0, "a checkpoint was compared");
-    assert_eq!(standby.metric("standby_mismatches_total"), 0.0);
-    let (status, ready) = standby.json("GET", "/readyz");
+    assert!(standby.metric("standby_checkpoints_total").unwrap() >= 1.0, "a checkpoint was compared");
+    assert_eq!(standby.metric("standby_mismatches_total"), Some(0.0));
+    let (status, ready) = standby.ask("GET", "/readyz", "");
     assert_eq!((status, &ready["ready"]), (200, &true.into()));
 
     // The old leader comes back as if nothing had happened: it hears within a second or two, and takes nothing then.
@@ -338,10 +187,10 @@ fn what_was_answered_stays_answered_when_the_leader_is_killed() {
     drop(old);
     // Also without being asked for it: the fence is on disk.
     let old = room.start("first", &[]);
-    assert_eq!(old.json("GET", "/v1/leader").1["role"], "fenced");
+    assert_eq!(old.ask("GET", "/v1/leader", "").1["role"], "fenced");
     drop(old);
     // Where it holds what the new leader never got – answered or on its way to be – it says so; else it becomes the standby.
-    let mut again = room.command("first", &["--follow", &standby.url()]).spawn().unwrap();
+    let mut again = room.service("first", &["--follow", &standby.url()]).spawn().unwrap();
     let until = Instant::now() + PATIENCE;
     let ended = loop {
         if let Some(status) = again.try_wait().unwrap() {
@@ -368,7 +217,7 @@ fn what_was_answered_stays_answered_when_the_leader_is_killed() {
 /// A leader that lives hands over all that it recorded, and then follows. Caught when planted: answers not noted while following.
 #[test]
 fn a_living_leader_hands_over_without_a_loss() {
-    let room = Room::new();
+    let room = Room::new("");
     let first = room.start("first", &[]);
     let second = room.start("second", &["--follow", &first.url()]);
     second.caught_up();
@@ -407,14 +256,16 @@ fn a_living_leader_hands_over_without_a_loss() {
     assert_eq!(asked_again(&first, &answered, Instant::now()).len(), 0);
     // Both journals are one, and whole.
     for data in ["first", "second"] {
-        is_whole(&room.path(data));
+        // Also while a process writes it.
+        let verified = room.weir(&["journal", "verify", data]);
+        assert!(verified.status.code() != Some(2), "{}", String::from_utf8_lossy(&verified.stderr));
     }
 }
 
 /// What the fenced leader holds and cannot hand over is said aloud.
 #[test]
 fn what_does_not_come_from_a_living_leader_is_told() {
-    let room = Room::new();
+    let room = Room::new("");
     let leader = room.start("first", &[]);
     let line = Line::to(&leader.address);
     let standby = room.start("second", &["--follow", &format!("http://{}", line.address)]);
@@ -436,7 +287,7 @@ fn what_does_not_come_from_a_living_leader_is_told() {
 /// What comes late comes all the same, also over a connection that has to be made again.
 #[test]
 fn promotion_waits_for_records_that_are_on_their_way() {
-    let room = Room::new();
+    let room = Room::new("");
     let leader = room.start("first", &[]);
     let line = Line::to(&leader.address);
     let standby = room.start("second", &["--follow", &format!("http://{}", line.address)]);
@@ -456,7 +307,7 @@ fn promotion_waits_for_records_that_are_on_their_way() {
 /// A fence for the one holds against the other, who asks in the same epoch.
 #[test]
 fn of_two_standbys_one_leads() {
-    let room = Room::new();
+    let room = Room::new("");
     let first = room.start("first", &[]);
     let follow = ["--follow", &first.url()];
     let (second, third) = (room.start("second", &follow), room.start("third", &follow));
@@ -467,7 +318,7 @@ fn of_two_standbys_one_leads() {
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(2), "{said}");
     assert!(said.contains(&format!("fenced: epoch 2 leads at {}", second.url())), "{said}");
-    assert_eq!(third.json("GET", "/v1/leader").1["role"], "standby");
+    assert_eq!(third.ask("GET", "/v1/leader", "").1["role"], "standby");
     // Asking again is no new fence.
     let body = format!(r#"{{"epoch":2,"leader":"{}"}}"#, second.url());
     assert_eq!(first.caller().ask("POST", "/v1/fence", &body).unwrap().0, 200);
@@ -483,14 +334,14 @@ fn of_two_standbys_one_leads() {
 /// A leader that is ended in order takes nothing with it.
 #[test]
 fn a_leader_that_ends_hands_over_what_it_answered_last() {
-    let room = Room::new();
+    let room = Room::new("");
     let mut leader = room.start("first", &[]);
     let standby = room.start("second", &["--follow", &leader.url()]);
     standby.caught_up();
     let address = leader.address.clone();
     let answered = traffic(&address, "p", 2_000, || {
         std::thread::sleep(Duration::from_millis(1_500));
-        assert!(Command::new("kill").args(["-TERM", &leader.child.id().to_string()]).status().unwrap().success());
+        leader.terminate();
         let began = Instant::now();
         assert!(leader.child.wait().unwrap().success());
         assert!(began.elapsed() < Duration::from_secs(8), "the end waited for its standby: {:?}", began.elapsed());
@@ -505,19 +356,13 @@ fn a_leader_that_ends_hands_over_what_it_answered_last() {
     first.caught_up();
 }
 
-/// The journal of a directory is whole, also while a process writes it.
-fn is_whole(dir: &Path) {
-    let verified = Command::new(env!("CARGO_BIN_EXE_weir")).args(["journal", "verify"]).arg(dir).output().unwrap();
-    assert!(verified.status.code() != Some(2), "{}", String::from_utf8_lossy(&verified.stderr));
-}
-
 #[test]
 fn what_does_not_fit_is_refused() {
-    let room = Room::new();
+    let room = Room::new("");
     let leader = room.start("first", &[]);
     drop(traffic(&leader.address, "a", 500, || std::thread::sleep(Duration::from_millis(300))));
     let refused = |data: &str, more: &[&str]| {
-        let mut child = room.command(data, more).spawn().unwrap();
+        let mut child = room.service(data, more).spawn().unwrap();
         let until = Instant::now() + PATIENCE;
         while child.try_wait().unwrap().is_none() {
             assert!(Instant::now() < until, "it goes on: {}", room.log(data));
@@ -527,9 +372,8 @@ fn what_does_not_fit_is_refused() {
     };
     let url = leader.url();
     // Another topology.
-    std::fs::write(room.path("other.toml"), "[dedupe]\ndays = 3\n").unwrap();
-    let other = room.path("other.toml");
-    let (code, log) = refused("other", &["-t", other.to_str().unwrap(), "--follow", &url]);
+    room.write("other.toml", "[dedupe]\ndays = 3\n");
+    let (code, log) = refused("other", &["-t", "other.toml", "--follow", &url]);
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("runs with the topology"), "{log}");
     // Another journal.

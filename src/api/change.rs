@@ -1,4 +1,4 @@
-//! Changes to what decides, while it decides: `POST /v1/lists/{name}`, `GET /v1/policy`, `POST /v1/policy/publish`,
+//! Changes to what decides, while it decides: `GET` and `POST /v1/lists/{name}`, `GET /v1/policy`, `POST /v1/policy/publish`,
 //! `POST /v1/policy/rollback`.
 
 use crate::api::authorize::{JSON, whole};
@@ -8,6 +8,7 @@ use crate::api::gate::Gate;
 use crate::api::journal::object;
 use crate::api::problem::{Kind, Problem};
 use crate::api::route::{Shared, segment};
+use crate::event::Id;
 use axum::body::Body;
 use axum::http::Response;
 use axum::http::request::Parts;
@@ -20,6 +21,35 @@ pub(super) async fn list<D: Desk, G: Gate>(shared: &Shared<D, G>, parts: &mut Pa
     let json = whole(shared, body).await?;
     told(shared.desk.list(&name, &json).await)
 }
+
+/// Shows who stands on a list, a page at a time.
+pub(super) async fn listed<D: Desk, G: Gate>(shared: &Shared<D, G>, parts: &mut Parts) -> Result<Response<Body>, Problem> {
+    let query = parts.uri.query();
+    let wrong = |name: &'static str, found: &str, expected: String| {
+        Problem::new(Kind::BadRequest, format!("{name} is {found}, expected {expected}")).reason("invalid").field(name)
+    };
+    let limit = match parameter(query, "limit")? {
+        None => LISTED_AT_ONCE,
+        Some(text) => match text.parse() {
+            Ok(limit @ 1..=LISTED_MAX) => limit,
+            _ => return Err(wrong("limit", &text, format!("1 to {LISTED_MAX}"))),
+        },
+    };
+    let after = match parameter(query, "after")? {
+        None => None,
+        Some(text) => match u128::from_str_radix(&text, 16) {
+            Ok(bits @ 1..) if text.len() == 32 => Some(Id::from_bits(bits)),
+            _ => return Err(wrong("after", &text, "the member next of the page before".to_owned())),
+        },
+    };
+    let name = segment(parts).await?;
+    let page = shared.desk.listed(&name, after, limit).await;
+    page.map(|page| object(&page)).map_err(|detail| Problem::new(Kind::NotFound, detail))
+}
+
+/// The most entries of one page, and how many there are where nobody says it.
+const LISTED_MAX: usize = 1_000;
+const LISTED_AT_ONCE: usize = 100;
 
 /// Shows the policy in force, or the one before it.
 pub(super) fn policy<D: Desk, G: Gate>(shared: &Shared<D, G>, parts: &Parts) -> Result<Response<Body>, Problem> {

@@ -1,7 +1,7 @@
 //! What the doors ask for, whoever does it: the service in earnest, a stand-in of a few lines in the tests of the doors.
 
 use crate::decision::Status;
-use crate::event::{Refused, Sequence};
+use crate::event::{Id, Refused, Sequence};
 use futures_util::Stream as Chunked;
 use serde_json::{Value, json};
 use std::future::Future;
@@ -129,6 +129,14 @@ pub trait Desk: Send + Sync + 'static {
     /// Puts somebody on the list `name`, or takes them off: one change in JSON, or a list of them.
     fn list(&self, _name: &str, _json: &[u8]) -> impl Future<Output = Change> + Send {
         async { Change::Unknown { detail: "there are no lists here".to_owned() } }
+    }
+
+    /// Who stands on the list `name`: at most `limit` entries behind the id `after`, an object with `entries` and `next`.
+    ///
+    /// # Errors
+    /// Where there is no such list, in words for the caller.
+    fn listed(&self, _name: &str, _after: Option<Id>, _limit: usize) -> impl Future<Output = Result<Value, String>> + Send {
+        async { Err("there are no lists here".to_owned()) }
     }
 
     /// The alerts that are open, each in its newest version: an object with `alerts`, the weightiest first, and `held`, how many the hour's

@@ -37,6 +37,7 @@ pub(super) enum Route {
     Promote,
     Fence,
     List,
+    Listed,
     Policy,
     Publish,
     Rollback,
@@ -51,7 +52,7 @@ pub(super) enum Route {
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 24] = [
+    pub(super) const ALL: [Route; 25] = [
         Route::Authorize,
         Route::Challenge,
         Route::Events,
@@ -65,6 +66,7 @@ impl Route {
         Route::Promote,
         Route::Fence,
         Route::List,
+        Route::Listed,
         Route::Policy,
         Route::Publish,
         Route::Rollback,
@@ -93,7 +95,7 @@ impl Route {
             Route::Leader => "/v1/leader",
             Route::Promote => "/v1/promote",
             Route::Fence => "/v1/fence",
-            Route::List => "/v1/lists/{name}",
+            Route::List | Route::Listed => "/v1/lists/{name}",
             Route::Policy => "/v1/policy",
             Route::Publish => "/v1/policy/publish",
             Route::Rollback => "/v1/policy/rollback",
@@ -132,7 +134,7 @@ impl Route {
             // The journal bears the key of ids and everybody's texts.
             Route::Journal | Route::Leader | Route::Promote | Route::Fence => &[Scope::Admin],
             // Blocking somebody is a decision that takes two elsewhere.
-            Route::List => &[Scope::Supervisor, Scope::Admin],
+            Route::List | Route::Listed => &[Scope::Supervisor, Scope::Admin],
             // Who knows the rules knows how to pass under them.
             Route::Policy => &[Scope::Analyst, Scope::Supervisor, Scope::Admin],
             Route::Publish | Route::Rollback => &[Scope::Admin],
@@ -152,6 +154,7 @@ impl Route {
             | Route::Rejected
             | Route::Journal
             | Route::Policy
+            | Route::Listed
             | Route::Console
             | Route::AlertStream
             | Route::Alerts => Some(true),
@@ -309,6 +312,7 @@ async fn handle<D: Desk, G: Gate>(
         Route::Promote => journal::promote(shared, parts).await,
         Route::Fence => journal::fence(shared, parts, body).await,
         Route::List => change::list(shared, parts, body).await,
+        Route::Listed => change::listed(shared, parts).await,
         Route::Policy => change::policy(shared, parts),
         Route::Publish => change::publish(shared, parts, body).await,
         Route::Rollback => change::rollback(shared).await,

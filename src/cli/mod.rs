@@ -3,10 +3,12 @@
 //! Exit codes: 0 done; 1 done, but something was found that someone must act on (a file not read to its end, damage in a journal);
 //! 2 not done: wrong arguments, a topology with mistakes, files that cannot be read or written.
 
+mod at;
 mod check;
 mod demo;
 mod journal;
 mod keys;
+mod lists;
 mod policy;
 mod promote;
 mod replay;
@@ -54,6 +56,7 @@ enum Command {
     Journal(journal::Arguments),
     Keys(keys::Arguments),
     Policy(policy::Arguments),
+    Lists(lists::Arguments),
     Snapshot(snapshot::Arguments),
 }
 
@@ -71,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Journal(arguments) => journal::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),
+        Command::Lists(arguments) => lists::run(&arguments),
         Command::Snapshot(arguments) => snapshot::run(&arguments),
     };
     match done {

@@ -1,45 +1,30 @@
 //! `weir policy publish|rollback|diff`.
 
+use super::at::At;
 use super::{say, words};
-use crate::decision::PolicyOptions;
-use crate::runtime::Peer;
-use crate::topology::{policy_diff, policy_from, policy_of, policy_text};
-use clap::{Args, Subcommand};
+use crate::topology::{Published, policy_diff};
+use clap::Subcommand;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
-
-/// A service that is busy may take a while to compile and record.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Change the policy of a running service, and see what changes
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  weir policy diff base.toml new.toml\n  weir policy publish base.toml new.toml --url http://127.0.0.1:8080\n  weir policy rollback --url http://127.0.0.1:8080"
+    after_help = "Examples:\n  weir policy diff old.toml new.toml\n  weir policy publish new.toml --url http://127.0.0.1:8080\n  weir policy rollback --url http://127.0.0.1:8080"
 )]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
-/// Where the service is.
-#[derive(Args)]
-struct Where {
-    /// Where the service listens
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
-    /// Certificates that an https address is checked against
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-}
-
 #[derive(Subcommand)]
 enum Command {
     /// Put the policy of these layers in force, from its record in the journal on
     #[command(after_help = "\
-The layers are laid over the embedded default as `weir run -t` lays them; of what they say only [policy] is sent. It must ask for no figure \
-that the service does not count: aggregates belong to the topology that its data directory was begun under.
+The layers are laid over the embedded default as `weir run -t` lays them. They hold what may change while a service runs: [policy], [guard] \
+and [alert], which are in force together and rolled back together; every other section needs a restart and is refused. Rules may ask for no \
+figure that the service does not count: aggregates belong to the topology that its data directory was begun under.
 
 A restart goes on under the policy that was published last, whatever the files say that were given with -t.
 
@@ -47,13 +32,13 @@ Under WEIR_KEY stands a key with the scope admin, where keys are needed.
 
 Examples:
   weir policy publish new.toml
-  WEIR_KEY=… weir policy publish base.toml new.toml --url https://weir.internal:8443 --ca ca.pem")]
+  WEIR_KEY=… weir policy publish rules.toml guard.toml --url https://weir.internal:8443 --ca ca.pem")]
     Publish {
         /// Layers over the embedded default, each over the one before it
         #[arg(required = true, value_name = "FILE")]
         layers: Vec<PathBuf>,
         #[command(flatten)]
-        at: Where,
+        at: At,
         /// Print what came of it as one JSON object
         #[arg(long)]
         json: bool,
@@ -66,12 +51,12 @@ Examples:
   weir policy rollback --url http://127.0.0.1:8080")]
     Rollback {
         #[command(flatten)]
-        at: Where,
+        at: At,
         /// Print what came of it as one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Say in words what is different between two policies, or between the one in force and a file's
+    /// Say in words what is different between two policies with their [guard] and [alert], or between what is in force and a file's
     #[command(after_help = "\
 Each file is laid over the embedded default. Lines begin with + (new), - (gone) or ~ (changed); none: both say the same.
 
@@ -87,40 +72,31 @@ Examples:
         #[arg(long)]
         before: bool,
         #[command(flatten)]
-        at: Where,
+        at: At,
         /// Print the lines as a JSON list
         #[arg(long)]
         json: bool,
     },
 }
 
-impl Where {
-    fn ask(&self, method: &str, path: &str, body: &str) -> Result<Value, String> {
-        let peer = Peer::new(&self.url, std::env::var("WEIR_KEY").ok().as_deref(), self.ca.as_deref())?;
-        let (status, text) = peer.answer(method, path, body, PATIENCE).map_err(|error| format!("{peer}: {error}"))?;
-        let told: Value = serde_json::from_str(&text).map_err(|error| format!("{peer}: status {status}, and no JSON: {error}"))?;
-        if status == 200 { Ok(told) } else { Err(format!("{peer}: {}", told["detail"].as_str().unwrap_or(&text))) }
-    }
-
-    fn in_force(&self, which: &str) -> Result<PolicyOptions, String> {
-        let told = self.ask("GET", &format!("/v1/policy?which={which}"), "")?;
-        policy_from("the policy in force", told["text"].as_str().unwrap_or_default()).map_err(words)
-    }
+fn in_force(at: &At, which: &str) -> Result<Published, String> {
+    let told = at.ask("GET", &format!("/v1/policy?which={which}"), "")?;
+    Published::parse("the policy in force", told["text"].as_str().unwrap_or_default()).map_err(words)
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     match &arguments.command {
         Command::Publish { layers, at, json } => {
-            let policy = policy_of(layers).map_err(words)?;
-            told(&at.ask("POST", "/v1/policy/publish", &json!({ "text": policy_text(&policy) }).to_string())?, *json)
+            let published = Published::load(layers).map_err(words)?;
+            told(&at.ask("POST", "/v1/policy/publish", &json!({ "text": published.text() }).to_string())?, *json)
         }
         Command::Rollback { at, json } => told(&at.ask("POST", "/v1/policy/rollback", "")?, *json),
         Command::Diff { files, before, at, json } => {
-            let of = |file: &PathBuf| policy_of(std::slice::from_ref(file)).map_err(words);
+            let of = |file: &PathBuf| Published::load(std::slice::from_ref(file)).map_err(words);
             let (old, new) = match files.as_slice() {
                 [old, new] => (of(old)?, of(new)?),
-                [file] => (at.in_force("current")?, of(file)?),
-                _ if *before => (at.in_force("current")?, at.in_force("before")?),
+                [file] => (in_force(at, "current")?, of(file)?),
+                _ if *before => (in_force(at, "current")?, in_force(at, "before")?),
                 _ => return Err("expected a file or two, or --before".to_owned()),
             };
             let lines = policy_diff(&old, &new);

@@ -3,36 +3,16 @@
 //! Each cause that holds gives a reason with its own risk score as weight. The decision's risk score is the greatest of them, its outcome
 //! the most severe of the causes' outcomes and of those due from that risk score on. Nothing is allocated while judging.
 
-use super::rule::{Class, Condition, Emitter, Op, Relation, RuleError, Value, check, deep, run};
-use super::{Outcome, PolicyOptions, Reason, ReasonCode, Reasons, Thresholds, VelocityLimit};
-use crate::event::{EventType, IdKey};
-use crate::feature::{FeatureType, Schema};
-use std::fmt;
+mod compile;
+
+pub use compile::PolicyError;
+
+use super::rule::{Op, run};
+use super::{Outcome, Reason, ReasonCode, Reasons, Thresholds};
+use crate::event::EventType;
 
 /// The most causes of one kind that a verdict names; further ones are not told.
 pub const CAUSES_TOLD_MAX: usize = 4;
-
-/// What is wrong with a policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyError {
-    /// `rule.NAME`, `velocity.NAME` or `thresholds`: the key below `[policy]`.
-    pub name: String,
-    pub message: String,
-    /// Where in the rule's source, in bytes.
-    pub offset: Option<usize>,
-}
-
-impl fmt::Display for PolicyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "policy.{}: {}", self.name, self.message)?;
-        match self.offset {
-            Some(offset) => write!(f, " (at byte {offset})"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for PolicyError {}
 
 /// The most causes of a policy that may decline: the guard counts each.
 pub const GUARDED_MAX: usize = 256;
@@ -124,97 +104,6 @@ struct Cause {
 }
 
 impl Policy {
-    /// Compiles `options` against the columns of `schema`; text constants are hashed with `key`. Gives all errors at once.
-    pub fn compile(options: &PolicyOptions, schema: &Schema, key: &IdKey) -> Result<Policy, Vec<PolicyError>> {
-        deep(|| Policy::compile_here(options, schema, key))
-            .unwrap_or_else(|message| Err(vec![PolicyError { name: "rule".to_owned(), message, offset: None }]))
-    }
-
-    fn compile_here(options: &PolicyOptions, schema: &Schema, key: &IdKey) -> Result<Policy, Vec<PolicyError>> {
-        let mut errors = Vec::new();
-        let mut causes = Vec::with_capacity(options.rules.len() + options.velocity.len());
-        let (mut payments, mut transfers) = (Emitter::default(), Emitter::default());
-        let mut guarded = Vec::new();
-        let decline_min = options.thresholds.decline_risk_score_min;
-        let mut add = |name: String, mut cause: Cause, condition: Result<Condition, PolicyError>| {
-            let mut refuse = |message: String, offset| errors.push(PolicyError { name: name.clone(), message, offset });
-            if cause.risk_score > 1000 {
-                refuse(format!("risk_score is {}, expected 0 to 1000", cause.risk_score), None);
-            }
-            let Ok(index) = u16::try_from(causes.len()) else {
-                return refuse(format!("the policy has more than {} causes", u16::MAX), None);
-            };
-            if cause.outcome == Outcome::Decline || cause.risk_score >= decline_min {
-                match u8::try_from(guarded.len()) {
-                    Ok(slot) => cause.slot = Some(slot),
-                    Err(_) => refuse(format!("is one more than {GUARDED_MAX} causes that may decline"), None),
-                }
-                guarded.push(index);
-            }
-            let of = cause.of;
-            causes.push(cause);
-            let emitter = match of {
-                EventType::Payment => &mut payments,
-                EventType::Transfer => &mut transfers,
-                other => return refuse(format!("is asked of {}, expected payment or transfer", other.name()), None),
-            };
-            match condition.and_then(|condition| emitter.rule(&condition, index).map_err(|error| at_rule(&name, error))) {
-                Ok(()) => {}
-                Err(error) => refuse(error.message, error.offset),
-            }
-        };
-        for rule in &options.rules {
-            let name = format!("rule.{}", rule.name);
-            let condition = check(&rule.when, schema, key).map_err(|error| at_rule(&name, error));
-            let cause = Cause::new(&name, rule.of, rule.outcome, rule.risk_score, rule.reason, said(rule));
-            add(name, cause, condition);
-        }
-        for limit in &options.velocity {
-            let name = format!("velocity.{}", limit.name);
-            let found = watched(limit, schema);
-            let (code, column) = match &found {
-                Ok((code, column)) => (*code, Some(*column)),
-                Err(_) => (ReasonCode::VelocityCount, None),
-            };
-            let cause = Cause::new(&name, limit.of, limit.outcome, limit.risk_score, code, format!("{limit:?}"));
-            let cause = Cause { watched: column, ..cause };
-            let exceeded = |column| Condition::Compare {
-                class: Class::Word,
-                relation: Relation::Greater,
-                left: Value::Column(column),
-                right: Value::Constant(limit.max as u64),
-            };
-            let condition = found.map(|(_, column)| exceeded(column));
-            add(name.clone(), cause, condition.map_err(|message| PolicyError { name, message, offset: None }));
-        }
-        let thresholds = options.thresholds;
-        let ladder = [thresholds.challenge_risk_score_min, thresholds.review_risk_score_min, thresholds.decline_risk_score_min];
-        if !ladder.is_sorted() || ladder[2] > 1001 {
-            let message = format!(
-                "challenge, review and decline begin at {}, {} and {}, expected ascending numbers up to 1001",
-                ladder[0], ladder[1], ladder[2]
-            );
-            errors.push(PolicyError { name: "thresholds".to_owned(), message, offset: None });
-        }
-        if options.control_share > super::SHARE_ONE {
-            let message = format!("share is {} billionths, expected at most {}", options.control_share, super::SHARE_ONE);
-            errors.push(PolicyError { name: "control".to_owned(), message, offset: None });
-        }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        let control_share = options.control_share;
-        Ok(Policy {
-            control_share,
-            guarded,
-            thresholds,
-            causes,
-            payments: payments.finish(),
-            transfers: transfers.finish(),
-            columns: schema.len(),
-        })
-    }
-
     /// Judges one event of type `kind` by its feature row (of the schema that the policy was compiled against) and overwrites `out`.
     /// Events other than payments and transfers are approved without a reason.
     pub fn judge(&self, kind: EventType, row: &[u64], out: &mut Verdict) {
@@ -316,6 +205,21 @@ impl Policy {
         self.control_share
     }
 
+    /// Gives an event a milder outcome, and no risk score that calls for a severer one: whoever reads the score alone acts as one who reads
+    /// the outcome.
+    pub fn lighten(&self, outcome: Outcome, verdict: &mut Verdict) {
+        let thresholds = &self.thresholds;
+        let from = match outcome {
+            Outcome::Approve => thresholds.challenge_risk_score_min,
+            Outcome::Challenge => thresholds.review_risk_score_min,
+            Outcome::Review => thresholds.decline_risk_score_min,
+            Outcome::Decline => return,
+        };
+        verdict.outcome = outcome;
+        verdict.risk_score = verdict.risk_score.min(from.saturating_sub(1));
+        verdict.reasons.weigh_at_most(verdict.risk_score);
+    }
+
     /// The outcome that is due for this risk score.
     fn due(&self, risk_score: u16) -> Outcome {
         let thresholds = &self.thresholds;
@@ -332,51 +236,19 @@ impl Policy {
     }
 }
 
-/// What a rule says, but for its name and words.
-fn said(rule: &super::RuleOptions) -> String {
-    format!("{} {:?} {} {} {}", rule.of.name(), rule.when, rule.outcome.name(), rule.risk_score, rule.reason.name())
-}
-
 impl Cause {
-    fn new(name: &str, of: EventType, outcome: Outcome, risk_score: u16, code: ReasonCode, content: String) -> Cause {
-        let cut = |text: &str| *blake3::hash(text.as_bytes()).as_bytes().first_chunk().expect("a hash has 32 bytes");
-        Cause { outcome, risk_score, code, watched: None, of, slot: None, name: cut(name), content: cut(&content) }
-    }
-
     fn reason(&self, index: u16, row: &[u64]) -> Reason {
         let value = self.watched.map_or(0, |column| row[usize::from(column)] as i64);
         Reason { code: self.code, cause: index, weight: self.risk_score, value }
     }
 }
 
-fn at_rule(name: &str, error: RuleError) -> PolicyError {
-    PolicyError { name: name.to_owned(), message: error.message, offset: Some(error.offset) }
-}
-
-/// The reason code and column of a velocity limit.
-fn watched(limit: &VelocityLimit, schema: &Schema) -> Result<(ReasonCode, u16), String> {
-    let code = match limit.stat.as_str() {
-        "count" => ReasonCode::VelocityCount,
-        "sum" => ReasonCode::VelocitySum,
-        stat if stat.starts_with("distinct_") => ReasonCode::VelocityDistinct,
-        stat => return Err(format!("stat is `{stat}`, expected count, sum or distinct_ROLE")),
-    };
-    let name = format!("{}.{}_{}", limit.aggregate, limit.stat, limit.window);
-    let Some(column) = schema.position(&name) else {
-        return Err(format!("there is no `{name}`: the aggregate `{}` counts no such figure over {}", limit.aggregate, limit.window));
-    };
-    if schema.features[column].kind != FeatureType::Int {
-        return Err(format!("`{name}` is not an integer figure"));
-    }
-    let column = u16::try_from(column).map_err(|_| format!("`{name}` is column {column}, limits reach the first {}", u16::MAX))?;
-    Ok((code, column))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::RuleOptions;
+    use super::super::{PolicyOptions, RuleOptions, VelocityLimit};
     use super::*;
-    use crate::event::Duration;
+    use crate::event::{Duration, IdKey};
+    use crate::feature::{FeatureType, Schema};
     use proptest::prelude::*;
 
     fn schema() -> Schema {
@@ -502,6 +374,20 @@ mod tests {
         assert_eq!(judged(150, [ToPredecessor, ToChallenge], Some(&before)), (Outcome::Review, 650, vec![1, 2]));
         assert_eq!(judged(150, [ToChallenge, ToChallenge], None), (Outcome::Challenge, 599, vec![1, 2]));
         assert_eq!(judged(150, [ToPredecessor, No], Some(&before)).0, Outcome::Decline);
+    }
+
+    #[test]
+    fn a_milder_outcome_has_no_score_that_calls_for_a_severer_one() {
+        let policy = policy();
+        for (outcome, most) in [(Outcome::Approve, 299), (Outcome::Challenge, 599), (Outcome::Review, 899), (Outcome::Decline, 950)] {
+            let mut verdict = judged(EventType::Payment, [1500, 30, 20_000, 0]);
+            assert_eq!((verdict.outcome, verdict.risk_score), (Outcome::Decline, 950));
+            policy.lighten(outcome, &mut verdict);
+            assert_eq!((verdict.outcome, verdict.risk_score), (outcome, most));
+            assert!(policy.due(verdict.risk_score) <= outcome);
+            let weights: Vec<u16> = verdict.reasons.as_slice().iter().map(|reason| reason.weight).collect();
+            assert_eq!(weights, [950, 610, 350].map(|weight| most.min(weight)));
+        }
     }
 
     #[test]

@@ -189,6 +189,11 @@ impl Reasons {
         self.count = (kept + 1) as u8;
     }
 
+    /// Has no reason weigh more than this; their order stays.
+    pub fn weigh_at_most(&mut self, most: u16) {
+        self.entries.iter_mut().for_each(|reason| reason.weight = reason.weight.min(most));
+    }
+
     /// The reasons, strongest first.
     pub fn as_slice(&self) -> &[Reason] {
         &self.entries[..usize::from(self.count)]

@@ -189,7 +189,7 @@ impl Judged {
         self.slots.prefetch(hash(self.entry(next)[0]));
         let time = Timestamp(self.entry(oldest)[4] as i64);
         let slot = self.slots.seek(hash(self.entry(oldest)[0]), |word| number(word) == oldest);
-        self.slots.remove(slot, hash);
+        self.slots.remove(slot, |[word]| hash(*word));
         self.tail += 1;
         self.tail_at = self.after(oldest);
         time

@@ -1,29 +1,34 @@
-//! Who stands on which list, and until when.
+//! Who stands on which list, since when and until when.
 //!
-//! A hash table with linear probing and backward shift: all entries of an entity lie in one chain, so that one search tells every list. An
-//! entry counts while stream time lies before its end. Its place is taken back when somebody is to be put on a list and no place is left;
-//! that walk over the table is made only where an entry has ended.
+//! A table of open addressing in which all entries of an entity lie in one chain, so that one search tells every list. An entry counts while
+//! stream time lies before its end. Its place is taken back when somebody is to be put on a list and no place is left; that walk over the
+//! table is made only where an entry has ended.
 
 use crate::event::{Id, ListChange, Timestamp};
-use crate::memory::Buffer;
+use crate::memory::Slots;
 use crate::memory::image::{Table, Used, Words, front};
 
-/// Words an entry: two of the id, its list, its end.
-const ENTRY: usize = 4;
+/// Words an entry: its list and one, two of the id, its end, its beginning.
+const ENTRY: usize = 5;
+/// The place of its end among them.
+const UNTIL: usize = 3;
 
 /// The entries of all lists.
 pub struct Lists {
-    /// (slots, ENTRY); an id is never zero.
-    slots: Buffer<u64>,
+    slots: Slots<ENTRY>,
     entries_max: usize,
     len: usize,
     /// No entry ends before this.
     earliest: Timestamp,
 }
 
-/// Whether a search from `home` comes to `slot`, when `empty` is the last empty slot before it, all in a ring.
-fn is_reached(home: usize, slot: usize, empty: usize) -> bool {
-    if empty < slot { empty < home && home <= slot } else { home <= slot || empty < home }
+/// Where an entry is at home.
+fn hash(entry: &[u64; ENTRY]) -> u64 {
+    entry[1]
+}
+
+fn is_of(entry: &[u64; ENTRY], id: Id) -> bool {
+    entry[1] == id.low() && entry[2] == id.high()
 }
 
 /// Somebody on a list.
@@ -34,41 +39,24 @@ pub struct ListEntry {
     pub list: u16,
     /// It counts while stream time lies before this.
     pub until: Timestamp,
+    /// `received` of the record that put them there; one that moved the end of an entry before that had come did not.
+    pub since: Timestamp,
+}
+
+impl ListEntry {
+    fn of([list, low, high, until, since]: &[u64; ENTRY]) -> ListEntry {
+        let id = Id::from_bits(u128::from(*high) << 64 | u128::from(*low));
+        ListEntry { id, list: (list - 1) as u16, until: Timestamp(*until as i64), since: Timestamp(*since as i64) }
+    }
 }
 
 impl Lists {
     /// Bytes a slot takes.
-    pub const SLOT_BYTES: usize = ENTRY * 8;
-
-    /// Slots for so many entries: one in five and one more stay empty.
-    pub fn slots_for(entries_max: u32) -> usize {
-        if entries_max == 0 { 0 } else { (entries_max as usize * 5).div_ceil(4) + 1 }
-    }
+    pub const SLOT_BYTES: usize = Slots::<ENTRY>::BYTES;
 
     pub(super) fn new(entries_max: u32, progress: &mut dyn FnMut(usize)) -> Lists {
-        let slots = Buffer::new(Lists::slots_for(entries_max) * ENTRY, progress);
+        let slots = Slots::new(entries_max, progress);
         Lists { slots, entries_max: entries_max as usize, len: 0, earliest: Timestamp(i64::MAX) }
-    }
-
-    fn slots_len(&self) -> usize {
-        self.slots.len() / ENTRY
-    }
-
-    fn home(&self, low: u64) -> usize {
-        ((u128::from(low) * self.slots_len() as u128) >> 64) as usize
-    }
-
-    fn next(&self, slot: usize) -> usize {
-        if slot + 1 == self.slots_len() { 0 } else { slot + 1 }
-    }
-
-    #[inline(always)]
-    fn entry(&self, slot: usize) -> &[u64] {
-        &self.slots[slot * ENTRY..][..ENTRY]
-    }
-
-    fn is_empty_slot(&self, slot: usize) -> bool {
-        self.entry(slot)[..2] == [0, 0]
     }
 
     /// How many entries there are, those that have ended and whose place nobody asked for included.
@@ -81,46 +69,42 @@ impl Lists {
         self.len == 0
     }
 
+    /// The entries of `id`.
+    #[inline(always)]
+    fn entries_of(&self, id: Id) -> impl Iterator<Item = ListEntry> {
+        self.slots.chain(id.low()).map(|slot| self.slots.entry(slot)).filter(move |entry| is_of(entry, id)).map(ListEntry::of)
+    }
+
     /// The lists that `id` stands on at `now`, a bit each.
     #[inline]
     pub(super) fn of(&self, id: Id, now: Timestamp) -> u32 {
-        let mut lists = 0;
-        if self.len > 0 {
-            let mut slot = self.home(id.low());
-            while !self.is_empty_slot(slot) {
-                let entry = self.entry(slot);
-                if entry[0] == id.low() && entry[1] == id.high() && now < Timestamp(entry[3] as i64) {
-                    lists |= 1 << entry[2];
-                }
-                slot = self.next(slot);
-            }
+        if self.len == 0 {
+            return 0;
         }
-        lists
+        self.entries_of(id).filter(|entry| now < entry.until).fold(0, |lists, entry| lists | 1 << entry.list)
     }
 
     /// Until when `id` stands on any of these lists, ended or not; long ago where it stands on none.
     pub(super) fn until(&self, id: Id, lists: u32) -> Timestamp {
-        let mut until = Timestamp::MIN;
-        if self.len > 0 {
-            let mut slot = self.home(id.low());
-            while !self.is_empty_slot(slot) {
-                let entry = self.entry(slot);
-                if entry[0] == id.low() && entry[1] == id.high() && lists >> entry[2] & 1 != 0 {
-                    until = until.max(Timestamp(entry[3] as i64));
-                }
-                slot = self.next(slot);
-            }
+        if self.len == 0 {
+            return Timestamp::MIN;
         }
-        until
+        let ends = self.entries_of(id).filter(|entry| lists >> entry.list & 1 != 0).map(|entry| entry.until);
+        ends.fold(Timestamp::MIN, Ord::max)
     }
 
-    /// Puts somebody on a list, until another time than before where they stand there, or takes them off.
-    pub(super) fn change(&mut self, change: &ListChange, now: Timestamp) {
+    /// Puts somebody on a list, until another time than before where they stand there, or takes them off; `received` is that of the record.
+    pub(super) fn change(&mut self, change: &ListChange, received: Timestamp, now: Timestamp) {
         let ListChange { list, id, until } = *change;
-        let found = self.find(id, list);
+        let words = |until: Timestamp| [u64::from(list) + 1, id.low(), id.high(), until.0 as u64, received.0 as u64];
+        let found = self.slots.chain(id.low()).find(|slot| self.slots.entry(*slot)[..UNTIL] == words(now)[..UNTIL]);
         match (found, until) {
             (Some(slot), Some(until)) => {
-                self.slots.set(slot * ENTRY + 3, until.0 as u64);
+                match received < ListEntry::of(self.slots.entry(slot)).until {
+                    true => self.slots.set(slot, UNTIL, until.0 as u64),
+                    // They did not stand there any more.
+                    false => self.slots.put(slot, &words(until)),
+                }
                 self.earliest = self.earliest.min(until);
             }
             (Some(slot), None) => self.remove(slot),
@@ -129,7 +113,9 @@ impl Lists {
                     self.sweep(now);
                 }
                 if self.len < self.entries_max {
-                    self.put([id.low(), id.high(), u64::from(list), until.0 as u64]);
+                    let slot = self.slots.seek(id.low(), |_| false);
+                    self.slots.put(slot, &words(until));
+                    self.len += 1;
                     self.earliest = self.earliest.min(until);
                 }
             }
@@ -137,43 +123,8 @@ impl Lists {
         }
     }
 
-    fn find(&self, id: Id, list: u16) -> Option<usize> {
-        if self.len == 0 {
-            return None;
-        }
-        let mut slot = self.home(id.low());
-        while !self.is_empty_slot(slot) {
-            if self.entry(slot)[..3] == [id.low(), id.high(), u64::from(list)] {
-                return Some(slot);
-            }
-            slot = self.next(slot);
-        }
-        None
-    }
-
-    fn put(&mut self, entry: [u64; ENTRY]) {
-        let mut slot = self.home(entry[0]);
-        while !self.is_empty_slot(slot) {
-            slot = self.next(slot);
-        }
-        self.slots.range_mut(slot * ENTRY..(slot + 1) * ENTRY).copy_from_slice(&entry);
-        self.len += 1;
-    }
-
-    /// Empties a slot; those behind it in its chain move up.
-    fn remove(&mut self, mut gap: usize) {
-        let mut slot = self.next(gap);
-        while !self.is_empty_slot(slot) {
-            let home = self.home(self.entry(slot)[0]);
-            let stays = if gap <= slot { gap < home && home <= slot } else { gap < home || home <= slot };
-            if !stays {
-                let moved: [u64; ENTRY] = self.entry(slot).try_into().expect("an entry's words");
-                self.slots.range_mut(gap * ENTRY..(gap + 1) * ENTRY).copy_from_slice(&moved);
-                gap = slot;
-            }
-            slot = self.next(slot);
-        }
-        self.slots.range_mut(gap * ENTRY..(gap + 1) * ENTRY).fill(0);
+    fn remove(&mut self, slot: usize) {
+        self.slots.remove(slot, hash);
         self.len -= 1;
     }
 
@@ -181,12 +132,13 @@ impl Lists {
     fn sweep(&mut self, now: Timestamp) {
         self.earliest = Timestamp(i64::MAX);
         let mut slot = 0;
-        while slot < self.slots_len() {
-            if self.is_empty_slot(slot) {
+        while slot < self.slots.count() {
+            let entry = self.slots.entry(slot);
+            if entry[0] == 0 {
                 slot += 1;
                 continue;
             }
-            let until = Timestamp(self.entry(slot)[3] as i64);
+            let until = ListEntry::of(entry).until;
             if until <= now {
                 // Whoever moves up into this slot is looked at next; nobody comes from before it but round the table's end, and who does is
                 // seen there.
@@ -199,25 +151,22 @@ impl Lists {
     }
 
     /// All entries with their slots, in the order of these: the ground state.
-    pub(super) fn ground(&self) -> impl Iterator<Item = (usize, &[u64])> {
-        (0..self.slots_len()).filter(|slot| !self.is_empty_slot(*slot)).map(|slot| (slot, self.entry(slot)))
+    pub(super) fn ground(&self) -> impl Iterator<Item = (usize, &[u64; ENTRY])> {
+        self.slots.entries()
     }
 
     /// All entries.
     pub fn entries(&self) -> impl Iterator<Item = ListEntry> {
-        self.ground().map(|(_, entry)| ListEntry {
-            id: Id::from_bits(u128::from(entry[1]) << 64 | u128::from(entry[0])),
-            list: entry[2] as u16,
-            until: Timestamp(entry[3] as i64),
-        })
+        self.ground().map(|(_, entry)| ListEntry::of(entry))
     }
 
     /// Restores an empty table from what [`Lists::ground`] and [`Lists::earliest`] gave.
     pub(super) fn restore(&mut self, earliest: Timestamp, entries: &[(u64, [u64; ENTRY])]) -> Result<(), String> {
         for (slot, entry) in entries {
-            let slot = usize::try_from(*slot).ok().filter(|slot| *slot < self.slots_len() && self.is_empty_slot(*slot));
+            let is_free = |slot: &usize| *slot < self.slots.count() && self.slots.word(*slot, 0) == 0;
+            let slot = usize::try_from(*slot).ok().filter(is_free);
             let slot = slot.ok_or("two entries of lists stand in one place, or one stands outside of the table")?;
-            self.slots.range_mut(slot * ENTRY..(slot + 1) * ENTRY).copy_from_slice(entry);
+            self.slots.put(slot, entry);
         }
         (self.len, self.earliest) = (entries.len(), earliest);
         self.check()
@@ -230,8 +179,8 @@ impl Lists {
 
     /// Its table and what of it is in use: an entry may stand anywhere.
     pub(super) fn table(&mut self) -> (&'static str, Used, &mut dyn Table) {
-        let used = if self.len == 0 { 0 } else { self.slots.len() };
-        ("entries", front(used), &mut self.slots)
+        let (used, table) = self.slots.table();
+        ("entries", if self.len == 0 { front(0) } else { used }, table)
     }
 
     /// Writes its numbers.
@@ -248,25 +197,13 @@ impl Lists {
 
     /// Whether every entry stands where a search finds it, and names a list that fits a bit.
     pub(super) fn check(&self) -> Result<(), String> {
-        let count = self.ground().count();
-        if count != self.len || count > self.entries_max {
-            return Err(format!("found {count} entries, expected {} and at most {}", self.len, self.entries_max));
+        if self.len > self.entries_max {
+            return Err(format!("found {} entries, expected at most {}", self.len, self.entries_max));
         }
-        let Some(mut empty) = (0..self.slots_len()).rev().find(|slot| self.is_empty_slot(*slot)) else { return Ok(()) };
-        for slot in 0..self.slots_len() {
-            if self.is_empty_slot(slot) {
-                empty = slot;
-                continue;
-            }
-            let entry = self.entry(slot);
-            if entry[2] >= u64::from(u32::BITS) {
-                return Err(format!("slot {slot} names list {}", entry[2]));
-            }
-            if !is_reached(self.home(entry[0]), slot, empty) {
-                return Err(format!("no search finds the entry in slot {slot}"));
-            }
-        }
-        Ok(())
+        self.slots.check(self.len, |entry| match entry[0] {
+            1..=32 => Ok(hash(entry)),
+            number => Err(format!("found an entry of list {number}, expected one of 32")),
+        })
     }
 }
 
@@ -287,44 +224,53 @@ mod tests {
         #[test]
         fn agrees_with_a_map(steps in prop::collection::vec((0u8..12, 0u16..3, prop::option::weighted(0.7, 0i64..40), 0i64..3), 1..300)) {
             let mut lists = Lists::new(7, &mut |_| {});
-            let mut map: BTreeMap<(u8, u16), i64> = BTreeMap::new();
+            let mut map: BTreeMap<(u8, u16), (i64, Timestamp)> = BTreeMap::new();
             let mut now = 0;
             for (n, list, ahead, passes) in steps {
                 now += passes;
                 let until = ahead.map(|ahead| now + ahead);
-                lists.change(&ListChange { list, id: id(n), until: until.map(Timestamp) }, Timestamp(now));
-                match until {
-                    None => drop(map.remove(&(n, list))),
-                    Some(until) if map.contains_key(&(n, list)) => drop(map.insert((n, list), until)),
-                    Some(until) => {
+                // Of the clock, which runs ahead of stream time.
+                let received = Timestamp(now + 2);
+                lists.change(&ListChange { list, id: id(n), until: until.map(Timestamp) }, received, Timestamp(now));
+                match (until, map.get(&(n, list)).copied()) {
+                    (None, _) => drop(map.remove(&(n, list))),
+                    (Some(until), Some((before, since))) => {
+                        map.insert((n, list), (until, if received.0 < before { since } else { received }));
+                    }
+                    (Some(until), None) => {
                         if map.len() == 7 {
-                            map.retain(|_, until| *until > now);
+                            map.retain(|_, (until, _)| *until > now);
                         }
                         if map.len() < 7 {
-                            map.insert((n, list), until);
+                            map.insert((n, list), (until, received));
                         }
                     }
                 }
                 prop_assert_eq!(lists.len(), map.len());
                 lists.check().unwrap();
                 for n in 0..12 {
-                    let expected = (0..3).filter(|list| map.get(&(n, *list)).is_some_and(|until| now < *until));
+                    let expected = (0..3).filter(|list| map.get(&(n, *list)).is_some_and(|(until, _)| now < *until));
                     prop_assert_eq!(lists.of(id(n), Timestamp(now)), expected.fold(0, |bits, list| bits | 1 << list));
                 }
             }
-            let entries: Vec<(u64, [u64; ENTRY])> =
-                lists.ground().map(|(slot, entry)| (slot as u64, entry.try_into().unwrap())).collect();
+            let mut entries: Vec<ListEntry> = lists.entries().collect();
+            entries.sort_unstable_by_key(|entry| (entry.id.high(), entry.list));
+            let expected = map.iter().map(|((n, list), (until, since))| {
+                ListEntry { id: id(*n), list: *list, until: Timestamp(*until), since: *since }
+            });
+            prop_assert_eq!(entries, expected.collect::<Vec<_>>());
+            let entries: Vec<(u64, [u64; ENTRY])> = lists.ground().map(|(slot, entry)| (slot as u64, *entry)).collect();
             let mut restored = Lists::new(7, &mut |_| {});
             restored.restore(lists.earliest(), &entries).unwrap();
-            prop_assert_eq!(restored.slots.to_vec(), lists.slots.to_vec());
+            prop_assert_eq!(restored.ground().collect::<Vec<_>>(), lists.ground().collect::<Vec<_>>());
         }
     }
 
     #[test]
     fn without_places_nobody_is_listed() {
         let mut lists = Lists::new(0, &mut |_| {});
-        lists.change(&ListChange { list: 0, id: id(1), until: Some(Timestamp(9)) }, Timestamp(0));
-        lists.change(&ListChange { list: 0, id: id(1), until: None }, Timestamp(0));
+        lists.change(&ListChange { list: 0, id: id(1), until: Some(Timestamp(9)) }, Timestamp(0), Timestamp(0));
+        lists.change(&ListChange { list: 0, id: id(1), until: None }, Timestamp(0), Timestamp(0));
         assert_eq!((lists.of(id(1), Timestamp(0)), lists.len()), (0, 0));
         lists.check().unwrap();
     }

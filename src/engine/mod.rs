@@ -9,6 +9,7 @@ mod ahead;
 mod alerts;
 mod batch;
 mod course;
+mod decide;
 mod dedupe;
 mod features;
 mod gather;
@@ -24,6 +25,7 @@ mod snapshot;
 
 pub use alerts::{Alert, AlertCounts, AlertLimits, AlertOptions, AlertStatus, Edge, Evidence, Member, Subject};
 pub use course::{CHECKPOINT_EVERY, Checkpoint};
+pub use decide::GuardTurn;
 pub use dedupe::Judged;
 pub use features::{Layout, Use};
 pub use guard::{Guard, Standing};
@@ -34,8 +36,7 @@ pub use output::{Output, Rejected};
 pub use policies::NamedPolicy;
 pub use snapshot::SnapshotError;
 
-use crate::decision::{Decision, Declining, Effect, ListLadder, Policy, PolicyError, Program, Provenance, RuleError, Verdict};
-use crate::decision::{GUARDED_MAX, Outcome, let_through};
+use crate::decision::{Declining, Effect, ListLadder, Policy, PolicyError, Program, Provenance, RuleError};
 use crate::event::{
     Body, Content, ControlKind, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp,
 };
@@ -43,9 +44,8 @@ use crate::graph::ego::EgoBatch;
 use crate::graph::{Family, Graph};
 use crate::velocity::{BEGINNING, MATURITIES_MAX, Plan, Velocity};
 use alerts::Alerts;
-use batch::{Batch, Moment, Pending, Seed};
+use batch::{Batch, Moment, Pending};
 use course::Course;
-use guard::sum_slot;
 use policies::named_policy;
 use std::fmt;
 use std::sync::Arc;
@@ -94,31 +94,6 @@ impl fmt::Display for BuildError {
 }
 
 impl std::error::Error for BuildError {}
-
-/// A cause of the policy came to stand otherwise with the guard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GuardTurn {
-    /// The judged event at which it did, or the record that put another policy in force.
-    pub sequence: Sequence,
-    /// The policy that it is of.
-    pub policy: [u8; 16],
-    /// The events that the cause is asked of.
-    pub of: EventType,
-    /// Its index in the policy; `None`: all declines of events of this type together.
-    pub cause: Option<u16>,
-    pub from: Standing,
-    pub to: Standing,
-    /// Declines in the window, and the judged events among which they were.
-    pub declines: u64,
-    pub judged: u64,
-}
-
-impl GuardTurn {
-    /// A cause that yielded is gone with its policy, or says something else from here on.
-    fn ended(sequence: Sequence, policy: [u8; 16], of: EventType, cause: Option<u16>, from: Standing) -> GuardTurn {
-        GuardTurn { sequence, policy, of, cause, from, to: Standing::Trusted, declines: 0, judged: 0 }
-    }
-}
 
 /// How many records of each fate there were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -180,6 +155,8 @@ impl Engine {
         let policy = Policy::compile(&options.policy, &layout.schema, &options.id_key).map_err(BuildError::Policy)?;
         let guarded = policy.guarded().len();
         let policy = Arc::new(policy);
+        let (guard, alerts) = (options.guard, options.alerts);
+        let founding = NamedPolicy { name: options.provenance.policy, policy: policy.clone(), guard, alerts };
         let filters = filters(&options, &layout)?;
         let (maturities, classes) = maturities(&options);
         let longest = maturities.iter().copied().max().unwrap_or_default();
@@ -200,16 +177,16 @@ impl Engine {
             velocity,
             judged: Judged::new(options.limits.ids_max, progress),
             now: BEGINNING,
-            prepared: vec![NamedPolicy { name: options.provenance.policy, policy: policy.clone() }],
+            prepared: vec![founding],
             policy,
             before: None,
             heirs: Declining::default(),
-            guard: Guard::new(options.guard, guarded, progress),
+            guard: Guard::new(guard, guarded, progress),
             turns: Vec::with_capacity(TURNS_AT_START),
             lists: Lists::new(options.lists.entries_max, progress),
             suppressing: options.lists.with_effect(Effect::Suppress),
-            alerts: Alerts::new(options.alerts, progress),
-            evidence: Evidence::new(options.alerts.limits.evidence_rows_max, progress),
+            alerts: Alerts::new(alerts, progress),
+            evidence: Evidence::new(alerts.limits.evidence_rows_max, progress),
             ladder: ListLadder::new(&options.lists),
             filters,
             classes,
@@ -339,7 +316,7 @@ impl Engine {
             Content::Listed(change) => {
                 // What no list of this topology is meant by has no effect: the record may be read long after.
                 if usize::from(change.list) < self.options.lists.lists.len() {
-                    self.lists.change(change, self.now);
+                    self.lists.change(change, record.received, self.now);
                     if self.suppressing >> change.list & 1 != 0 {
                         let until = self.lists.until(change.id, self.suppressing);
                         self.batch.pending.push(Pending::Suppressed(change.id, until, self.moment(record)));
@@ -398,103 +375,6 @@ impl Engine {
     fn class(&self, source: u16) -> u8 {
         let known = usize::from(source).min(self.classes.len() - 1);
         self.classes[if source == Origin::ENGINE { self.classes.len() - 1 } else { known }]
-    }
-
-    /// Asks the policy for every seed.
-    fn decide(&mut self) {
-        let (policy, ladder, width) = (&self.policy, &self.ladder, self.layout.schema.len());
-        let Batch { seeds, features, verdicts, .. } = &mut self.batch;
-        verdicts.resize(seeds.len(), Verdict::default());
-        let judge = |((seed, row), verdict): ((&Seed, &[u64]), &mut Verdict)| {
-            policy.judge(seed.kind, row, verdict);
-            ladder.judge(&seed.listed, policy, verdict);
-        };
-        match &self.pool {
-            // A smaller share than this is done before another thread is awake.
-            Some(pool) if seeds.len() >= 2 * SHARE_MIN => pool.install(|| {
-                use rayon::prelude::*;
-                seeds.par_iter().zip(features.par_chunks_exact(width)).zip(verdicts.par_iter_mut()).with_min_len(SHARE_MIN).for_each(judge);
-            }),
-            _ => seeds.iter().zip(features.chunks_exact(width)).zip(verdicts.iter_mut()).for_each(judge),
-        }
-        self.settle();
-    }
-
-    /// Has the guard look at what would be declined, and lets the control group through: in the order of the records, whatever the threads.
-    fn settle(&mut self) {
-        let Engine { guard, turns, policy, before, heirs, provenance, ladder, layout, batch, .. } = self;
-        let before = before.as_ref().map(|before| &*before.policy);
-        let Batch { seeds, features, verdicts, .. } = batch;
-        let lane_of = |slot: usize| match slot.checked_sub(GUARDED_MAX) {
-            Some(lane) => lane as u8,
-            None => lane(policy.guarded_type(slot)),
-        };
-        for ((seed, row), verdict) in seeds.iter().zip(features.chunks_exact(layout.schema.len())).zip(verdicts) {
-            let sight = &seed.sight;
-            guard.judged(sight, lane_of);
-            if verdict.outcome == Outcome::Decline && !verdict.exempt {
-                let mut yields = false;
-                for slot in slots(&verdict.declining) {
-                    let to = match heirs[slot / 64] >> (slot % 64) & 1 {
-                        0 => Standing::YieldsToChallenge,
-                        _ => Standing::YieldsToPredecessor,
-                    };
-                    yields |= guard.declined(slot, sight, to).yields();
-                }
-                if yields {
-                    policy.judge_yielding(seed.kind, row, |slot| guard.standing(slot).into(), before, verdict);
-                    ladder.judge(&seed.listed, policy, verdict);
-                }
-                if verdict.outcome == Outcome::Decline && guard.declined(sum_slot(sight.lane), sight, Standing::YieldsToChallenge).yields()
-                {
-                    verdict.outcome = milder(seed, row, before, ladder);
-                    verdict.sum_yielded = true;
-                }
-            } else {
-                guard.ordinary(sight);
-            }
-            for turn in guard.turns() {
-                let cause = (turn.slot < GUARDED_MAX).then(|| policy.guarded()[turn.slot]);
-                turns.push(GuardTurn {
-                    sequence: seed.sequence,
-                    policy: provenance.policy,
-                    of: seed.kind,
-                    cause,
-                    from: turn.from,
-                    to: turn.to,
-                    declines: turn.declines,
-                    judged: turn.judged,
-                });
-            }
-            guard.clear_turns();
-            let_through(seed.event, policy.control_share(), verdict);
-        }
-    }
-
-    /// How causes came to stand otherwise with the guard in the last step, in order.
-    pub fn guard_turns(&self) -> &[GuardTurn] {
-        &self.turns
-    }
-
-    /// Gives the outputs in the order of their records: first what answers, then what it leads to.
-    fn emit(&mut self, out: &mut Vec<Output>) {
-        let Batch { seeds, verdicts, pending, alerts, alerts_end, .. } = &mut self.batch;
-        let (mut alerts, mut told) = (alerts.drain(..), 0);
-        for (pending, end) in pending.iter().zip(alerts_end) {
-            match pending {
-                Pending::Rejected(rejected) => out.push(Output::Rejected(*rejected)),
-                Pending::StandIn(sequence, answered) => {
-                    out.push(Output::Decision(Decision::stand_in(*sequence, answered, self.provenance)));
-                }
-                Pending::Judgement(seed) => {
-                    let seed = *seed as usize;
-                    out.push(Output::Decision(batch::decision(&seeds[seed], &verdicts[seed], &self.provenance)));
-                }
-                Pending::Found(..) | Pending::Suppressed(..) => {}
-            }
-            out.extend(alerts.by_ref().take((*end - told) as usize).map(Output::Alert));
-            told = *end;
-        }
     }
 
     /// The alerts that are open and were told of, each in its newest state.
@@ -570,9 +450,6 @@ impl Engine {
     }
 }
 
-/// Events that one thread judges at least, where several are allowed.
-const SHARE_MIN: usize = 64;
-
 /// The `where` of every aggregate, compiled.
 fn filters(options: &Options, layout: &Layout) -> Result<[Vec<Option<Program>>; 3], BuildError> {
     let mut filters: [Vec<Option<Program>>; 3] = Default::default();
@@ -597,33 +474,6 @@ fn maturities(options: &Options) -> (Vec<Duration>, Vec<u8>) {
     assert!(different.len() <= MATURITIES_MAX, "the topology has seen to it");
     let classes = of.iter().map(|m| different.binary_search(m).expect("collected from them") as u8).collect();
     (different, classes)
-}
-
-/// What becomes of an event while all declines yield: what the policy before says, short of a decline.
-fn milder(seed: &Seed, row: &[u64], before: Option<&Policy>, ladder: &ListLadder) -> Outcome {
-    let mut verdict = Verdict::default();
-    let Some(before) = before else { return Outcome::Challenge };
-    before.judge(seed.kind, row, &mut verdict);
-    ladder.judge(&seed.listed, before, &mut verdict);
-    if verdict.outcome == Outcome::Decline { Outcome::Challenge } else { verdict.outcome }
-}
-
-/// The guard's lane of judged events of this type.
-fn lane(kind: EventType) -> u8 {
-    u8::from(kind == EventType::Transfer)
-}
-
-/// The slots whose bits are set.
-fn slots(bits: &Declining) -> impl Iterator<Item = usize> {
-    let of = |(at, word): (usize, &u64)| {
-        let mut left = *word;
-        std::iter::from_fn(move || {
-            let bit = left.trailing_zeros() as usize;
-            left &= left.checked_sub(1)?;
-            Some(at * 64 + bit)
-        })
-    };
-    bits.iter().enumerate().flat_map(of)
 }
 
 /// Whether events of this type are judged.

@@ -1,22 +1,30 @@
 //! Which policy is in force, and that another one comes into force at the record that names it.
 
+use super::alerts::AlertOptions;
+use super::decide::lane;
 use super::guard::sum_slot;
-use super::{Engine, GuardTurn, lane};
+use super::options::GuardOptions;
+use super::{Engine, GuardTurn, Options};
 use crate::decision::{Declining, Policy};
 use crate::event::{Content, ControlKind, EventType, Record};
 use std::sync::Arc;
 
-/// A compiled policy under the name by which control records and decisions call it: the first 128 bits of its text's SHA-256.
+/// A compiled policy and the numbers that are published with it, under the name by which control records and decisions call them: the first
+/// 128 bits of their text's SHA-256.
 #[derive(Clone, Debug)]
 pub struct NamedPolicy {
     pub name: [u8; 16],
     pub policy: Arc<Policy>,
+    pub guard: GuardOptions,
+    /// Their limits are those of the engine.
+    pub alerts: AlertOptions,
 }
 
 impl Engine {
     /// Gives the engine a policy, compiled for engines of its options, that a record to come may name. Compiling takes its time, and an engine
     /// reads no files: so whoever has it step such a record gives it the policy first.
     pub fn prepare(&mut self, policy: NamedPolicy) {
+        assert!(policy.alerts.limits == self.options.alerts.limits, "room for alerts is taken once");
         if !self.knows_policy(&policy.name) {
             self.prepared.push(policy);
         }
@@ -33,6 +41,7 @@ impl Engine {
         self.prepare(policy.clone());
         before.iter().for_each(|before| self.prepare(before.clone()));
         self.guard.begin(policy.policy.guarded().len());
+        self.take_numbers(&policy);
         (self.policy, self.before) = (policy.policy, before);
         self.heirs = self.find_heirs();
     }
@@ -49,7 +58,9 @@ impl Engine {
         }
         let known = self.prepared.iter().find(|known| known.name == name).cloned();
         let new = known.expect("the runtime prepares a policy before the record that names it");
-        let old = NamedPolicy { name: self.provenance.policy, policy: std::mem::replace(&mut self.policy, new.policy) };
+        let Options { guard, alerts, .. } = self.options;
+        self.take_numbers(&new);
+        let old = NamedPolicy { name: self.provenance.policy, policy: std::mem::replace(&mut self.policy, new.policy), guard, alerts };
         for (slot, cause) in old.policy.guarded().iter().enumerate() {
             let from = self.guard.standing(slot);
             let stays = (0..self.policy.guarded().len()).any(|new| self.policy.slot_before(new, &old.policy) == Some((slot, true)));
@@ -68,6 +79,13 @@ impl Engine {
         self.provenance.policy = name;
         self.before = Some(old);
         self.heirs = self.find_heirs();
+    }
+
+    /// From here on the guard and alerts go by these numbers; what they counted stays.
+    fn take_numbers(&mut self, of: &NamedPolicy) {
+        (self.options.guard, self.options.alerts) = (of.guard, of.alerts);
+        self.guard.go_by(of.guard);
+        self.alerts.go_by(of.alerts);
     }
 
     pub(super) fn find_heirs(&self) -> Declining {

@@ -135,7 +135,7 @@ impl Engine {
         let length = source.length(self.options.lists.entries_max as usize, "entries of lists")?;
         let mut entries = Vec::with_capacity(length);
         for _ in 0..length {
-            entries.push((source.u64()?, [source.u64()?, source.u64()?, source.u64()?, source.u64()?]));
+            entries.push((source.u64()?, [source.u64()?, source.u64()?, source.u64()?, source.u64()?, source.u64()?]));
         }
         Ok(self.lists.restore(earliest, &entries)?)
     }

@@ -48,7 +48,7 @@ impl Index {
     pub fn remove(&mut self, removed: NodeId, fingerprint: impl Fn(NodeId) -> u64) {
         let slot = self.slots.seek(hash(fingerprint(removed)), |word| node(word) == removed);
         assert!(self.slots.word(slot, 0) != 0, "a node that is removed stands in the index");
-        self.slots.remove(slot, |word| hash(fingerprint(node(word))));
+        self.slots.remove(slot, |[word]| hash(fingerprint(node(*word))));
     }
 
     /// Its table, all of it: entries stand anywhere.
@@ -76,7 +76,7 @@ impl Index {
     /// The tag of every node, by scanning the slots: what a snapshot must keep of the index.
     pub fn tags(&self, nodes: usize) -> Vec<u32> {
         let mut tags = vec![0; nodes];
-        for [word] in self.slots.entries() {
+        for (_, [word]) in self.slots.entries() {
             tags[node(*word).0 as usize] = (word >> 32) as u32;
         }
         tags

@@ -31,7 +31,8 @@ impl<const WORDS: usize> Slots<WORDS> {
         self.words.is_empty()
     }
 
-    fn count(&self) -> usize {
+    /// How many slots there are.
+    pub fn count(&self) -> usize {
         self.words.len() / WORDS
     }
 
@@ -64,6 +65,28 @@ impl<const WORDS: usize> Slots<WORDS> {
         self.words.set(WORDS * slot + word, value);
     }
 
+    /// All words of a slot.
+    #[inline(always)]
+    pub fn entry(&self, slot: usize) -> &[u64; WORDS] {
+        self.words[WORDS * slot..].first_chunk().expect("a slot has all its words")
+    }
+
+    /// Writes all words of a slot.
+    pub fn put(&mut self, slot: usize, entry: &[u64; WORDS]) {
+        self.words.range_mut(WORDS * slot..WORDS * (slot + 1)).copy_from_slice(entry);
+    }
+
+    /// The slots that a search for this hash comes to, up to the first empty one; there is one, or no slot at all.
+    #[inline(always)]
+    pub fn chain(&self, hash: u64) -> impl Iterator<Item = usize> {
+        let mut slot = self.home(hash);
+        std::iter::from_fn(move || {
+            let found = slot;
+            slot = self.next(found);
+            (!self.is_empty() && self.word(found, 0) != 0).then_some(found)
+        })
+    }
+
     /// The first slot from the home of `hash` on whose first word `is` the one sought, or the empty one where it would stand.
     #[inline(always)]
     pub fn seek(&self, hash: u64, mut is: impl FnMut(u64) -> bool) -> usize {
@@ -77,12 +100,12 @@ impl<const WORDS: usize> Slots<WORDS> {
         }
     }
 
-    /// Empties slot `gap` and closes the gap; `hash` tells that of an entry by its first word.
+    /// Empties slot `gap` and closes the gap; `hash` tells that of an entry.
     #[inline(always)]
-    pub fn remove(&mut self, mut gap: usize, hash: impl Fn(u64) -> u64) {
+    pub fn remove(&mut self, mut gap: usize, hash: impl Fn(&[u64; WORDS]) -> u64) {
         let mut slot = self.next(gap);
         while self.word(slot, 0) != 0 {
-            let home = self.home(hash(self.word(slot, 0)));
+            let home = self.home(hash(self.entry(slot)));
             // The entry may fill the gap unless its home lies cyclically behind the gap.
             let stays = if gap <= slot { gap < home && home <= slot } else { gap < home || home <= slot };
             if !stays {
@@ -96,9 +119,9 @@ impl<const WORDS: usize> Slots<WORDS> {
         self.set(gap, 0, 0);
     }
 
-    /// The words of all slots that are not empty, in the order of slots.
-    pub fn entries(&self) -> impl Iterator<Item = &[u64; WORDS]> {
-        self.words.as_chunks().0.iter().filter(|words| words[0] != 0)
+    /// All slots that are not empty, in their order, with their words.
+    pub fn entries(&self) -> impl Iterator<Item = (usize, &[u64; WORDS])> {
+        self.words.as_chunks().0.iter().enumerate().filter(|(_, words)| words[0] != 0)
     }
 
     /// Empties all slots.
@@ -155,14 +178,15 @@ mod tests {
             for (n, (key, put)) in steps.into_iter().enumerate() {
                 let slot = slots.seek(hash(key), |first| first == key);
                 prop_assert_eq!(slots.word(slot, 0) == key, map.contains_key(&key));
+                prop_assert_eq!(slots.chain(hash(key)).any(|slot| slots.entry(slot)[0] == key), map.contains_key(&key));
                 if put && (map.contains_key(&key) || map.len() < 8) {
                     slots.set(slot, 0, key);
                     slots.set(slot, 1, n as u64);
                     map.insert(key, n as u64);
                 } else if !put && map.remove(&key).is_some() {
-                    slots.remove(slot, hash);
+                    slots.remove(slot, |[first, _]| hash(*first));
                 }
-                let mut entries: Vec<(u64, u64)> = slots.entries().map(|[key, value]| (*key, *value)).collect();
+                let mut entries: Vec<(u64, u64)> = slots.entries().map(|(_, [key, value])| (*key, *value)).collect();
                 entries.sort_unstable();
                 prop_assert_eq!(entries, map.iter().map(|(key, value)| (*key, *value)).collect::<Vec<_>>());
                 prop_assert_eq!(slots.check(map.len(), |words| Ok(hash(words[0]))), Ok(()));

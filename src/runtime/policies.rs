@@ -2,7 +2,7 @@
 
 use super::error::ReplayError;
 use crate::decision::Policy;
-use crate::engine::{BuildError, Engine, NamedPolicy, Shape};
+use crate::engine::{AlertOptions, BuildError, Engine, GuardOptions, NamedPolicy, Shape};
 use crate::event::{Content, ControlKind, IdKey, Record};
 use crate::journal::{Blobs, hex};
 use crate::render::PolicyTexts;
@@ -10,12 +10,14 @@ use crate::topology::{Deciding, content_hash};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-/// A policy with all that is made of it.
+/// A policy, the numbers that are published with it, and all that is made of them.
 #[derive(Clone)]
 pub(super) struct Known {
     /// Its canonical text.
     pub text: Arc<str>,
     pub compiled: Arc<Policy>,
+    pub guard: GuardOptions,
+    pub alerts: AlertOptions,
     pub texts: Arc<PolicyTexts>,
 }
 
@@ -46,7 +48,8 @@ impl Policies {
     pub(super) fn make(&self, deciding: &Deciding) -> Result<Known, BuildError> {
         let compiled = Engine::compile(&deciding.engine_options(self.key, 1)).map_err(BuildError::Policy)?;
         let texts = Arc::new(deciding.texts());
-        Ok(Known { text: deciding.canonical_policy().into(), compiled: Arc::new(compiled), texts })
+        let Deciding { guard, alerts, .. } = *deciding;
+        Ok(Known { text: deciding.canonical_policy().into(), compiled: Arc::new(compiled), guard, alerts, texts })
     }
 
     /// Keeps a policy as a blob, and what was made of it; returns the blob's name.
@@ -82,7 +85,8 @@ impl Policies {
     }
 
     fn named(&self, name: &[u8; 16]) -> Result<NamedPolicy, ReplayError> {
-        Ok(NamedPolicy { name: *name, policy: self.get(name)?.compiled })
+        let Known { compiled, guard, alerts, .. } = self.get(name)?;
+        Ok(NamedPolicy { name: *name, policy: compiled, guard, alerts })
     }
 
     /// Gives the engine the policies that these records name.

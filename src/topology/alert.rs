@@ -7,12 +7,34 @@ use crate::event::Duration;
 use crate::graph::RECENT;
 use crate::typology::TypologyOptions;
 
-/// Reads `[alert]`; `limits` stand among the limits.
-pub(super) fn read(section: &Section, limits: AlertLimits) -> AlertOptions {
+/// `[alert]`, without the limits, which stand among the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Calling {
+    pub per_hour: u32,
+    pub close_after: Duration,
+    pub typologies: TypologyOptions,
+}
+
+impl Calling {
+    /// The options of alerts that have so much room.
+    pub fn within(self, limits: AlertLimits) -> AlertOptions {
+        let Calling { per_hour, close_after, typologies } = self;
+        AlertOptions { limits, per_hour, close_after, typologies }
+    }
+}
+
+impl From<AlertOptions> for Calling {
+    fn from(options: AlertOptions) -> Calling {
+        let AlertOptions { per_hour, close_after, typologies, .. } = options;
+        Calling { per_hour, close_after, typologies }
+    }
+}
+
+/// Reads `[alert]`.
+pub(super) fn read(section: &Section) -> Calling {
     let count = |key: &str, least: i64, most: i64| section.integer(key, least..=most) as u32;
     let most = RECENT as i64;
-    let options = AlertOptions {
-        limits,
+    let calling = Calling {
         per_hour: count("per_hour", 0, 1_000_000),
         close_after: section.duration("close_after", Duration::MINUTE..=DURATION_MAX),
         typologies: TypologyOptions {
@@ -25,5 +47,5 @@ pub(super) fn read(section: &Section, limits: AlertLimits) -> AlertOptions {
         },
     };
     section.finish();
-    options
+    calling
 }

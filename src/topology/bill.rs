@@ -64,7 +64,7 @@ impl Sizes {
             node: Nodes::NODE_BYTES as u64,
             node_index: TableSize { slots: |nodes| slots_for(nodes) as u64, slot: Index::SLOT_BYTES as u64 },
             ids: TableSize { slots: u64::from, slot: Judged::BYTES_EACH },
-            lists: TableSize { slots: |entries| Lists::slots_for(entries) as u64, slot: Lists::SLOT_BYTES as u64 },
+            lists: TableSize { slots: |entries| slots_for(entries) as u64, slot: Lists::SLOT_BYTES as u64 },
             list_entries_max: deciding.lists.entries_max,
             warm_record: Family::ALL.map(|family| warm(family) as u64),
             pairs: TableSize { slots: |pairs| slots_for(pairs) as u64, slot: Pairs::SLOT_BYTES as u64 },

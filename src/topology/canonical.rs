@@ -1,14 +1,16 @@
 //! The canonical text of what decides: one text for one meaning, whatever the layers, comments and order it was written in.
 
 use super::aggregate::{self, stat_name};
+use super::alert::Calling;
 use super::deciding::Deciding;
 use super::document::{Document, Errors, Log};
 use super::limits::{self, Form};
+use super::published::{self, Published};
 use super::quantity::{DURATION_MAX, format_billionths, format_day, format_share};
 use super::section::Section;
 use super::{alert, guard, lists, money, policy, relation};
 use crate::decision::{PolicyOptions, ReasonCode};
-use crate::engine::SourceTime;
+use crate::engine::{GuardOptions, SourceTime};
 use crate::event::{CurrencyRates, Duration, Timestamp};
 use crate::graph::Family;
 use sha2::{Digest, Sha256};
@@ -48,21 +50,6 @@ impl Deciding {
         out.table("labels");
         out.duration("known", self.labels.known);
         out.duration("maturity", self.labels.maturity);
-        out.table("guard");
-        out.number("declines_min", self.guard.declines_min as i64);
-        out.number("multiple", self.guard.multiple as i64);
-        out.duration("rest", self.guard.rest);
-        out.number("share_percent", self.guard.share_percent as i64);
-        out.duration("window", self.guard.window);
-        out.table("alert");
-        out.number("bads_min", alerts.typologies.bads_min);
-        out.number("bads_percent", alerts.typologies.bads_percent);
-        out.number("cards_min", alerts.typologies.cards_min);
-        out.duration("close_after", alerts.close_after);
-        out.number("per_hour", alerts.per_hour);
-        out.duration("testing_window", alerts.typologies.testing_window);
-        out.number("users_min", alerts.typologies.users_min);
-        out.duration("window", alerts.typologies.window);
         out.table("money");
         out.text("reporting", self.rates.reporting.code());
         out.table("money.rates");
@@ -99,23 +86,21 @@ impl Deciding {
         out.0
     }
 
-    /// `[policy]` as TOML: thresholds, rules and velocity limits.
+    /// What may change while a service runs as TOML: `[policy]`, `[guard]`, `[alert]`.
     pub fn canonical_policy(&self) -> String {
-        canonical_policy(&self.policy)
+        canonical_policy(&self.policy, &self.guard, &self.alerts.into())
     }
 
-    /// What decides, with the policy that `text` states whole: `[policy]` and what stands below it, and nothing else. It must ask for no
+    /// What decides, with what `text` states whole of `[policy]`, `[guard]` and `[alert]`; nothing else may stand in it. It must ask for no
     /// figure that these aggregates do not have.
     ///
     /// # Errors
     /// All its mistakes; `name` is how they call the text. Rules are not compiled here.
     pub fn with_policy(&self, name: &str, text: &str) -> Result<Deciding, Errors> {
-        let mut document = Document::default();
-        document.lay(name, text).map_err(Errors)?;
+        let document = published::whole(name, text)?;
         let log = Log::new(&document);
-        let root = Section::root(&document.root, &log);
-        let deciding = Deciding { policy: policy::read(&root.section("policy")), ..self.clone() };
-        root.finish();
+        let Published { policy, guard, alerts } = published::read_whole(&document, &log);
+        let deciding = Deciding { policy, guard, alerts: alerts.within(self.alerts.limits), ..self.clone() };
         relation::check_policy(&deciding, &log);
         log.finish()?;
         Ok(deciding)
@@ -138,7 +123,7 @@ impl Deciding {
             limits: limits.limits,
             lists: lists::read(&root, limits.list_entries_max),
             guard: guard::read(&root.section("guard")),
-            alerts: alert::read(&root.section("alert"), limits.alerts),
+            alerts: alert::read(&root.section("alert")).within(limits.alerts),
             aggregates: aggregate::read(&root.section("aggregate")),
             policy: policy::read(&root.section("policy")),
             rates: money::read(&root.section("money")),
@@ -154,8 +139,8 @@ impl Deciding {
     }
 }
 
-/// A policy as TOML: thresholds, control group, rules and velocity limits.
-pub(super) fn canonical_policy(policy: &PolicyOptions) -> String {
+/// What may change as TOML: thresholds, control group, rules and velocity limits, then the guard's numbers and those of alerts.
+pub(super) fn canonical_policy(policy: &PolicyOptions, guard: &GuardOptions, alerts: &Calling) -> String {
     let mut out = Text::default();
     let thresholds = policy.thresholds;
     out.table("policy");
@@ -187,6 +172,22 @@ pub(super) fn canonical_policy(policy: &PolicyOptions) -> String {
         out.text("stat", &limit.stat);
         out.duration("window", limit.window);
     }
+    out.table("guard");
+    out.number("declines_min", guard.declines_min as i64);
+    out.number("multiple", guard.multiple as i64);
+    out.duration("rest", guard.rest);
+    out.number("share_percent", guard.share_percent as i64);
+    out.duration("window", guard.window);
+    let typologies = &alerts.typologies;
+    out.table("alert");
+    out.number("bads_min", typologies.bads_min);
+    out.number("bads_percent", typologies.bads_percent);
+    out.number("cards_min", typologies.cards_min);
+    out.duration("close_after", alerts.close_after);
+    out.number("per_hour", alerts.per_hour);
+    out.duration("testing_window", typologies.testing_window);
+    out.number("users_min", typologies.users_min);
+    out.duration("window", typologies.window);
     out.0
 }
 

@@ -1,56 +1,17 @@
-//! What one policy says and another does not, in words; and the policy of layers alone.
+//! What one published policy says and another does not, in words.
 
-use super::canonical::canonical_policy;
-use super::document::{Document, Errors, Log};
+use super::Published;
+use super::alert::Calling;
 use super::quantity::format_share;
-use super::section::Section;
-use super::{DEFAULT, DEFAULT_NAME, policy, read_layer};
-use crate::decision::{PolicyOptions, RuleOptions, VelocityLimit};
+use crate::decision::{RuleOptions, VelocityLimit};
+use crate::engine::GuardOptions;
 use std::fmt::Display;
-use std::path::PathBuf;
-
-/// The policy that `layers` lead to over the embedded default, as `weir run -t` would have it; what else they say is not looked at.
-///
-/// # Errors
-/// All mistakes in it. What its rules ask for is not looked at either: only who runs it knows which figures there are.
-pub fn policy_of(layers: &[PathBuf]) -> Result<PolicyOptions, Errors> {
-    let (mut document, mut errors) = (Document::default(), Vec::new());
-    errors.extend(document.lay(DEFAULT_NAME, DEFAULT).err().unwrap_or_default());
-    for path in layers {
-        match read_layer(path) {
-            Ok(text) => errors.extend(document.lay(&path.display().to_string(), &text).err().unwrap_or_default()),
-            Err(error) => errors.push(error),
-        }
-    }
-    if errors.is_empty() { read(&document) } else { Err(Errors(errors)) }
-}
-
-/// The policy that `text` states whole.
-///
-/// # Errors
-/// All mistakes in it; `name` is how they call it.
-pub fn policy_from(name: &str, text: &str) -> Result<PolicyOptions, Errors> {
-    let mut document = Document::default();
-    document.lay(name, text).map_err(Errors)?;
-    read(&document)
-}
-
-fn read(document: &Document) -> Result<PolicyOptions, Errors> {
-    let log = Log::new(document);
-    let options = policy::read(&Section::root(&document.root, &log).section("policy"));
-    log.finish()?;
-    Ok(options)
-}
-
-/// The text of a policy, whole, as it is published.
-pub fn policy_text(policy: &PolicyOptions) -> String {
-    canonical_policy(policy)
-}
 
 /// What is different from `old` to `new`, a line each; none where both say the same.
-pub fn policy_diff(old: &PolicyOptions, new: &PolicyOptions) -> Vec<String> {
+pub fn policy_diff(old: &Published, new: &Published) -> Vec<String> {
     let mut lines = Vec::new();
-    let thresholds = [old.thresholds, new.thresholds].map(|from| {
+    let (was, is) = (&old.policy, &new.policy);
+    let thresholds = [was.thresholds, is.thresholds].map(|from| {
         [
             ("challenge_risk_score_min", from.challenge_risk_score_min),
             ("review_risk_score_min", from.review_risk_score_min),
@@ -60,9 +21,11 @@ pub fn policy_diff(old: &PolicyOptions, new: &PolicyOptions) -> Vec<String> {
     for ((key, old), (_, new)) in thresholds[0].iter().zip(thresholds[1]) {
         changed(&mut lines, key, old, &new);
     }
-    changed(&mut lines, "control.share", &format_share(old.control_share), &format_share(new.control_share));
-    pairs(&mut lines, "rule", (&old.rules, &new.rules), |rule: &RuleOptions| rule.name.as_str(), rule_fields);
-    pairs(&mut lines, "velocity", (&old.velocity, &new.velocity), |limit: &VelocityLimit| limit.name.as_str(), limit_fields);
+    changed(&mut lines, "control.share", &format_share(was.control_share), &format_share(is.control_share));
+    pairs(&mut lines, "rule", (&was.rules, &is.rules), |rule: &RuleOptions| rule.name.as_str(), rule_fields);
+    pairs(&mut lines, "velocity", (&was.velocity, &is.velocity), |limit: &VelocityLimit| limit.name.as_str(), limit_fields);
+    fields_changed(&mut lines, "guard", guard_fields(&old.guard), guard_fields(&new.guard));
+    fields_changed(&mut lines, "alert", alert_fields(&old.alerts), alert_fields(&new.alerts));
     lines
 }
 
@@ -91,6 +54,30 @@ fn limit_fields(limit: &VelocityLimit) -> Fields {
     ]
 }
 
+fn guard_fields(guard: &GuardOptions) -> Fields {
+    vec![
+        ("window", guard.window.to_string()),
+        ("declines_min", guard.declines_min.to_string()),
+        ("share_percent", guard.share_percent.to_string()),
+        ("multiple", guard.multiple.to_string()),
+        ("rest", guard.rest.to_string()),
+    ]
+}
+
+fn alert_fields(alerts: &Calling) -> Fields {
+    let typologies = &alerts.typologies;
+    vec![
+        ("per_hour", alerts.per_hour.to_string()),
+        ("close_after", alerts.close_after.to_string()),
+        ("window", typologies.window.to_string()),
+        ("users_min", typologies.users_min.to_string()),
+        ("cards_min", typologies.cards_min.to_string()),
+        ("testing_window", typologies.testing_window.to_string()),
+        ("bads_min", typologies.bads_min.to_string()),
+        ("bads_percent", typologies.bads_percent.to_string()),
+    ]
+}
+
 fn pairs<T>(lines: &mut Vec<String>, what: &str, (old, new): (&[T], &[T]), name: impl Fn(&T) -> &str, fields: impl Fn(&T) -> Fields) {
     let said = |entry: &T| {
         let fields = fields(entry);
@@ -102,12 +89,14 @@ fn pairs<T>(lines: &mut Vec<String>, what: &str, (old, new): (&[T], &[T]), name:
     for entry in new {
         match old.iter().find(|other| name(other) == name(entry)) {
             None => lines.push(format!("+ {what}.{}: {}", name(entry), said(entry))),
-            Some(before) => {
-                for ((key, was), (_, is)) in fields(before).iter().zip(fields(entry)) {
-                    changed(lines, &format!("{what}.{}.{key}", name(entry)), was, &is);
-                }
-            }
+            Some(before) => fields_changed(lines, &format!("{what}.{}", name(entry)), fields(before), fields(entry)),
         }
+    }
+}
+
+fn fields_changed(lines: &mut Vec<String>, of: &str, was: Fields, is: Fields) {
+    for ((key, was), (_, is)) in was.iter().zip(is) {
+        changed(lines, &format!("{of}.{key}"), was, &is);
     }
 }
 
@@ -120,29 +109,36 @@ fn changed<T: Display + PartialEq>(lines: &mut Vec<String>, key: &str, was: &T, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Duration;
 
     #[test]
     fn differences_are_told_by_name_and_field() {
-        let whole = |text: &str| policy_from("test", text).unwrap_or_else(|errors| panic!("{errors}"));
+        let rest = Published::load(&[]).unwrap().text();
+        let rest = &rest[rest.find("[guard]").unwrap()..];
+        let whole = |text: &str| Published::parse("test", &format!("{text}{rest}")).unwrap_or_else(|errors| panic!("{errors}"));
         let head = "[policy]\nchallenge_risk_score_min = 400\nreview_risk_score_min = 600\ndecline_risk_score_min = 900\n";
         let rule = |name: &str, when: &str| {
             format!("[policy.rule.{name}]\nof = \"payment\"\nwhen = \"{when}\"\noutcome = \"decline\"\nrisk_score = 900\n")
         };
         let old = whole(&format!("{head}{}{}", rule("gone", "amount > 1"), rule("kept", "amount > 2")));
-        let new = whole(&format!(
+        let mut new = whole(&format!(
             "{}[policy.control]\nshare = 0.01\n{}{}",
             head.replace("600", "650"),
             rule("kept", "amount > 3"),
             rule("new", "true")
         ));
+        new.guard.multiple = 9;
+        new.alerts.typologies.window = Duration::HOUR;
         let expected = [
             "~ review_risk_score_min: 600 -> 650",
             "~ control.share: 0 -> 0.01",
             "- rule.gone: of payment, when amount > 1, outcome decline, risk_score 900, reason rule",
             "~ rule.kept.when: amount > 2 -> amount > 3",
             "+ rule.new: of payment, when true, outcome decline, risk_score 900, reason rule",
+            "~ guard.multiple: 4 -> 9",
+            "~ alert.window: 30d -> 1h",
         ];
         assert_eq!(policy_diff(&old, &new), expected);
-        assert_eq!(policy_diff(&new, &policy_from("again", &policy_text(&new)).unwrap()), Vec::<String>::new());
+        assert_eq!(policy_diff(&new, &Published::parse("again", &new.text()).unwrap()), Vec::<String>::new());
     }
 }

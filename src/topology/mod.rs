@@ -23,6 +23,7 @@ mod operation;
 mod picture;
 
 mod policy;
+mod published;
 mod quantity;
 mod relation;
 mod section;
@@ -34,9 +35,10 @@ pub use canonical::content_hash;
 pub use check::{grouped, report, svg};
 
 pub use deciding::Deciding;
-pub use difference::{policy_diff, policy_from, policy_of, policy_text};
+pub use difference::policy_diff;
 pub use document::{Error, Errors, Place};
 pub use operation::{AuthorizeOptions, JournalOptions, SnapshotOptions, Topics};
+pub use published::Published;
 pub use quantity::parse_duration;
 
 use crate::api;
@@ -183,7 +185,7 @@ fn read(document: &Document, folders: &[&Path], log: &Log) -> Topology {
         policy: policy::read(&root.section("policy")),
         lists: lists::read(&root, limits.list_entries_max),
         guard: guard::read(&root.section("guard")),
-        alerts: alert::read(&root.section("alert"), limits.alerts),
+        alerts: alert::read(&root.section("alert")).within(limits.alerts),
         rates: money::read(&root.section("money")),
         labels: time.labels,
         dedupe: time.dedupe,

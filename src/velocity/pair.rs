@@ -93,7 +93,7 @@ impl Pairs {
         let pair = unpack(self.slots.word(slot, 1));
         if pair.count == 1 {
             self.len -= 1;
-            self.slots.remove(slot, hash);
+            self.slots.remove(slot, |[key, _]| hash(*key));
             return;
         }
         let newest = if newest_left { Pair::GONE } else { pair.newest };
@@ -142,7 +142,7 @@ impl Pairs {
 
     /// All pairs, sorted by key: what a rebuilt table is compared by.
     pub fn sorted(&self) -> Vec<(u64, Pair)> {
-        let mut pairs: Vec<(u64, Pair)> = self.slots.entries().map(|[key, word]| (*key, unpack(*word))).collect();
+        let mut pairs: Vec<(u64, Pair)> = self.slots.entries().map(|(_, [key, word])| (*key, unpack(*word))).collect();
         pairs.sort_by_key(|(key, _)| *key);
         pairs
     }

@@ -1,7 +1,9 @@
-//! The house that the tests of the engine are made in: what is counted, and how much of it is kept.
+//! The house that tests are made in: what an engine counts, and how much of it is kept; how a service is started and asked.
 
 // Each test binary uses its own part of it.
 #![allow(dead_code)]
+
+pub mod service;
 
 use weir::decision::{
     Effect, LISTED_KINDS, ListOptions, ListsOptions, Outcome, PolicyOptions, Provenance, ReasonCode, RuleOptions, SHARE_ONE, Thresholds,
@@ -242,4 +244,11 @@ pub fn digest(outputs: &[Output]) -> [u8; 32] {
     let mut digest = Digest::new();
     outputs.iter().for_each(|output| digest.update(output));
     digest.finish()
+}
+
+/// The bytes of the ground state.
+pub fn snapshot(engine: &Engine) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    engine.write_snapshot(&mut bytes).expect("memory takes all bytes");
+    bytes
 }

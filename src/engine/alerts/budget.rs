@@ -23,6 +23,11 @@ impl Budget {
         Budget { per_hour: u64::from(per_hour), hour: i64::MIN, spent: 0, least: u64::MAX, line: 0 }
     }
 
+    /// Another number is in force; what this hour has spent of it stays spent.
+    pub(super) fn go_by(&mut self, per_hour: u32) {
+        self.per_hour = u64::from(per_hour);
+    }
+
     fn turn(&mut self, received: Timestamp) {
         let hour = received.0.div_euclid(Duration::HOUR.0);
         if hour <= self.hour {

@@ -117,6 +117,12 @@ impl Alerts {
         Alerts { table, budget: Budget::new(options.per_hour), options, counts: AlertCounts::default(), look: 0 }
     }
 
+    /// Other numbers are in force, within the same limits.
+    pub(super) fn go_by(&mut self, options: AlertOptions) {
+        self.budget.go_by(options.per_hour);
+        self.options = options;
+    }
+
     pub(super) fn counts(&self) -> AlertCounts {
         self.counts
     }

@@ -325,6 +325,11 @@ impl Desk for Service {
         self.change_list(name, json).await
     }
 
+    async fn listed(&self, name: &str, after: Option<Id>, limit: usize) -> Result<Value, String> {
+        // Texts are looked up in the database.
+        tokio::task::block_in_place(|| self.who_is_listed(name, after, limit))
+    }
+
     async fn alerts(&self) -> Value {
         // Texts are looked up in the database.
         tokio::task::block_in_place(|| self.open_alerts())

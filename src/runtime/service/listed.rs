@@ -1,15 +1,16 @@
 //! Who stands on which list, as the doors ask for it: a copy beside the engine's own, for the stand-in that answers where the engine does
-//! not, and the door by which somebody is put on a list.
+//! not, and the doors by which somebody is put on a list and by which it is seen who stands there.
 
 use super::{Service, Shared, Submission};
 use crate::api::{Change, Submitted};
 use crate::decision::ListsOptions;
-use crate::engine::Lists;
+use crate::engine::{ListEntry, Lists};
 use crate::event::{Duration, Event, Id, IdKind, ListChange, Timestamp, ends};
 use crate::ingress::Texts;
 use crate::runtime::naming::Told;
 use dashmap::DashMap;
 use serde_json::{Value, json};
+use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::oneshot;
 
@@ -23,24 +24,35 @@ const FOR_GOOD: Timestamp = Timestamp(7_258_118_400_000_000 - 1);
 /// place: a stand-in declines one too many then.
 pub(super) struct Roll {
     options: ListsOptions,
-    entries: DashMap<Id, Vec<(u16, Timestamp)>>,
+    entries: DashMap<Id, Vec<Entry>>,
     len: AtomicUsize,
+}
+
+/// Somebody on a list, as [`ListEntry`] says it.
+#[derive(Clone, Copy)]
+struct Entry {
+    list: u16,
+    until: Timestamp,
+    since: Timestamp,
 }
 
 impl Roll {
     /// The entries that an engine has.
     pub(super) fn of(options: &ListsOptions, lists: &Lists) -> Roll {
         let roll = Roll { options: options.clone(), entries: DashMap::new(), len: AtomicUsize::new(0) };
-        lists.entries().for_each(|entry| roll.apply(&ListChange { list: entry.list, id: entry.id, until: Some(entry.until) }));
+        for ListEntry { id, list, until, since } in lists.entries() {
+            roll.apply(&ListChange { list, id, until: Some(until) }, since);
+        }
         roll
     }
 
-    /// Takes a recorded change in.
-    pub(super) fn apply(&self, change: &ListChange) {
+    /// Takes a recorded change in; `received` is that of its record.
+    pub(super) fn apply(&self, change: &ListChange, received: Timestamp) {
         let mut of = self.entries.entry(change.id).or_default();
         let before = of.len();
-        of.retain(|(list, _)| *list != change.list);
-        of.extend(change.until.map(|until| (change.list, until)));
+        let stood = of.iter().position(|entry| entry.list == change.list).map(|place| of.swap_remove(place));
+        let since = stood.filter(|entry| received < entry.until).map_or(received, |entry| entry.since);
+        of.extend(change.until.map(|until| Entry { list: change.list, until, since }));
         let after = of.len();
         drop(of);
         if after == 0 {
@@ -60,7 +72,7 @@ impl Roll {
         }
         let of = |id: Id| {
             let entries = self.entries.get(&id);
-            entries.map_or(0, |of| of.iter().filter(|(_, until)| event.time < *until).fold(0, |bits, (list, _)| bits | 1 << list))
+            entries.map_or(0, |of| of.iter().filter(|entry| event.time < entry.until).fold(0, |bits, entry| bits | 1 << entry.list))
         };
         ends(&event.body).into_iter().flatten().fold(0, |bits, id| bits | of(id))
     }
@@ -70,11 +82,35 @@ impl Roll {
         let mut gone = 0;
         self.entries.retain(|_, of| {
             let before = of.len();
-            of.retain(|(_, until)| now < *until);
+            of.retain(|entry| now < entry.until);
             gone += before - of.len();
             !of.is_empty()
         });
         self.len.fetch_sub(gone, Ordering::Relaxed);
+    }
+
+    /// The first `limit` of a list by id, behind the id `after`, who stand there at `now`; whether there are more; and how many there are in
+    /// all.
+    fn page(&self, list: u16, after: Option<Id>, limit: usize, now: Timestamp) -> (Vec<(Id, Entry)>, bool, usize) {
+        // The greatest of those kept stands on top: it gives way to a smaller one.
+        let (mut first, mut total) = (BinaryHeap::with_capacity(limit + 2), 0);
+        for of in &self.entries {
+            if of.iter().any(|entry| entry.list == list && now < entry.until) {
+                total += 1;
+                if after.is_none_or(|after| after < *of.key()) {
+                    first.push(*of.key());
+                    if first.len() > limit + 1 {
+                        first.pop();
+                    }
+                }
+            }
+        }
+        let mut ids = first.into_sorted_vec();
+        let more = ids.len() > limit;
+        ids.truncate(limit);
+        // Who was taken off meanwhile is passed over.
+        let entry = |id: Id| Some((id, *self.entries.get(&id)?.iter().find(|entry| entry.list == list)?));
+        (ids.into_iter().filter_map(entry).collect(), more, total)
     }
 
     fn has_room(&self, for_more: usize, now: Timestamp) -> bool {
@@ -124,12 +160,41 @@ impl Shared {
 }
 
 impl Service {
+    fn list_called(&self, name: &str) -> Result<usize, String> {
+        let lists = &self.shared.listed.options.lists;
+        lists.iter().position(|list| list.name == name).ok_or_else(|| {
+            let known: Vec<&str> = lists.iter().map(|list| list.name.as_str()).collect();
+            format!("there is no list {name:?}; the topology has {}", known.join(", "))
+        })
+    }
+
+    /// Who stands on the list `name` now, from behind the id `after` on.
+    pub(super) fn who_is_listed(&self, name: &str, after: Option<Id>, limit: usize) -> Result<Value, String> {
+        let list = self.list_called(name)?;
+        let (page, more, total) = self.shared.listed.page(list as u16, after, limit, self.shared.now());
+        let hash = |id: Id| format!("{:032x}", id.bits());
+        let next = page.last().filter(|_| more).map(|(id, _)| hash(*id));
+        let entry = |(id, entry): (Id, Entry)| {
+            // A text is there when the namer has come to the record that brought it, and until it is erased.
+            let (kind, text) = self.shared.identity.text(id).ok().flatten().unzip();
+            json!({
+                "hash": hash(id),
+                "kind": kind.map(IdKind::name),
+                "id": text,
+                "since": entry.since.to_string(),
+                "until": (entry.until < FOR_GOOD).then(|| entry.until.to_string()),
+            })
+        };
+        let entries: Vec<Value> = page.into_iter().map(entry).collect();
+        let effect = self.shared.listed.options.lists[list].effect.name();
+        Ok(json!({ "list": name, "effect": effect, "total": total, "entries": entries, "next": next }))
+    }
+
     /// Records changes to the list `name`: one object, or a list of them. Either all are sensible or none is recorded.
     pub(super) async fn change_list(&self, name: &str, said: &[u8]) -> Change {
-        let lists = &self.shared.listed.options.lists;
-        let Some(list) = lists.iter().position(|list| list.name == name) else {
-            let known: Vec<&str> = lists.iter().map(|list| list.name.as_str()).collect();
-            return Change::Unknown { detail: format!("there is no list {name:?}; the topology has {}", known.join(", ")) };
+        let list = match self.list_called(name) {
+            Ok(list) => list,
+            Err(detail) => return Change::Unknown { detail },
         };
         let said = match serde_json::from_slice::<Value>(said) {
             Ok(Value::Array(all)) => all,

@@ -315,7 +315,7 @@ impl Recorder {
         let mut spilled = 0;
         for record in self.group.drain(..) {
             if let Content::Listed(change) = &record.content {
-                self.shared.listed.apply(change);
+                self.shared.listed.apply(change, record.received);
             }
             if spilled > 0 {
                 spilled += 1;

@@ -4,38 +4,33 @@
 //! that bear their ids, as the leader does. At every checkpoint the courses of both engines are compared. A difference is no trouble of
 //! the connection: one of the two machines is wrong, and this one stops.
 
-use super::client::{Peer, Reply};
+use super::client::Peer;
 use super::frame::{self, Frame, Hello};
 use super::leadership::Leadership;
 use super::link::Link;
+use super::meeting::begin;
+use super::snapping::Snapping;
 use crate::engine::Checkpoint;
 use crate::event::{Content, Control, ControlKind, Record, Sequence};
-use crate::journal::{Blobs, LogKind, Records, Retention, Telling, decode_record, encode_record, hex};
+use crate::journal::{Blobs, Telling, decode_record};
 use crate::metrics::Metrics;
 use crate::runtime::naming::named;
-use crate::runtime::service::error::ServiceError;
 use crate::runtime::service::standing::Standing;
-use crate::snapshot::{Snapshots, Taker, TakerOptions, Taking};
 use crate::topology::Topology;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration as Wall, Instant};
 use tracing::{error, info, warn};
 
 /// A leader that says nothing for so long is gone: it beats every second.
-const SILENCE: Wall = Wall::from_secs(5);
+pub(super) const SILENCE: Wall = Wall::from_secs(5);
 /// Between two attempts at the leader, first and last.
 const AGAIN: (Wall, Wall) = (Wall::from_millis(100), Wall::from_secs(5));
 /// Entries of the index of judged events that are written at once.
 const TARGETS_WAITING: usize = 4_096;
-/// Bytes of a snapshot that are saved between two groups.
-const PUMP_BYTES: usize = 1 << 20;
-/// How long it may save where nothing comes: beats come once a second then.
-const PUMP_WHEN_QUIET: Wall = Wall::from_millis(200);
 /// How often the outputs are synced: they can be made again.
 const OUTPUTS_EVERY: Wall = Wall::from_secs(1);
 
@@ -65,30 +60,8 @@ impl From<io::Error> for Ending {
     }
 }
 
-fn fatal(error: impl fmt::Display) -> Ending {
+pub(super) fn fatal(error: impl fmt::Display) -> Ending {
     Ending::Fatal(error.to_string())
-}
-
-/// Asks the leader for its journal from `from` on, and hears its first word.
-fn begin(peer: &Peer, stream: TcpStream, from: u64) -> Result<(Reply, Hello), Ending> {
-    let mut reply = peer.ask(stream, "GET", &format!("/v1/journal?from={from}"), "")?;
-    match reply.status {
-        200 => {}
-        401 | 403 => {
-            return Err(Ending::Lost(format!("{peer} does not let us in (status {}): a key of scope admin is needed", reply.status)));
-        }
-        status => return Err(Ending::Lost(format!("{peer} answers with status {status}: does it lead?"))),
-    }
-    match frame::read(&mut reply)? {
-        Some(Frame::Hello(hello)) => Ok((reply, *hello)),
-        _ => Err(Ending::Lost(format!("{peer} begins without a hello"))),
-    }
-}
-
-/// What the leader at `peer` says first.
-pub(super) fn greet(peer: &Peer) -> Result<Hello, Ending> {
-    let (_, hello) = begin(peer, peer.connect(SILENCE)?, u64::MAX)?;
-    Ok(hello)
 }
 
 /// The thread's own things.
@@ -107,23 +80,6 @@ pub(super) struct Follower {
     pub awaited: VecDeque<Checkpoint>,
     pub outputs_synced: Instant,
     pub snapping: Option<Snapping>,
-}
-
-/// Snapshots of a standby, taken between two groups.
-pub(super) struct Snapping {
-    taker: Taker,
-    snapshots: Snapshots,
-    last: (u64, Instant),
-}
-
-impl Snapping {
-    pub(super) fn start(standing: &Standing, topology: &Topology) -> Result<Snapping, ServiceError> {
-        let options = TakerOptions { copy_bytes_max: topology.snapshot.copy_bytes_max, keep: topology.snapshot.keep };
-        let dir = standing.dir.snapshots();
-        let snapshots = Snapshots::at(standing.files.clone(), &dir);
-        let last = snapshots.list()?.first().map_or(0, |kept| kept.sequence.0);
-        Ok(Snapping { taker: Taker::start(standing.files.clone(), &dir, options)?, snapshots, last: (last, Instant::now()) })
-    }
 }
 
 impl Follower {
@@ -242,96 +198,6 @@ impl Follower {
         Ok(())
     }
 
-    /// Whether what the leader says of itself fits this directory.
-    fn check(&self, hello: &Hello, own: u64) -> Result<(), Ending> {
-        if hello.engine_version != crate::journal::ENGINE_VERSION {
-            let (found, expected) = (hello.engine_version, crate::journal::ENGINE_VERSION);
-            return Err(Ending::Fatal(format!("{} has engine version {found}, expected {expected}: run one version on both", self.peer)));
-        }
-        if hello.key != self.standing.journal.key() {
-            return Err(Ending::Fatal(format!(
-                "the journal in {} is another than that of {}: its ids have another key. Follow with an empty directory",
-                self.standing.dir.root().display(),
-                self.peer
-            )));
-        }
-        for (what, found, expected) in [("topology", hello.topology, self.foundations[0]), ("policy", hello.policy, self.foundations[1])] {
-            if found != expected {
-                return Err(Ending::Fatal(format!(
-                    "{} runs with the {what} {}…, found {}… here: give the same files with -t on both",
-                    self.peer,
-                    hex(&found[..8]),
-                    hex(&expected[..8])
-                )));
-            }
-        }
-        let known = self.link.epoch.load(Ordering::Acquire);
-        if hello.epoch < known {
-            return Err(Ending::Lost(format!(
-                "{} is at epoch {}, this directory knows of epoch {known}: it leads no more",
-                self.peer, hello.epoch
-            )));
-        }
-        if hello.next < own {
-            return Err(self.diverged(hello.first, hello.next));
-        }
-        // With nothing of its own it needs all; else at least the record that both have.
-        if hello.first > own.saturating_sub(1) {
-            return Err(Ending::Fatal(format!(
-                "the journal of {} begins at record {}, the one here ends before {own}: what lies between is gone. Begin with a copy of the \
-                 leader's data directory, made while it does not run or from a file system snapshot",
-                self.peer, hello.first
-            )));
-        }
-        Ok(())
-    }
-
-    /// The own record of a sequence, in the journal's form.
-    fn own(&self, sequence: u64) -> Result<Vec<u8>, Ending> {
-        let dir = self.standing.dir.journal();
-        let mut records = Records::open(self.standing.files.clone(), &dir, Sequence(sequence)).map_err(fatal)?;
-        let record = records.next_record().map_err(fatal)?.filter(|record| record.sequence.0 == sequence);
-        let record = record.ok_or_else(|| Ending::Fatal(format!("record {sequence} is not in the journal here")))?;
-        let mut body = Vec::new();
-        encode_record(&record, &mut body);
-        Ok(body)
-    }
-
-    /// Whether record `sequence` is the same there as here.
-    fn agrees(&self, sequence: u64) -> Result<bool, Ending> {
-        let (mut reply, _) = begin(&self.peer, self.peer.connect(SILENCE)?, sequence)?;
-        loop {
-            match frame::read(&mut reply)? {
-                Some(Frame::Record { sequence: found, body }) => return Ok(found.0 == sequence && body == self.own(sequence)?),
-                Some(Frame::Beat { .. }) | None => return Ok(false),
-                Some(_) => {}
-            }
-        }
-    }
-
-    /// Finds the first record that differs, before `end` at the latest: two journals agree up to it and nowhere behind.
-    fn diverged(&self, first: u64, end: u64) -> Ending {
-        let own = self.standing.journal.next().0;
-        let (mut low, mut high) = (first, end);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match self.agrees(middle) {
-                Ok(true) => low = middle + 1,
-                Ok(false) => high = middle,
-                Err(ending) => return ending,
-            }
-        }
-        let dir = self.standing.dir.root().display();
-        Ending::Fatal(format!(
-            "this directory holds records that {} never got: {} of them, from record {low} on, where both part. What was answered for them \
-             is known only here. Keep them (weir journal export {dir} --from {low}), settle them by hand, move {dir} away and follow with an \
-             empty directory. Or, where it is the leader that lost them in a power cut: run this directory without --follow, and that one \
-             as its standby",
-            self.peer,
-            own - low
-        ))
-    }
-
     /// Takes a record that comes next.
     fn take(&mut self, sequence: Sequence, body: &[u8]) -> Result<(), Ending> {
         let expected = self.next_sequence().0;
@@ -417,65 +283,12 @@ impl Follower {
         Ok(())
     }
 
-    /// Takes snapshots as often as a leader would, and lets go of what is old. `quiet`: nothing came, so there is time for it.
-    fn snap(&mut self, quiet: bool) -> Result<(), Ending> {
-        let Some(snapping) = &mut self.snapping else { return Ok(()) };
-        let (standing, options) = (&mut self.standing, &self.topology.snapshot);
-        let next = standing.journal.next();
-        if !snapping.taker.is_busy() {
-            let records = next.0 - snapping.last.0;
-            if records < options.records && (records == 0 || snapping.last.1.elapsed() < options.every) {
-                return Ok(());
-            }
-            snapping.last = (next.0, Instant::now());
-            // Outputs before it are not derived again from this snapshot: they are on disk before it can have its name.
-            standing.outputs.sync().map_err(fatal)?;
-            standing.texts.sync().map_err(fatal)?;
-            standing.journal.sync().map_err(fatal)?;
-            // Nor is what these records did to texts.
-            standing.namer.advance(next).map_err(fatal)?;
-            standing.namer.sync().map_err(fatal)?;
-            self.outputs_synced = snapping.last.1;
-            if let Err(cause) = snapping.taker.begin(&mut standing.engine, next, standing.latest) {
-                error!(%cause, "a snapshot could not be begun");
-            }
-        }
-        // What is written and synced now is durable up to its end.
-        let durable = if standing.journal.is_unsynced() { Sequence(0) } else { next };
-        let until = Instant::now() + if quiet { PUMP_WHEN_QUIET } else { Wall::ZERO };
-        let mut taking = snapping.taker.pump(&mut standing.engine, PUMP_BYTES, durable);
-        while matches!(taking, Taking::Going { .. }) && Instant::now() < until {
-            taking = snapping.taker.pump(&mut standing.engine, PUMP_BYTES, durable);
-        }
-        match taking {
-            Taking::Idle | Taking::Going { .. } | Taking::Settling => {}
-            Taking::Taken(taken) => {
-                self.metrics.snapshots_total.with_label_values(&["taken"]).inc();
-                self.metrics.snapshot_sequence.set(taken.sequence.0 as i64);
-                self.metrics.snapshot_bytes.set(taken.bytes as i64);
-                info!(sequence = taken.sequence.0, bytes = taken.bytes, "a snapshot was taken");
-                let oldest = snapping.snapshots.list().map_err(fatal)?.last().map_or(Sequence(0), |kept| kept.sequence);
-                retain(standing, &self.topology, oldest, &self.metrics);
-            }
-            Taking::Abandoned(failure) => {
-                self.metrics.snapshots_total.with_label_values(&["abandoned"]).inc();
-                warn!(?failure, "a snapshot was given up; the next one comes in its time");
-            }
-            Taking::Failed(cause) => {
-                self.metrics.snapshots_total.with_label_values(&["failed"]).inc();
-                error!(%cause, "a snapshot could not be written");
-            }
-        }
-        Ok(())
-    }
-
     /// Ends in order: everything that came is applied and on disk.
     fn finish(mut self) -> Result<Standing, Ending> {
         self.apply()?;
         let mut standing = self.standing;
-        if let Some(mut snapping) = self.snapping.take() {
-            // The leader that this becomes takes its own.
-            snapping.taker.abandon(&mut standing.engine);
+        if let Some(snapping) = self.snapping.take() {
+            snapping.end(&mut standing);
         }
         standing.texts.sync().map_err(fatal)?;
         standing.journal.sync().map_err(fatal)?;
@@ -495,24 +308,6 @@ fn led(record: &Record, standing: &Standing) -> Option<(u64, Option<String>)> {
     Some((told["epoch"].as_u64()?, told["leader"].as_str().map(str::to_owned)))
 }
 
-/// Lets go of what is old, now that the journal's start is needed less.
-fn retain(standing: &Standing, topology: &Topology, snapshot: Sequence, metrics: &Metrics) {
-    let of = |dir, kind| Retention::of(standing.files.clone(), dir, kind);
-    let (journal, outputs) = (standing.dir.journal(), standing.dir.outputs());
-    let done = || {
-        let recovery = snapshot.min(standing.targets.noted());
-        let kept = of(&journal, LogKind::Journal).apply(recovery, standing.latest - topology.journal.keep)?;
-        let answers = standing.engine.oldest_judged().unwrap_or(recovery);
-        of(&outputs, LogKind::Outputs).apply(kept.min(answers), standing.latest)?;
-        metrics.journal_first_sequence.set(kept.0 as i64);
-        Ok::<_, crate::journal::JournalError>(())
-    };
-    if let Err(cause) = done() {
-        // Nothing is lost by it but room: the next snapshot tries again.
-        error!(%cause, "old segments could not be removed");
-    }
-}
-
 /// What is said when both engines differ.
 fn mismatch(leader: &str, theirs: Checkpoint, ours: Checkpoint) -> String {
     format!(
@@ -529,7 +324,7 @@ mod tests {
     use crate::engine::CHECKPOINT_EVERY;
     use crate::event::{Body, Effort, Erase, Event, Id, IdKey, IdKind, Origin, Session, Timestamp};
     use crate::identity::Identity;
-    use crate::journal::Disk;
+    use crate::journal::{Disk, encode_record};
     use crate::runtime::service::standing::Opening;
     use crate::topology::Layer;
     use std::path::Path;

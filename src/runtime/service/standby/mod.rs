@@ -16,12 +16,16 @@
 
 mod asking;
 mod client;
+mod desk;
 mod feed;
 mod follower;
 mod frame;
 mod leadership;
 mod link;
+mod meeting;
 mod node;
+mod snapping;
+mod succession;
 
 pub use client::Peer;
 pub(super) use feed::Feed;
