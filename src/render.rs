@@ -5,7 +5,7 @@
 
 mod alert;
 
-pub use alert::alert;
+pub use alert::{alert, alert_id};
 
 use crate::ENGINE_VERSION;
 use crate::decision::{Audience, Decision, Effect, ListsOptions, Part, PolicyOptions, Reason, SHARE_ONE, Skip, Why};

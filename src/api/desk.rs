@@ -140,9 +140,9 @@ pub trait Desk: Send + Sync + 'static {
     }
 
     /// The alerts that are open, each in its newest version: an object with `alerts`, the weightiest first, and `held`, how many the hour's
-    /// budget did not reach.
-    fn alerts(&self) -> impl Future<Output = Value> + Send {
-        async { json!({ "alerts": [], "held": 0 }) }
+    /// budget did not reach. As JSON text, in which each is what the stream of alerts says of it, byte for byte.
+    fn alerts(&self) -> impl Future<Output = Vec<u8>> + Send {
+        async { br#"{"alerts":[],"held":0}"#.to_vec() }
     }
 
     /// The answer given for an event, or `None` where there is none.

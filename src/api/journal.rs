@@ -93,7 +93,12 @@ pub(super) async fn fence<D: Desk, G: Gate>(shared: &Shared<D, G>, parts: &Parts
 }
 
 pub(super) fn object(value: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(value.to_string()));
+    text(value.to_string())
+}
+
+/// A text that is JSON.
+pub(super) fn text(json: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(json.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

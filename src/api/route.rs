@@ -306,7 +306,7 @@ async fn handle<D: Desk, G: Gate>(
         },
         Route::Rejected => streams::stream(shared, parts, Stream::Rejected).await,
         Route::AlertStream => streams::stream(shared, parts, Stream::Alerts).await,
-        Route::Alerts => Ok(journal::object(&shared.desk.alerts().await)),
+        Route::Alerts => Ok(journal::text(shared.desk.alerts().await)),
         Route::Journal => journal::journal(shared, parts).await,
         Route::Leader => Ok(journal::leader(shared)),
         Route::Promote => journal::promote(shared, parts).await,

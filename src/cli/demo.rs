@@ -4,10 +4,11 @@ use super::{is_watched, log_to_stderr, say, words};
 use crate::api;
 use crate::doors::Doors;
 use crate::metrics::Metrics;
-use crate::runtime::{Demo, DemoOptions, Node, Peer, service_bill};
+use crate::priority::come_promptly;
+use crate::runtime::{Demo, DemoOptions, Peer, Stage, service_bill};
 use crate::sim::company::PEOPLE_MIN;
 use crate::sim::company::people::PEOPLE_MAX;
-use crate::topology::{Bill, Sizes, Topology, parse_duration};
+use crate::topology::{Bill, Sizes, Topology, grouped, parse_duration};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +23,9 @@ use tokio::signal::unix::{SignalKind, signal};
 Everything runs in this process: a company whose people browse, pay and send money, with some fraud among them, and the service that judges \
 it as `weir run` would. Open the page that it names: what happens now, what needs attention and why, buttons that start attacks. The API is \
 that of `weir run`. Ctrl-C ends it; its data stay, and the next demo goes on with them.
+
+A directory that is begun gets a past first: up to an hour of the company, at most 400,000 events, is recorded and judged before the page \
+opens, so that windows, graph and alerts are those of a company at work.
 
 The tables are those of a day at the default 300 events/s: a faster demo remembers less than a day. They take some GiB; a layer (-t) makes \
 them smaller. With --speed the company's hours and habits pass so many times as fast, and so many times as many events come; their times \
@@ -84,7 +88,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
             gib(bytes)
         ));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("door").build().map_err(words)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("door")
+        .on_thread_start(come_promptly)
+        .build()
+        .map_err(words)?;
     let listener = runtime
         .block_on(TcpListener::bind(listen))
         .map_err(|error| format!("listening on {listen}: {error}; another address is given with --listen"))?;
@@ -108,10 +117,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         attack: arguments.attack.clone(),
     };
     let http = topology.http.clone();
-    let node = Node::lead(topology, &arguments.data, None, &metrics, is_watched());
-    let node = Arc::new(node.map_err(|why| format!("{why}\nremove {data} to begin anew, or give another directory with --data"))?);
+    let stage = Stage::set(topology, &arguments.data, &options, &metrics, is_watched());
+    let stage = stage.map_err(|why| format!("{why}\nremove {data} to begin anew, or give another directory with --data"))?;
+    if let Some(past) = stage.past {
+        let (minutes, took) = (past.length.as_secs_f64() / 60.0, past.took.as_secs_f64());
+        say(&format!("  past    the company's last {minutes:.0} minutes: {} events, judged in {took:.1} s\n", grouped(past.events)))?;
+    }
+    let node = stage.node.clone();
     node.reached_at(&url);
-    let demo = Demo::start(&node, &options, runtime.handle().clone())?;
+    let demo = Demo::start(stage, &options, runtime.handle().clone())?;
     say(&format!("  page    {url}/\nCtrl-C ends it.\n"))?;
     let played = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(words)?;

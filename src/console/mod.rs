@@ -3,10 +3,12 @@
 //! Pages work without JavaScript (they load anew); with it, what changes is swapped in place. Every text that comes from outside passes
 //! through [`html::Text`].
 
+mod demonstration;
 mod html;
 mod now;
+mod view;
 
-pub use now::{Alert, Attack, Attention, Demonstration, Followed, Now, Rate};
+pub use view::{Alert, Attack, Attention, Demonstration, Followed, Now, Raised, Rate};
 
 /// What the pages load: name, media type, text.
 const FILES: [(&str, &str, &str); 2] = [

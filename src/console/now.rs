@@ -1,110 +1,9 @@
 //! `/`: what happens now.
 
+use super::demonstration::attacks;
 use super::html::{Text, grouped, milliseconds, rate};
+use super::view::Now;
 use std::fmt::Write;
-
-/// What the page shows.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Now {
-    pub version: &'static str,
-    /// Where this process is reached.
-    pub url: String,
-    /// Why traffic should not come here, if so.
-    pub trouble: Option<String>,
-    /// Events a second by type, over the last seconds.
-    pub events: Vec<Rate>,
-    /// Events of each of the last seconds, the oldest first.
-    pub history: Vec<f64>,
-    pub decisions_per_second: f64,
-    /// Answers of the last minute that approve, challenge, ask for a review, decline.
-    pub outcomes: [u64; 4],
-    /// Answers of the last minute that a stand-in gave.
-    pub stand_ins: u64,
-    /// Milliseconds of half, and of all but one in a hundred, of the answers of the last minute.
-    pub answer_ms: Option<(f64, f64)>,
-    pub nodes: u64,
-    pub rows: u64,
-    /// Records that wait to be judged.
-    pub behind: u64,
-    /// Open alerts, the weightiest first.
-    pub alerts: Vec<Alert>,
-    /// The newest first.
-    pub attention: Vec<Attention>,
-    pub demonstration: Option<Demonstration>,
-}
-
-/// Events of a type.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rate {
-    pub name: &'static str,
-    pub per_second: f64,
-}
-
-/// An alert that is open.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Alert {
-    /// As streams and doors call it.
-    pub id: String,
-    /// What is attacked or attacks: `device d1`.
-    pub subject: String,
-    /// `14:03:07`, of its first and of its last event.
-    pub first: String,
-    pub last: String,
-    pub score: u16,
-    pub money: String,
-    pub events: u64,
-    pub members: u64,
-    pub reasons: Vec<String>,
-}
-
-/// A judgement that did not approve.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Attention {
-    /// `14:03:07`.
-    pub time: String,
-    pub event: String,
-    pub from: String,
-    pub to: String,
-    pub amount: String,
-    pub outcome: &'static str,
-    pub risk_score: u16,
-    pub reasons: Vec<String>,
-}
-
-/// What a demonstration adds.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Demonstration {
-    /// What plays, in a few words: `a company of 1,000,000 people in real time`.
-    pub what: String,
-    /// Events that the service did not take.
-    pub lost: u64,
-    pub attacks: Vec<Attack>,
-    /// Those that somebody began, the newest first.
-    pub followed: Vec<Followed>,
-}
-
-/// An attack that can be begun.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Attack {
-    /// As its door calls it.
-    pub name: &'static str,
-    pub title: &'static str,
-}
-
-/// An attack that was begun, and what became of it so far.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Followed {
-    pub title: &'static str,
-    /// `14:03:07`.
-    pub begun: String,
-    pub over: bool,
-    /// Its payments and transfers that were judged.
-    pub judged: u64,
-    /// Those that were not approved.
-    pub stopped: u64,
-    /// Which of them was the first to be stopped, and how many seconds after the first one.
-    pub first: Option<(u64, f64)>,
-}
 
 /// Outcomes in the order of the bar, with what they mean.
 const OUTCOMES: [(&str, &str); 4] =
@@ -212,7 +111,10 @@ impl Now {
     }
 
     fn alerts(&self, out: &mut String) -> std::fmt::Result {
-        out.push_str("<section id=\"alerts\" data-live>\n<h2>What needs attention now</h2>\n");
+        out.push_str(
+            "<section id=\"alerts\" data-live>\n<h2>What needs attention now</h2>\n\
+             <p class=\"small lead\">Alerts: where several payments together look wrong, a person is called. Each grows as more comes.</p>\n",
+        );
         if self.alerts.is_empty() {
             out.push_str("<p class=\"small\">No alert is open: one opens for each card, device, customer or shop that is under attack.</p>\n</section>\n");
             return Ok(());
@@ -224,8 +126,9 @@ impl Now {
         for alert in &self.alerts {
             write!(
                 out,
-                "<tr><td>{} – {}</td><td class=\"ids\">{}</td><td class=\"right\">{}</td><td class=\"right\">{}</td>\
+                "<tr id=\"{}\"><td>{} – {}</td><td class=\"ids\">{}</td><td class=\"right\">{}</td><td class=\"right\">{}</td>\
                  <td class=\"right\">{}</td><td class=\"right\">{}</td><td>",
+                Text(&alert.id),
                 Text(&alert.first),
                 Text(&alert.last),
                 Text(&alert.subject),
@@ -237,14 +140,17 @@ impl Now {
             for (place, reason) in alert.reasons.iter().enumerate() {
                 write!(out, "{}{}", if place > 0 { "; " } else { "" }, Text(reason))?;
             }
-            writeln!(out, " <small class=\"ids\">{}</small></td></tr>", Text(&alert.id))?;
+            writeln!(out, " <small class=\"ids\">{}</small>{}</td></tr>", Text(&alert.id), Mark(alert.attack))?;
         }
         out.push_str("</tbody>\n</table>\n</section>\n");
         Ok(())
     }
 
     fn attention(&self, out: &mut String) -> std::fmt::Result {
-        out.push_str("<section id=\"attention\" data-live>\n<h2>Newest payments that were not approved</h2>\n");
+        out.push_str(
+            "<section id=\"attention\" data-live>\n<h2>Newest payments that were not approved</h2>\n\
+             <p class=\"small lead\">Answers to single payments, each by the rules that it met.</p>\n",
+        );
         if self.attention.is_empty() {
             out.push_str("<p class=\"small\">Nothing: all payments so far were approved.</p>\n</section>\n");
             return Ok(());
@@ -269,7 +175,7 @@ impl Now {
             for (place, reason) in entry.reasons.iter().enumerate() {
                 write!(out, "{}{}", if place > 0 { "; " } else { "" }, Text(reason))?;
             }
-            writeln!(out, " <small class=\"ids\">{}</small></td></tr>", Text(&entry.event))?;
+            writeln!(out, " <small class=\"ids\">{}</small>{}</td></tr>", Text(&entry.event), Mark(entry.attack))?;
         }
         out.push_str("</tbody>\n</table>\n</section>\n");
         Ok(())
@@ -298,6 +204,18 @@ impl Now {
     }
 }
 
+/// The attack to which something belongs that somebody began.
+struct Mark(Option<&'static str>);
+
+impl std::fmt::Display for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(attack) => write!(f, " <span class=\"mark\">your {attack}</span>"),
+            None => Ok(()),
+        }
+    }
+}
+
 fn tile(out: &mut String, title: &str, figure: &str, small: &str) -> std::fmt::Result {
     writeln!(out, "<div class=\"tile\"><h2>{title}</h2><p class=\"figure\">{figure}</p><p class=\"small\">{small}</p></div>")
 }
@@ -318,42 +236,10 @@ fn line(history: &[f64], out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-fn attacks(demonstration: &Demonstration, out: &mut String) -> std::fmt::Result {
-    out.push_str("<section>\n<h2>Start an attack, and follow it</h2>\n<div class=\"buttons\">\n");
-    for Attack { name, title } in &demonstration.attacks {
-        writeln!(out, "<form method=\"post\" action=\"/v1/demo/attacks/{name}\"><button>{title}</button></form>")?;
-    }
-    out.push_str("</div>\n<div id=\"followed\" data-live>\n");
-    if demonstration.followed.is_empty() {
-        out.push_str("<p class=\"small\">Crooks mix with the company's honest customers; watch which of their payments are stopped.</p>\n");
-    }
-    out.push_str("<ul class=\"followed\">\n");
-    for followed in &demonstration.followed {
-        let state = if followed.over { "over" } else { "goes on" };
-        write!(
-            out,
-            "<li><b>{}</b> <small>begun {}, {state}</small> – {} payments judged, <b>{} stopped</b>",
-            followed.title,
-            Text(&followed.begun),
-            grouped(followed.judged),
-            grouped(followed.stopped)
-        )?;
-        if let Some((number, seconds)) = followed.first {
-            write!(out, "; the first was its payment number {number}, {seconds:.1} s after its first event")?;
-        }
-        out.push_str("</li>\n");
-    }
-    out.push_str("</ul>\n");
-    if demonstration.lost > 0 {
-        writeln!(out, "<p class=\"trouble\">{} events of the company were not taken</p>", grouped(demonstration.lost))?;
-    }
-    out.push_str("</div>\n</section>\n");
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::console::{Alert, Attack, Attention, Demonstration, Followed, Raised, Rate};
 
     const HOSTILE: &str = "\"'><script>alert(1)</script>&";
 
@@ -367,9 +253,18 @@ mod tests {
             outcome: "decline",
             risk_score: 950,
             reasons: vec![HOSTILE.to_owned(), "a reason".to_owned()],
+            attack: Some("Card testing"),
         };
-        let followed =
-            Followed { title: "Card testing", begun: HOSTILE.to_owned(), judged: 34, stopped: 9, first: Some((6, 3.2)), over: true };
+        let (id, subject) = (HOSTILE.to_owned(), HOSTILE.to_owned());
+        let followed = Followed {
+            title: "Card testing",
+            begun: HOSTILE.to_owned(),
+            judged: 34,
+            stopped: 9,
+            first: Some((6, 3.2)),
+            over: true,
+            raised: Some(Raised { id, subject, seconds: 12.5, payments: 21, others: 2 }),
+        };
         Now {
             version: "1.2.3",
             url: HOSTILE.to_owned(),
@@ -393,12 +288,13 @@ mod tests {
                 events: 12,
                 members: 9,
                 reasons: vec![HOSTILE.to_owned()],
+                attack: None,
             }],
             attention: vec![attention],
             demonstration: Some(Demonstration {
                 what: HOSTILE.to_owned(),
                 lost: 1,
-                attacks: vec![Attack { name: "card-testing", title: "Card testing" }],
+                attacks: vec![Attack { name: "card-testing", title: "Card testing", what: "a machine tries cards" }],
                 followed: vec![followed],
             }),
         }
@@ -429,7 +325,7 @@ mod tests {
     fn hostile_texts_stay_texts() {
         let page = hostile().page();
         assert!(!page.contains("<script>"), "{page}");
-        assert_eq!(page.matches("&lt;script&gt;").count(), 22, "every text of the view stands there, as a text");
+        assert_eq!(page.matches("&lt;script&gt;").count(), 26, "every text of the view stands there, as a text");
         check(&page);
     }
 
@@ -448,7 +344,9 @@ mod tests {
             "<rect class=\"approve\" x=\"0.0\" y=\"0\" width=\"900.0\"",
             "<rect class=\"decline\" x=\"990.0\" y=\"0\" width=\"10.0\"",
             "900 approved <small>90.0 %</small>",
-            "34 payments judged, <b>9 stopped</b>; the first was its payment number 6, 3.2 s after its first event",
+            "<td>34 judged</td><td><b>9</b> <small>the first was its payment 6, 3.2 s after its first event</small></td>",
+            "<small>12.5 s after its first event, at its payment 21; 2 others since</small></td></tr>",
+            " <span class=\"mark\">your Card testing</span></td></tr>",
             "<p class=\"figure\">128</p>",
         ] {
             assert!(page.contains(part), "{part} is not in {page}");

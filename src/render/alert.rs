@@ -55,7 +55,7 @@ pub fn alert(
 }
 
 /// What an alert with this number is called.
-fn alert_id(number: u64) -> String {
+pub fn alert_id(number: u64) -> String {
     format!("alert-{number}")
 }
 

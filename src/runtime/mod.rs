@@ -22,7 +22,7 @@ mod source;
 mod summary;
 mod tail;
 
-pub use demo::{Demo, DemoOptions, Played};
+pub use demo::{Demo, DemoOptions, Past, Played, Stage};
 pub use error::ReplayError;
 pub use progress::Progress;
 pub use replay::{ReplayOptions, replay};

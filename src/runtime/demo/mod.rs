@@ -7,11 +7,13 @@
 //! [`Desk`]: crate::api::Desk
 
 mod show;
+mod stage;
 mod traffic;
+mod world;
 
 pub(in crate::runtime) use show::Show;
+pub use stage::{Past, Stage};
 
-use crate::runtime::service::Node;
 use crate::topology::Layer;
 use std::io;
 use std::path::Path;
@@ -33,7 +35,7 @@ pub struct DemoOptions {
     pub speed: u32,
     /// How long the service may take for an answer.
     pub deadline: Wall,
-    /// An attack to begin with.
+    /// An attack to begin with, once the past is over.
     pub attack: Option<String>,
 }
 
@@ -67,18 +69,19 @@ impl Demo {
         Layer { name: "built-in demo.toml", text: include_str!("demo.toml"), folder: Path::new("") }
     }
 
-    /// Begins to play to `node`, whose doors are `handle`'s.
+    /// Goes on on `stage`, whose doors are `handle`'s.
     ///
     /// # Errors
     /// Where no attack is called as the options say, or the system gives no thread.
-    pub fn start(node: &Arc<Node>, options: &DemoOptions, handle: Handle) -> Result<Demo, String> {
-        let show = Arc::new(Show::new(options));
+    pub fn start(stage: Stage, options: &DemoOptions, handle: Handle) -> Result<Demo, String> {
+        let Stage { node, world, key, .. } = stage;
+        let show = Arc::new(Show::new(options, key));
         if let Some(name) = &options.attack {
             show.attack(name)?;
         }
         node.plays(show.clone());
         let stop = Arc::new(AtomicBool::new(false));
-        let traffic = Traffic::new(node.clone(), options, show.clone(), handle);
+        let traffic = Traffic::new(node, world, options, show.clone(), handle);
         let stopping = stop.clone();
         let play = move || traffic.play(&stopping);
         let thread = Builder::new().name("company".to_owned()).spawn(play).map_err(|error: io::Error| error.to_string())?;

@@ -4,7 +4,6 @@ use super::Service;
 use super::judge::Judge;
 use crate::engine::{Alert, AlertStatus, Engine, Output};
 use crate::render;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -64,10 +63,16 @@ impl Service {
         out
     }
 
-    /// All that are open, and how many are held.
-    pub(super) fn open_alerts(&self) -> Value {
-        let parsed = |alert: &Arc<Alert>| serde_json::from_slice::<Value>(&self.alert_json(alert)).expect("an object was rendered");
-        let alerts: Vec<Value> = self.shared.alerts.all().iter().map(parsed).collect();
-        json!({ "alerts": alerts, "held": self.shared.alerts.held.load(Ordering::Relaxed) })
+    /// All that are open, and how many are held, as JSON text.
+    pub(super) fn open_alerts(&self) -> Vec<u8> {
+        let mut out = b"{\"alerts\":[".to_vec();
+        for (place, alert) in self.shared.alerts.all().iter().enumerate() {
+            if place > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(&self.alert_json(alert));
+        }
+        out.extend_from_slice(format!("],\"held\":{}}}", self.shared.alerts.held.load(Ordering::Relaxed)).as_bytes());
+        out
     }
 }

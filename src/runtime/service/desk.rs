@@ -330,7 +330,7 @@ impl Desk for Service {
         tokio::task::block_in_place(|| self.who_is_listed(name, after, limit))
     }
 
-    async fn alerts(&self) -> Value {
+    async fn alerts(&self) -> Vec<u8> {
         // Texts are looked up in the database.
         tokio::task::block_in_place(|| self.open_alerts())
     }

@@ -6,7 +6,6 @@ use super::error::ServiceError;
 use super::judge::Judge;
 use super::keeper::Keeper;
 use super::listed::Roll;
-use super::news::News;
 use super::publishing::InForce;
 use super::recorder::Recorder;
 use super::snapping::Snapping;
@@ -60,6 +59,7 @@ impl Service {
             engine,
             policies,
             answers,
+            news,
             latest,
             ..
         } = standing;
@@ -107,7 +107,7 @@ impl Service {
             stopped: OnceLock::new(),
             paused: (Mutex::new(false), Condvar::new()),
             minute: Mutex::new(Minute::new()),
-            news: News::new(),
+            news,
             identity: Identity::open(&store)?,
             sources: topology.deciding.sources.iter().map(|(name, _)| name.clone()).collect(),
             metrics: metrics.clone(),

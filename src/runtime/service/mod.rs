@@ -24,6 +24,7 @@ mod listed;
 mod namer;
 mod news;
 mod overview;
+mod past;
 mod publishing;
 mod pulse;
 mod recorder;
@@ -37,6 +38,7 @@ mod ticket;
 pub use bill::service_bill;
 pub use error::ServiceError;
 pub(in crate::runtime) use overview::clock_time;
+pub(in crate::runtime) use past::{PastReader, PastRecorder};
 pub use standby::{Node, Peer, Standby};
 
 use crate::api::{Readiness, Submitted};
@@ -315,7 +317,7 @@ impl Service {
         metrics: &Metrics,
         progress: bool,
     ) -> Result<Service, ServiceError> {
-        let standing = Standing::open(&Opening { topology, root: dir, files, key: None, metrics, progress })?;
+        let standing = Standing::open(&Opening { topology, root: dir, files, key: None, begins: None, metrics, progress })?;
         Service::launch(topology, standing, metrics)
     }
 

@@ -18,7 +18,7 @@ pub(super) struct Item {
 }
 
 /// The newest of them. The judge writes, pages read; nothing here grows.
-pub(super) struct News(Mutex<VecDeque<Item>>);
+pub(in crate::runtime) struct News(Mutex<VecDeque<Item>>);
 
 impl News {
     pub(super) fn new() -> News {

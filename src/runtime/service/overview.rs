@@ -17,10 +17,14 @@ const SHOWN: usize = 12;
 const ALERTS_SHOWN: usize = 8;
 
 impl Service {
-    /// The figures of `beat`, and what stands here.
-    pub(super) fn overview(&self, beat: Beat, url: &str) -> Now {
+    /// The figures of `beat`, and what stands here. `attack_of` knows of some events which attack they belong to.
+    pub(super) fn overview(&self, beat: Beat, url: &str, attack_of: &dyn Fn(Id) -> Option<&'static str>) -> Now {
         let (shared, readiness) = (&self.shared, self.readiness());
         let metrics = &shared.metrics;
+        let alerts = shared.alerts.all();
+        let alerts = alerts.iter().map(|alert| (alert, alert.edges.iter().find_map(|edge| attack_of(edge.event))));
+        // The weightiest, and those that somebody looks for.
+        let alerts = alerts.enumerate().filter(|(place, (_, attack))| *place < ALERTS_SHOWN || attack.is_some()).take(2 * ALERTS_SHOWN);
         let rows = Family::ALL.iter().map(|family| metrics.graph_rows.with_label_values(&[family.name()]).get()).sum::<i64>();
         Now {
             version: crate::ENGINE_VERSION,
@@ -35,8 +39,8 @@ impl Service {
             nodes: metrics.graph_nodes.get().unsigned_abs(),
             rows: rows.unsigned_abs(),
             behind: self.recorded().saturating_sub(shared.judged.load(Ordering::Acquire)),
-            alerts: shared.alerts.all().iter().take(ALERTS_SHOWN).map(|alert| self.alert(alert)).collect(),
-            attention: shared.news.newest(SHOWN).iter().map(|item| self.attention(item)).collect(),
+            alerts: alerts.map(|(_, (alert, attack))| Shown { attack, ..self.alert(alert) }).collect(),
+            attention: shared.news.newest(SHOWN).iter().map(|item| self.attention(item, attack_of(item.decision.event))).collect(),
             demonstration: None,
         }
     }
@@ -57,10 +61,11 @@ impl Service {
             events: alert.events,
             members: alert.members.len() as u64,
             reasons: reasons.iter().map(|reason| text(&reason["text"])).collect(),
+            attack: None,
         }
     }
 
-    fn attention(&self, item: &Item) -> Attention {
+    fn attention(&self, item: &Item, attack: Option<&'static str>) -> Attention {
         // Where the text is not there yet, or was erased, the hash stands for it.
         let text = |id: Id| self.shared.identity.text(id).ok().flatten().map_or_else(|| id.to_string(), |(_, text)| text);
         let party = |id: Option<Id>| id.map_or_else(|| "outside".to_owned(), &text);
@@ -76,6 +81,7 @@ impl Service {
             outcome: decision.outcome.name(),
             risk_score: decision.risk_score,
             reasons: shown.map(|reason| texts.sentence(reason, decision.kind)).collect(),
+            attack,
         }
     }
 }

@@ -151,7 +151,7 @@ impl Recorder {
     fn take(&mut self, submission: Submission, received: Timestamp, waiting: &mut Vec<Waiting>) {
         match submission {
             Submission::Event { mut event, texts, ticket, line } => {
-                if let Err(cause) = self.resolve(&mut event) {
+                if let Err(cause) = resolve(&self.targets, &mut event) {
                     warn!(%cause, "an event's target could not be looked up");
                 }
                 if let Err(cause) = self.tell(&event, &texts) {
@@ -230,25 +230,11 @@ impl Recorder {
             self.told.clear();
         }
         let sequence = self.next_sequence();
-        texts.tell(sequence, &mut self.told, &mut self.texts)?;
-        match named(&event.body) {
-            Some((name, bearer)) => self.texts.tell(sequence, Telling::Name { name, bearer }),
-            None => Ok(()),
-        }
+        tell(&mut self.texts, &mut self.told, sequence, event, texts)
     }
 
     fn next_sequence(&self) -> Sequence {
         Sequence(self.journal.next().0 + self.group.len() as u64)
-    }
-
-    /// Puts the target of a label or result into the event: the engine looks nothing up.
-    fn resolve(&mut self, event: &mut Event) -> Result<(), StoreError> {
-        match &mut event.body {
-            Body::Label(label) => label.resolved = self.targets.resolve(label.target)?,
-            Body::PaymentResult(result) => result.resolved = self.targets.resolve(result.target)?,
-            _ => {}
-        }
-        Ok(())
     }
 
     fn push(&mut self, origin: Origin, received: Timestamp, content: Content) -> Sequence {
@@ -356,6 +342,25 @@ impl Waiting {
             }
             Waiting::StandIn(ticket, _) => ticket.settle(Reply::Unrecorded),
         }
+    }
+}
+
+/// Puts the target of a label or result into the event: the engine looks nothing up.
+pub(super) fn resolve(targets: &Targets, event: &mut Event) -> Result<(), StoreError> {
+    match &mut event.body {
+        Body::Label(label) => label.resolved = targets.resolve(label.target)?,
+        Body::PaymentResult(result) => result.resolved = targets.resolve(result.target)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Tells what the ids name of the event that gets `sequence`.
+pub(super) fn tell(log: &mut TextLog, told: &mut Recent, sequence: Sequence, event: &Event, texts: &Told) -> Result<(), JournalError> {
+    texts.tell(sequence, told, log)?;
+    match named(&event.body) {
+        Some((name, bearer)) => log.tell(sequence, Telling::Name { name, bearer }),
+        None => Ok(()),
     }
 }
 

@@ -9,6 +9,7 @@ use super::answers::Answers;
 use super::erasures::Erasures;
 use super::error::ServiceError;
 use super::namer::Namer;
+use super::news::News;
 use crate::decision::{Decision, Status};
 use crate::engine::{Engine, Output, Phase};
 use crate::event::{Content, Duration, Record, Sequence, Timestamp};
@@ -100,6 +101,7 @@ pub(super) struct Stepping<'s> {
     pub(super) namer: &'s mut Namer,
     pub(super) outputs: &'s mut OutputLog,
     pub(super) answers: &'s Answers,
+    pub(super) news: &'s News,
     pub(super) targets: &'s mut Targets,
     pub(super) latest: &'s mut Timestamp,
     /// Records a step.
@@ -123,12 +125,12 @@ impl Stepping<'_> {
     /// stepped.
     pub(super) fn run(self, from: Sequence, progress: bool) -> Result<u64, ServiceError> {
         let _span = info_span!("journal").entered();
-        let Stepping { files, dir, engine, policies, erasures, namer, outputs, answers, targets, latest, .. } = self;
+        let Stepping { files, dir, engine, policies, erasures, namer, outputs, answers, news, targets, latest, .. } = self;
         let (batch_events_max, dedupe, labels_known) = (self.batch_events_max, self.dedupe, self.labels_known);
         let records = Records::open(files.clone(), &dir.journal(), from.min(targets.noted()))?;
         let logged = Outputs::open(files.clone(), &dir.outputs(), from)?;
         let bar = Progress::bytes("stepping the journal", 0, progress);
-        let noting = Noting { outputs, logged, answers, targets, latest, from, dedupe, labels_known };
+        let noting = Noting { outputs, logged, answers, news, targets, latest, from, dedupe, labels_known };
         let (mut stepped, mut unread) = (0, None);
         let (read, noted) = scope(|scope| {
             let (to_engine, from_reader) = bounded::<Stretch>(STRETCHES_WAITING);
@@ -224,13 +226,15 @@ fn with_outputs<'r>(records: &'r [Record], mut outputs: &'r [Output]) -> impl It
     })
 }
 
-/// Writes what the engine gave for `records`, but compares what the log holds already, read from `logged`; takes note of the answers.
+/// Writes what the engine gave for `records`, but compares what the log holds already, read from `logged`; takes note of the answers and of
+/// what did not approve.
 pub(super) fn note(
     records: &[Record],
     given: &[Output],
     outputs: &mut OutputLog,
     mut logged: Option<&mut Outputs>,
     answers: &Answers,
+    news: &News,
 ) -> Result<(), ServiceError> {
     let written = outputs.next();
     for (record, output) in with_outputs(records, given).flat_map(|(record, own)| own.iter().map(move |output| (record, output))) {
@@ -246,7 +250,10 @@ pub(super) fn note(
         };
         if let Output::Decision(decision) = output {
             let fingerprint = match &record.content {
-                Content::Event(event) => event.fingerprint(),
+                Content::Event(event) => {
+                    news.note(event, decision);
+                    event.fingerprint()
+                }
                 Content::Answered(answered) => answered.fingerprint,
                 _ => continue,
             };
@@ -262,6 +269,7 @@ struct Noting<'s> {
     outputs: &'s mut OutputLog,
     logged: Outputs,
     answers: &'s Answers,
+    news: &'s News,
     targets: &'s mut Targets,
     latest: &'s mut Timestamp,
     /// Records before it were not stepped.
@@ -285,7 +293,7 @@ impl Noting<'_> {
                 self.targets.flush()?;
             }
             let known = stretch.records.partition_point(|record| record.sequence < self.from);
-            note(&stretch.records[known..], &stretch.outputs, self.outputs, Some(&mut self.logged), self.answers)?;
+            note(&stretch.records[known..], &stretch.outputs, self.outputs, Some(&mut self.logged), self.answers, self.news)?;
             self.answers.forget(stretch.now, self.dedupe);
             // At the end nobody takes it.
             let _ = give_back.try_send(stretch);

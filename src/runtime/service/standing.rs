@@ -9,6 +9,7 @@ use super::clock::Clock;
 use super::erasures::Erasures;
 use super::error::ServiceError;
 use super::namer::Namer;
+use super::news::News;
 use super::recorder::TICK_BEHIND;
 use super::recovery::{Stepping, known_answers, note, step};
 use crate::engine::{BuildError, Engine, Output};
@@ -46,6 +47,7 @@ pub(in crate::runtime) struct Standing {
     pub engine: Engine,
     pub policies: Arc<Policies>,
     pub answers: Answers,
+    pub news: News,
     /// No record in the journal was received later.
     pub latest: Timestamp,
     out: Vec<Output>,
@@ -59,6 +61,8 @@ pub(in crate::runtime) struct Opening<'a> {
     /// For the journal of a standby: whose ids it shall share where it begins now; its records come from there too, from the first on.
     /// `None`: a journal of its own, with a key made by chance.
     pub key: Option<IdKey>,
+    /// When a journal begins that begins now; `None`: now.
+    pub begins: Option<Timestamp>,
     pub metrics: &'a Metrics,
     pub progress: bool,
 }
@@ -66,7 +70,7 @@ pub(in crate::runtime) struct Opening<'a> {
 impl Standing {
     /// Opens the directory, or begins it.
     pub(in crate::runtime) fn open(opening: &Opening<'_>) -> Result<Standing, ServiceError> {
-        let Opening { topology, root, files, key, metrics, progress } = opening;
+        let Opening { topology, root, files, key, begins, metrics, progress } = opening;
         let dir = DataDir::write(root)?;
         let log = LogOptions { durability: topology.journal.durability, segment_bytes: topology.journal.segment_bytes };
         let key = key.map_or_else(fresh_key, Ok)?;
@@ -74,7 +78,7 @@ impl Standing {
         if recovered.cut_bytes > 0 {
             warn!(bytes = recovered.cut_bytes, "a torn end of the journal was cut");
         }
-        found(topology, &dir, files, &mut journal, opening.key.is_none())?;
+        found(topology, &dir, files, &mut journal, opening.key.is_none().then_some(*begins))?;
         // What is not on disk of outputs is derived again: nobody need wait for it.
         let unwaited = LogOptions { durability: Durability::Written, ..log };
         let (mut outputs, _) = OutputLog::open(files.clone(), &dir.outputs(), unwaited)?;
@@ -107,6 +111,7 @@ impl Standing {
         let mut erasures = Erasures::of(&identity, journal.next());
         let mut namer = Namer::open(&store, identity, files.clone(), dir.texts(), texts.ending(), journal.next())?;
         let (mut engine, from, mut latest, answers) = restored?;
+        let news = News::new();
         if namer.through() < from {
             let (through, from) = (namer.through().0, from.0);
             warn!(through, from, "the identity store is older than the snapshot: erasures between the two are not repeated in it");
@@ -120,6 +125,7 @@ impl Standing {
             namer: &mut namer,
             outputs: &mut outputs,
             answers: &answers,
+            news: &news,
             targets: &mut targets,
             latest: &mut latest,
             batch_events_max: topology.batch_events_max,
@@ -145,6 +151,7 @@ impl Standing {
             engine,
             policies,
             answers,
+            news,
             latest,
             out,
         })
@@ -152,9 +159,16 @@ impl Standing {
 
     /// Steps records that stand in the journal and writes their outputs.
     pub(in crate::runtime) fn step(&mut self, records: &[Record]) -> Result<(), ServiceError> {
+        self.step_in_batches(records, records.len().max(1))
+    }
+
+    /// As [`Standing::step`], `batch_events_max` records a step.
+    pub(in crate::runtime) fn step_in_batches(&mut self, records: &[Record], batch_events_max: usize) -> Result<(), ServiceError> {
         self.out.clear();
-        step(&mut self.engine, &self.policies, records, &mut self.out, &mut self.erasures, &mut self.namer)?;
-        note(records, &self.out, &mut self.outputs, None, &self.answers)
+        for batch in records.chunks(batch_events_max) {
+            step(&mut self.engine, &self.policies, batch, &mut self.out, &mut self.erasures, &mut self.namer)?;
+        }
+        note(records, &self.out, &mut self.outputs, None, &self.answers, &self.news)
     }
 }
 
@@ -176,22 +190,26 @@ fn fresh_key() -> Result<IdKey, ServiceError> {
 }
 
 /// The first records name topology and policy: written where the journal is new, compared where it is not. Where the journal has let go of
-/// them, the snapshot names both, and fits no engine of others. A new journal begins at the clock: otherwise the first event, however old,
-/// would say what time it is.
-fn found(topology: &Topology, dir: &DataDir, files: &Arc<dyn Files>, journal: &mut Journal, own: bool) -> Result<(), ServiceError> {
+/// them, the snapshot names both, and fits no engine of others. A new journal of its `own` begins at the clock, or when it is said to:
+/// otherwise the first event, however old, would say what time it is.
+fn found(
+    topology: &Topology,
+    dir: &DataDir,
+    files: &Arc<dyn Files>,
+    journal: &mut Journal,
+    own: Option<Option<Timestamp>>,
+) -> Result<(), ServiceError> {
     let texts = foundation_texts(&topology.deciding);
     if journal.next() == Sequence(0) {
         let blobs = Blobs::open(files.clone(), &dir.blobs())?;
         for (_, text) in &texts {
             blobs.put(text.as_bytes())?;
         }
-        if !own {
-            return Ok(());
-        }
+        let Some(begins) = own else { return Ok(()) };
         for record in controls(&texts) {
             journal.append(&record)?;
         }
-        let now = Clock::new(Timestamp::MIN).read();
+        let now = begins.unwrap_or_else(|| Clock::new(Timestamp::MIN).read());
         let content = Content::Tick(now - TICK_BEHIND);
         journal.append(&Record { sequence: journal.next(), received: now, origin: Origin::engine(), effort: Effort::Full, content })?;
         journal.commit()?;

@@ -4,7 +4,7 @@ use super::node::Node;
 use crate::api::{Answer, ChallengeResult, Change, Chunks, Desk, Page, Readiness, Shown, Stream, Submitted};
 use crate::console;
 use crate::event::{Id, Sequence};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration as Wall, Instant};
@@ -68,10 +68,10 @@ impl Desk for Node {
         }
     }
 
-    async fn alerts(&self) -> Value {
+    async fn alerts(&self) -> Vec<u8> {
         match self.leading.get() {
             Some(service) => Desk::alerts(service).await,
-            None => json!({ "alerts": [], "held": 0 }),
+            None => br#"{"alerts":[],"held":0}"#.to_vec(),
         }
     }
 
@@ -115,8 +115,10 @@ impl Desk for Node {
     fn console(&self) -> Option<Shown> {
         let url = self.url.get().map_or("", String::as_str);
         // Texts of ids are read from files that are in memory.
-        let now = tokio::task::block_in_place(|| self.leading.get().map(|service| service.overview(self.pulse.read(), url)))?;
-        let page = console::Now { demonstration: self.show.get().map(|show| show.told()), ..now }.page();
+        let attack_of = |event| self.show.get()?.attack_of(event);
+        let now = tokio::task::block_in_place(|| self.leading.get().map(|service| service.overview(self.pulse.read(), url, &attack_of)))?;
+        let demonstration = self.show.get().map(|show| show.told(&now.alerts));
+        let page = console::Now { demonstration, ..now }.page();
         Some(Shown { media_type: console::PAGE, body: page.into_bytes() })
     }
 

@@ -341,7 +341,9 @@ mod tests {
         let metrics = Metrics::new("test");
         let files = Arc::new(Disk);
         let key = Some(IdKey([3; 16]));
-        let standing = Standing::open(&Opening { topology: &topology, root: dir, files, key, metrics: &metrics, progress: false }).unwrap();
+        let standing =
+            Standing::open(&Opening { topology: &topology, root: dir, files, key, begins: None, metrics: &metrics, progress: false })
+                .unwrap();
         Follower {
             link: Arc::new(Link::new(standing.journal.next().0, 1)),
             peer: Peer::new("http://127.0.0.1:1", None, None).unwrap(),

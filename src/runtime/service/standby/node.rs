@@ -52,7 +52,7 @@ impl Standby {
             Some(key) => key,
             None => wait_for_key(&peer)?,
         };
-        let opening = Opening { topology, root: dir, files, key: Some(key), metrics, progress };
+        let opening = Opening { topology, root: dir, files, key: Some(key), begins: None, metrics, progress };
         let standing = Standing::open(&opening).map_err(words)?;
         let leadership = Leadership::of(dir);
         let link = Arc::new(Link::new(standing.journal.next().0, leadership.epoch()?));
@@ -142,8 +142,14 @@ impl Node {
         if let Some(fenced) = peer.map(|peer| ask(peer, leadership.epoch()?)).transpose()?.flatten() {
             leadership.fence(&fenced)?;
         }
-        let fenced = leadership.fenced()?;
         let service = Service::start(&topology, dir, metrics, progress).map_err(|error| error.to_string())?;
+        Node::over(service, topology, dir, metrics)
+    }
+
+    /// A leader whose service was started on the directory `dir`; one that was fenced before is so again.
+    pub(in crate::runtime) fn over(service: Service, topology: Topology, dir: &Path, metrics: &Metrics) -> Result<Node, String> {
+        let leadership = Leadership::of(dir);
+        let fenced = leadership.fenced()?;
         metrics.service_epoch.set(service.shared.epoch as i64);
         let node = Node::new(topology, leadership, metrics, None);
         if let Some(fenced) = fenced {
@@ -172,10 +178,13 @@ impl Node {
         let _ = self.url.set(url.to_owned());
     }
 
-    /// Notes once a second how much happens, for the console, as long as it is polled.
+    /// Notes once a second how much happens, and which alerts tell of a demonstration's attacks, for the console, as long as it is polled.
     pub async fn watch(&self) {
         loop {
             self.pulse.beat(&self.metrics);
+            if let (Some(show), Some(service)) = (self.show.get(), self.leading.get()) {
+                show.link(&service.shared.alerts.all());
+            }
             tokio::time::sleep(PULSE_EVERY).await;
         }
     }
@@ -183,11 +192,6 @@ impl Node {
     /// `show` plays here: the console tells of it, and its attacks can be begun.
     pub(in crate::runtime) fn plays(&self, show: Arc<Show>) {
         let _ = self.show.set(show);
-    }
-
-    /// Records in the journal; none where this process does not lead.
-    pub(in crate::runtime) fn recorded(&self) -> u64 {
-        self.leading.get().map_or(0, Service::recorded)
     }
 
     /// Resolves when a standby has stopped for good: why.
