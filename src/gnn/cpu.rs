@@ -82,8 +82,8 @@ fn forward(bound: &Bound, encoder: &Encoder, seed: SeedView<'_>) -> Score {
 fn encode(encoder: &Encoder, figures: Figures<'_>, hidden: &mut [f32; HIDDEN]) {
     for input in &encoder.inputs {
         let (step, through) = encoder.step(input, figures.value(input.source));
-        for h in 0..HIDDEN {
-            hidden[h] = through.mul_add(step.row[h], hidden[h] + step.below[h]);
+        for ((hidden, row), below) in hidden.iter_mut().zip(&step.row).zip(&step.below) {
+            *hidden = through.mul_add(*row, *hidden + below);
         }
     }
 }
