@@ -79,7 +79,7 @@ fn decision(sequence: u64) -> Output {
         time: Timestamp(1_522_540_800_000_000 + sequence as i64),
         outcome: Outcome::Challenge,
         risk_score: 500,
-        fraud_probability: None,
+        probability: None,
         reasons,
         control_group: None,
         status: Status::Evaluated,

@@ -18,10 +18,10 @@ mod traffic;
 use std::hint::black_box;
 use std::time::{Duration as Wall, Instant};
 use traffic::{Traffic, aggregates, argument, cpu, cpu_time, options};
-use weir::engine::{Engine, Judged, Phase};
-use weir::event::{Content, Record};
+use weir::decision::{Effect, ListOptions, ListsOptions};
+use weir::engine::{Engine, Judged, Options, Phase};
+use weir::event::{Content, IdKind, Record};
 use weir::graph::Family;
-use weir::velocity::Aggregate;
 
 /// Payments made and timed at a time: so many that making them does not disturb what is measured more than reading would.
 const PIECE: usize = 4096;
@@ -38,14 +38,17 @@ fn main() {
     println!("{:<48}|{parts} |{parts} | batch 64", "what is counted");
     let only = argument("--only");
     let rows = [
-        ("nothing", false, false, false),
-        ("windows (5) of user and merchant: count, sum", true, false, false),
-        ("… and distinct counterparts of three pair kinds", true, true, false),
-        ("… and delayed-label rates (3 windows)", true, true, true),
+        ("nothing", false, false, false, false),
+        ("windows (5) of user and merchant: count, sum", true, false, false, false),
+        ("… and distinct counterparts of three pair kinds", true, true, false, false),
+        ("… and delayed-label rates (3 windows)", true, true, true, false),
+        ("… and six lists on which nobody stands", true, true, true, true),
     ];
-    for (_, (name, windows, distinct, labels)) in (1..).zip(rows).filter(|(number, _)| only.is_none_or(|only| only == *number)) {
+    for (_, (name, windows, distinct, labels, listed)) in (1..).zip(rows).filter(|(number, _)| only.is_none_or(|only| only == *number)) {
         let aggregates = aggregates(windows, distinct, labels);
-        let costs = [64, 1].map(|batch| measure(payments, &aggregates, batch));
+        let lists = if listed { lists() } else { ListsOptions::default() };
+        let options = Options { lists, ..options(payments, &aggregates) };
+        let costs = [64, 1].map(|batch| measure(payments, &options, batch));
         let graph = costs.map(|cost| cost.step - cost.decide - admit);
         let [many, one] = std::array::from_fn(|n| {
             let Cost { step, decide } = costs[n];
@@ -53,6 +56,21 @@ fn main() {
         });
         println!("{name:<48}|{many} |{one} | {:>8.2}", graph[1] / graph[0]);
     }
+}
+
+/// The lists of the topology that comes with Weir.
+fn lists() -> ListsOptions {
+    use IdKind::{Account, Card, Device, Ip, Merchant, User};
+    let list = |name: &str, effect, of: &[IdKind]| ListOptions { name: name.into(), effect, of: of.to_vec() };
+    let lists = vec![
+        list("allowed", Effect::Allow, &[User, Merchant, Account]),
+        list("blocked", Effect::Block, &[User, Merchant, Device, Card, Ip, Account]),
+        list("sanctioned", Effect::Sanction, &[User, Merchant, Account]),
+        list("stolen", Effect::Stolen, &[Device, Card]),
+        list("suppressed", Effect::Suppress, &[User, Merchant, Device, Card, Ip]),
+        list("watched", Effect::Review, &[User, Merchant, Device, Card, Ip, Account]),
+    ];
+    ListsOptions { entries_max: 100_000, lists }
 }
 
 /// µs of CPU a payment.
@@ -75,8 +93,8 @@ fn pieces(payments: u64, mut piece: impl FnMut(&[Record], bool)) {
     }
 }
 
-fn measure(payments: u64, aggregates: &[Aggregate], batch: usize) -> Cost {
-    let mut engine = Engine::new(options(payments, aggregates), &mut |_| {}).expect("the options are sound");
+fn measure(payments: u64, options: &Options, batch: usize) -> Cost {
+    let mut engine = Engine::new(options.clone(), &mut |_| {}).expect("the options are sound");
     let mut out = Vec::new();
     let (mut whole, mut behind) = (Mean::default(), Mean::default());
     pieces(payments, |records, timed| {

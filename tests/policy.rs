@@ -192,6 +192,15 @@ fn what_may_change_changes_together_and_replay_says_the_same() {
     let text = leader.ask("GET", "/v1/policy", "").1["text"].as_str().unwrap().to_owned();
     assert!(text.contains("[guard]\ndeclines_min = 5000\n") && text.contains("per_hour = 7\n"), "{text}");
     assert_eq!(pay_many(&leader, "last", 1)[0]["policy"], json!(lenient));
+
+    // A file with one rule more than what is in force: what it does not name stays.
+    room.write("more.toml", "[policy.rule.tiny]\nof = \"payment\"\nwhen = \"amount < 10\"\noutcome = \"review\"\nrisk_score = 610\n");
+    let told = room.done(&["policy", "diff", "--amend", "more.toml", "--url", &url]);
+    assert!(told.starts_with("+ rule.tiny: of payment") && told.lines().count() == 1, "{told}");
+    room.done(&["policy", "publish", "--amend", "more.toml", "--url", &url]);
+    let text = leader.ask("GET", "/v1/policy", "").1["text"].as_str().unwrap().to_owned();
+    assert!(text.contains("[policy.rule.tiny]") && text.contains("per_hour = 7\n"), "{text}");
+    room.done(&["policy", "rollback", "--url", &url]);
     leader.end();
 
     let verified = room.json(&["journal", "verify", "data", "--json"]);

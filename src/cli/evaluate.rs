@@ -14,8 +14,8 @@ The whole stream goes through the engine, each event judged before its label is 
 reported on: ranking, cards found a day, calibration, what was caught of each scenario and typology. An event without a label was good.
 
 Examples:
-  weir evaluate transactions.parquet -t mapping.toml --from 2018-08-08 --until 2018-08-15
-  weir evaluate transactions.parquet -t mapping.toml --from 2018-08-08 --until 2018-08-15 --scores scores.csv --plot curve.svg")]
+  weir evaluate transactions.parquet -t mapping.toml --model fraud.safetensors --from 2018-08-08 --until 2018-08-15
+  weir evaluate transactions.parquet -t mapping.toml --model fraud.safetensors --from 2018-08-08 --until 2018-08-15 --scores scores.csv --plot curve.svg")]
 pub struct Arguments {
     /// Files of events
     #[arg(value_name = "FILE", required = true)]

@@ -6,7 +6,7 @@
 //! is that at the group's start, so no value from it reaches a column, and taking an event in looks everything up again.
 
 use super::Engine;
-use crate::event::{Content, Event, Record, SLOTS, ends};
+use crate::event::{Content, Event, EventType, Record, SLOTS, ends};
 use crate::graph::ego::{SEED_SLOTS, other_side, side_of};
 use crate::graph::{COLD_MAX, Family, Graph, Head, Link, NodeId, RECENT};
 use crate::velocity::family as rows_family;
@@ -70,7 +70,12 @@ impl Engine {
                 ring.prefetch(ring.ahead(ring.head(), place as u32));
             }
             self.judged.prefetch(event.id);
-            for id in ends(&event.body).into_iter().flatten() {
+            let ends = ends(&event.body);
+            if event.body.kind() == EventType::Payment {
+                self.alerts.prefetch(&ends);
+                self.evidence.prefetch(graph.rings[Family::Money as usize].head().ordinal + place as u64);
+            }
+            for id in ends.into_iter().flatten() {
                 graph.nodes.prefetch_index(id);
             }
             return;

@@ -16,6 +16,9 @@ pub struct NamedModel {
     pub model: Arc<Bound>,
 }
 
+/// A seed, the words of its feature columns, and where its score goes.
+type Judging<'a> = ((&'a Seed, &'a mut [u64]), &'a mut Option<Score>);
+
 /// Events that one thread infers at least, where several are allowed.
 const SHARE_MIN: usize = 32;
 
@@ -59,7 +62,7 @@ impl Engine {
         let (width, at) = (layout.schema.len(), layout.probability);
         let Batch { seeds, features, egos, scores, .. } = batch;
         scores.resize(seeds.len(), None);
-        let judge = |(number, ((seed, row), score)): (usize, ((&Seed, &mut [u64]), &mut Option<Score>))| {
+        let judge = |(number, ((seed, row), score)): (usize, Judging<'_>)| {
             *score = match seed.used.contains(Part::Gnn) {
                 true => model.score(SeedView { kind: seed.kind, row, egos, seed: number }),
                 false => None,

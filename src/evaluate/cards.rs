@@ -75,7 +75,7 @@ mod tests {
             on(4, 1, 0.9, false),
             on(4, 1, 0.1, true),
             on(4, 2, 0.8, false),
-            on(4, 3, 0.7, true),
+            on(4, 3, 0.7, false),
             on(5, 1, 1.0, true),
             on(5, 3, 0.9, true),
             on(5, 4, 0.8, true),

@@ -104,7 +104,7 @@ mod tests {
     }
 
     /// By hand: 0.9 stands before all three good ones, 0.5 before one and beside one.
-    /// Planted: a tie counted whole (AUC 0.83).
+    /// Planted: a tie counted whole (AUC 0.83), ties one by one, of equal thresholds the greatest.
     #[test]
     fn a_ranking_by_hand() {
         let ranking = ranking(&[0.9, 0.5], &[0.7, 0.5, 0.1]);

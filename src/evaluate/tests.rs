@@ -30,7 +30,8 @@ fn payments() -> Vec<(OnCard, f64)> {
 /// Expected are `roc_auc_score`, `average_precision_score`, `precision_recall_curve` (at the first greatest F1) and `brier_score_loss` of
 /// scikit-learn 1.9.1; for the rest numpy over `np.array_split(np.argsort(p, kind="stable"), bins)` and pandas over the Handbook's
 /// definition of card precision, both on the numbers of the generator above.
-/// Caught when planted: the greatest threshold among those with the best F1; ties one by one; cards found that come again.
+/// Caught when planted: a tie counted whole; ties one by one; the longer bins last; cards found that come again; the last probability of a
+/// card in place of its greatest.
 #[test]
 fn figures_are_those_of_scikit_learn() {
     let payments = payments();

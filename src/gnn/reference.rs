@@ -2,7 +2,7 @@
 
 use super::cpu::SeedView;
 use super::input::{Inputs, state_figures};
-use super::model::{EDGE_INPUTS, HIDDEN, MESSAGE, Model, NARROW, TIME_CODES, bucket};
+use super::model::{EDGE_INPUTS, MESSAGE, Model, TIME_CODES, bucket};
 use crate::graph::ego::{AGE, SEED_SLOTS};
 
 /// Logit and embedding of one event; `None` where the model has nothing for its type or an input is unknown.
@@ -18,8 +18,8 @@ pub fn reference(model: &Model, inputs: &Inputs, seed: SeedView<'_>) -> Option<(
             let (low, high) = (f64::from(pair[0]), f64::from(pair[1]));
             let through = ((value - low) / (high - low)).clamp(0.0, 1.0);
             let row = pieces.next().expect("a row a piece");
-            for h in 0..HIDDEN {
-                hidden[h] += through * f64::from(row[h]);
+            for (hidden, row) in hidden.iter_mut().zip(row) {
+                *hidden += through * f64::from(*row);
             }
         }
     }
@@ -41,15 +41,15 @@ pub fn reference(model: &Model, inputs: &Inputs, seed: SeedView<'_>) -> Option<(
             for (at, sum) in sums.as_flattened().iter().enumerate() {
                 message += sum * f64::from(model.message[slot][at][j]);
             }
-            for h in 0..HIDDEN {
-                hidden[h] += message.max(0.0) * f64::from(model.join[slot][j][h]);
+            for (hidden, weight) in hidden.iter_mut().zip(&model.join[slot][j]) {
+                *hidden += message.max(0.0) * f64::from(*weight);
             }
         }
     }
     let mut embedding: Vec<f64> = model.narrow_bias.iter().copied().map(f64::from).collect();
-    for h in 0..HIDDEN {
-        for n in 0..NARROW {
-            embedding[n] += hidden[h].max(0.0) * f64::from(model.narrow[h][n]);
+    for (hidden, weights) in hidden.iter().zip(model.narrow.iter()) {
+        for (value, weight) in embedding.iter_mut().zip(weights) {
+            *value += hidden.max(0.0) * f64::from(*weight);
         }
     }
     embedding.iter_mut().for_each(|value| *value = value.max(0.0));

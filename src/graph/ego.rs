@@ -275,3 +275,22 @@ fn is_failed(row: &Row) -> bool {
         1 << PaymentStatus::ChallengeFailed as u16 | 1 << PaymentStatus::Abandoned as u16 | 1 << PaymentStatus::DeclinedByIssuer as u16;
     FAILURES >> row.flags.status() & 1 != 0
 }
+
+#[cfg(test)]
+impl EgoBatch {
+    /// Made of parts: for each slot of each seed its own state, and its edges with the states on their other side.
+    #[allow(clippy::type_complexity)]
+    pub(crate) fn of(parts: &[([f32; STATE], Vec<([f32; EDGE], [f32; STATE])>)]) -> EgoBatch {
+        let mut batch = EgoBatch { row_offsets: vec![0], ..EgoBatch::default() };
+        for (own, edges) in parts {
+            batch.own_features.push(*own);
+            for (edge, state) in edges {
+                batch.neighbours.push(NodeId(0));
+                batch.edge_features.push(*edge);
+                batch.neighbour_features.push(*state);
+            }
+            batch.row_offsets.push(batch.neighbours.len() as u32);
+        }
+        batch
+    }
+}

@@ -27,8 +27,20 @@ impl Published {
     /// All mistakes in it; one is a section that does not change while a service runs. What rules ask for is not looked at: only who runs
     /// them knows which figures there are.
     pub fn load(layers: &[PathBuf]) -> Result<Published, Errors> {
+        Published::lay((DEFAULT_NAME, DEFAULT), layers)
+    }
+
+    /// What `layers` lead to over this: a rule more, another number.
+    ///
+    /// # Errors
+    /// As [`Published::load`].
+    pub fn amended(&self, layers: &[PathBuf]) -> Result<Published, Errors> {
+        Published::lay(("the policy in force", &self.text()), layers)
+    }
+
+    fn lay((name, base): (&str, &str), layers: &[PathBuf]) -> Result<Published, Errors> {
         let (mut document, mut errors) = (Document::default(), Vec::new());
-        errors.extend(document.lay(DEFAULT_NAME, DEFAULT).err().unwrap_or_default());
+        errors.extend(document.lay(name, base).err().unwrap_or_default());
         for path in layers {
             match read_layer(path) {
                 Ok(text) => errors.extend(document.lay(&path.display().to_string(), &text).err().unwrap_or_default()),
@@ -39,7 +51,7 @@ impl Published {
             return Err(Errors(errors));
         }
         let log = Log::new(&document);
-        // Sections that only the default states are those of every service.
+        // Sections that only the base states are those of every service.
         for (key, _) in document.root.iter().filter(|(key, node)| node.layer > 0 && !SECTIONS.contains(&key.as_str())) {
             refuse(key, &log);
         }

@@ -223,6 +223,11 @@ impl<'g> Rows<'g> {
         rows.filter(|(_, row)| row.time > self.since && row.flags.kind() == EventType::Payment)
     }
 
+    /// Likewise those of another entity.
+    fn of(&self, node: NodeId) -> Rows<'g> {
+        Rows { recent: self.graph.recent(Family::Money, node), ..*self }
+    }
+
     /// Whether older rows may have been left out.
     pub fn cut(&self) -> bool {
         self.recent.truncated || self.recent.positions().len() == RECENT
@@ -258,5 +263,9 @@ impl Different {
 
     fn len(&self) -> u32 {
         self.count as u32
+    }
+
+    fn iter(&self) -> impl Iterator<Item = NodeId> {
+        self.nodes[..self.count].iter().copied()
     }
 }

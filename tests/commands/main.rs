@@ -2,6 +2,7 @@
 
 mod company;
 mod erasure;
+mod evaluate;
 mod kept;
 mod mistakes;
 mod room;

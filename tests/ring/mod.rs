@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+pub mod company;
 pub mod model;
 
 use std::collections::BTreeMap;

@@ -153,13 +153,31 @@ impl Model {
         let mut all = users(&|_| true);
         all.extend(paying.and_then(|row| row.ends[USER]));
         let (suspects, known) = (users(&Row::suspicious).len(), users(&|row| row.bad).len());
-        let failures = rows.iter().filter(|row| row.failed).count();
+        let users_min = self.options.typologies.users_min as usize;
+        let weight: i32 = rows
+            .iter()
+            .map(|row| {
+                if row.bad {
+                    7
+                } else if row.failed {
+                    3
+                } else {
+                    -1
+                }
+            })
+            .sum();
+        let full = rows.len() == ROWS;
+        // How many payments each has made, if all were made with this device.
+        let own = all.iter().map(|user| self.newest(USER, Some(*user)));
+        let own = own.filter(|own| own.iter().all(|row| row.ends[DEVICE].is_none() || row.ends[DEVICE] == ends[DEVICE]));
+        let own: Vec<usize> = own.map(|own| own.len()).filter(|len| *len > 0).collect();
+        let regulars = own.iter().filter(|len| **len > 1).count();
+        let settlement = own.len() >= users_min && 2 * own.len() >= all.len() && (known > 0 || regulars >= 2 && 4 * regulars >= all.len());
         let suspicious = rows.iter().filter(|row| row.suspicious()).count();
-        let enough = known >= 2
-            || known == 1 && suspects >= 3 && 4 * suspicious >= rows.len()
-            || suspects == 3 && failures >= 4 && 3 * failures >= 2 * rows.len()
-            || suspects > 3 && 2 * failures >= rows.len();
-        if all.len() < self.options.typologies.users_min as usize || !enough {
+        let asked = if full && all.len() > 8 { 22 } else { 14 };
+        let likely = 2 * suspicious >= rows.len() && weight >= asked || !full && settlement && weight >= 7;
+        let enough = (suspects >= 3 || suspects == 2 && known > 0 && !full) && likely;
+        if all.len() < users_min || !enough {
             return None;
         }
         let score = 400 + 120 * known + 60 * suspects + 10 * all.len();

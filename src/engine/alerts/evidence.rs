@@ -42,6 +42,16 @@ impl Evidence {
         (ordinal % self.rows_max) as usize * ENTRY
     }
 
+    /// Hints that the row with this ordinal will be noted.
+    #[inline]
+    pub(in crate::engine) fn prefetch(&self, ordinal: u64) {
+        if self.rows_max > 0 {
+            let at = self.at(ordinal);
+            self.words.prefetch(at);
+            self.words.prefetch(at + ENTRY - 1);
+        }
+    }
+
     /// Notes who the row with this ordinal is of; rows come in their order.
     #[inline]
     pub(in crate::engine) fn note(&mut self, ordinal: u64, event: Id, ends: &[Option<Id>; SLOTS]) {

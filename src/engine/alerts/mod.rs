@@ -6,6 +6,8 @@
 mod alert;
 mod budget;
 mod evidence;
+mod index;
+mod kept;
 mod table;
 
 pub use alert::{Alert, AlertStatus, Edge, Member, Subject};
@@ -18,7 +20,6 @@ use super::guard::Standing;
 use crate::decision::Outcome;
 use crate::event::{Duration, EventType, Id, IdKind, SLOTS, Sequence, Timestamp, slot_kinds};
 use crate::graph::RECENT;
-use crate::memory::image::{Table as Kept, Used, Words};
 use crate::typology::{Typology, TypologyOptions, slot};
 use budget::Budget;
 use table::{Table, grows, head};
@@ -44,6 +45,9 @@ impl Default for AlertOptions {
         }
     }
 }
+
+/// The slots of a payment by which alerts grow, in this order.
+const GROWS_BY: [usize; 3] = [slot::DEVICE, slot::CARD, slot::USER];
 
 /// The record at which something happens to alerts.
 #[derive(Clone, Copy, Debug)]
@@ -124,32 +128,47 @@ impl Alerts {
         self.counts
     }
 
+    /// Hints that a payment of these will be judged.
+    #[inline]
+    pub(super) fn prefetch(&self, ends: &[Option<Id>; SLOTS]) {
+        if self.table.len > 0 {
+            GROWS_BY.into_iter().filter_map(|by| ends[by]).for_each(|id| self.table.index.prefetch(id));
+        }
+    }
+
     /// A payment was judged: it joins the alerts that grow by its device, card or user.
     #[inline]
     pub(super) fn paid(&mut self, at: &Moment, proof: &Proof, out: &mut Vec<Alert>) {
         if self.table.len == 0 {
             return;
         }
-        let rings = [slot::DEVICE, slot::USER].map(|by| proof.ends[by].and_then(|id| self.ring(id)));
-        if let [Some(one), Some(other)] = rings
-            && one != other
+        let table = &self.table;
+        let mut leads = GROWS_BY.map(|by| proof.ends[by].and_then(|id| table.index.lead(id)));
+        // Nearly every payment ends here.
+        if leads == [None; GROWS_BY.len()] {
+            return;
+        }
+        let [device, _, user] = leads.map(|lead| lead.filter(|lead| self.is_ring(lead.slot)));
+        if let (Some(device), Some(user)) = (device, user)
+            && device.slot != user.slot
         {
             // Somebody of one ring pays with the device of another: they are one.
-            self.merge(one, other, at, out);
+            self.merge(device.slot, user.slot, at, out);
+            leads = GROWS_BY.map(|by| proof.ends[by].and_then(|id| self.table.index.lead(id)));
         }
-        for by in [slot::DEVICE, slot::CARD, slot::USER] {
-            let Some(lead) = proof.ends[by].and_then(|id| self.table.lead(id)) else { continue };
-            if lead.grows {
-                self.grow(lead.slot, at, proof);
-                self.tell(lead.slot, at, out);
-            }
+        for lead in leads.into_iter().flatten().filter(|lead| lead.grows) {
+            self.grow(lead.slot, at, proof);
+            self.tell(lead.slot, at, out);
         }
     }
 
     /// The ring that an id leads to: a user or a card under attack alone is none.
     fn ring(&self, id: Id) -> Option<usize> {
-        let slot = self.table.lead(id)?.slot;
-        (self.table.get(slot, head::TYPOLOGIES) & 1 << Typology::SharedDevice as u8 != 0).then_some(slot)
+        self.table.index.lead(id).map(|lead| lead.slot).filter(|slot| self.is_ring(*slot))
+    }
+
+    fn is_ring(&self, slot: usize) -> bool {
+        self.table.get(slot, head::TYPOLOGIES) & 1 << Typology::SharedDevice as u8 != 0
     }
 
     /// Puts an event into an alert, by its typology.
@@ -205,7 +224,7 @@ impl Alerts {
     /// The alert that a finding belongs to, if there is one: that of its subject, or, for a ring, one that shares a user with it. Where
     /// these are several, the oldest takes the others in.
     fn home_of(&mut self, at: &Moment, found: &Found, out: &mut Vec<Alert>) -> Option<usize> {
-        let mut home = self.table.lead(found.subject).map(|lead| lead.slot);
+        let mut home = self.table.index.lead(found.subject).map(|lead| lead.slot);
         if found.typology == Typology::SharedDevice {
             for proof in found.proofs() {
                 let Some(other) = proof.ends[slot::USER].and_then(|id| self.ring(id)) else { continue };
@@ -298,7 +317,7 @@ impl Alerts {
         }
         table.set(slot, head::SUPPRESSED, i64::MIN as u64);
         if let Subject::Entity(kind, id) = subject {
-            let leads = table.lead_to(id, slot, grows(kind));
+            let leads = table.index.lead_to(id, slot, grows(kind));
             table.set(slot, head::INDEXED, u64::from(leads));
         }
         Some(slot)
@@ -423,7 +442,7 @@ impl Alerts {
 
     /// Nobody wants to hear of a subject until then; a time that is over lets them hear again.
     pub(super) fn suppress(&mut self, at: &Moment, subject: Id, until: Timestamp, out: &mut Vec<Alert>) {
-        let Some(lead) = self.table.lead(subject).filter(|lead| self.table.subject_id(lead.slot) == Some(subject)) else { return };
+        let Some(lead) = self.table.index.lead(subject).filter(|lead| self.table.subject_id(lead.slot) == Some(subject)) else { return };
         self.table.set(lead.slot, head::SUPPRESSED, until.0 as u64);
         if at.now < until {
             self.release(lead.slot);
@@ -454,66 +473,6 @@ impl Alerts {
             }
             _ => self.publish(slot, AlertStatus::Open, at, None, out),
         }
-    }
-
-    /// Everything that is not in the tables.
-    fn numbers(&self) -> [u64; 9] {
-        let AlertCounts { opened, versions, held, dropped } = self.counts;
-        let [hour, spent, least, line] = self.budget.words();
-        [opened, versions, held, dropped, self.look as u64, hour, spent, least, line]
-    }
-
-    fn restore_numbers(&mut self, words: &mut Words<'_>) -> Result<(), String> {
-        let (opened, versions) = (words.word()?, words.word()?);
-        self.counts = AlertCounts { opened, versions, held: words.word()?, dropped: words.word()? };
-        self.look = words.at_most(self.options.limits.alerts_max as usize, "places of alerts")?;
-        self.budget.restore_words(words)
-    }
-
-    /// Writes the ground state.
-    pub(super) fn ground(&self, mut word: impl FnMut(u64) -> std::io::Result<()>) -> std::io::Result<()> {
-        self.numbers().into_iter().try_for_each(&mut word)?;
-        self.table.ground(word)
-    }
-
-    /// Restores what [`Alerts::ground`] wrote.
-    pub(super) fn restore<E: From<String>>(&mut self, mut word: impl FnMut() -> Result<u64, E>) -> Result<(), E> {
-        let mut numbers = [0; 9];
-        for number in &mut numbers {
-            *number = word()?;
-        }
-        self.restore_numbers(&mut Words(&numbers))?;
-        self.table.restore(word)?;
-        Ok(self.check()?)
-    }
-
-    /// Makes what is derived again, after an image was read.
-    pub(super) fn wake(&mut self) -> Result<(), String> {
-        self.table.wake()?;
-        self.check()
-    }
-
-    fn check(&self) -> Result<(), String> {
-        let held = self.table.used().map(|slot| self.table.get(slot, head::HELD)).sum::<u64>();
-        let newest = self.table.used().map(|slot| self.table.get(slot, head::NUMBER)).max();
-        if held != self.counts.held || newest > Some(self.counts.opened) {
-            return Err(format!("found {held} alerts held and {newest:?} opened, expected {:?}", self.counts));
-        }
-        Ok(())
-    }
-
-    pub(super) fn tables(&mut self) -> [(&'static str, Used, &mut dyn Kept); 3] {
-        self.table.tables()
-    }
-
-    pub(super) fn words(&self, out: &mut Vec<u64>) {
-        out.extend(self.numbers());
-        self.table.words(out);
-    }
-
-    pub(super) fn restore_words(&mut self, words: &mut Words<'_>) -> Result<(), String> {
-        self.restore_numbers(words)?;
-        self.table.restore_words(words)
     }
 }
 

@@ -1,7 +1,8 @@
-//! The table of alerts: fixed places, and an index from the ids by which an alert grows.
+//! The table of alerts: fixed places with heads, members and edges.
 
 use super::alert::{AlertStatus, Edge, Member, Subject};
 use super::evidence::Proof;
+use super::index::{self, Index};
 use crate::event::{EventType, Id, IdKind, Timestamp};
 use crate::memory::Buffer;
 use crate::memory::image::{Table as Kept, Used, Words, front};
@@ -56,9 +57,6 @@ const INDEXED: u64 = 1 << 8;
 const GROWS: u64 = 1 << 9;
 /// Words of an edge: from, to, event, two each, amount, time.
 const EDGE: usize = 8;
-/// Words of a place in the index: the id, then the alert's slot plus 1, and [`GROWS`] far up.
-const KEY: usize = 3;
-const KEY_GROWS: u64 = 1 << 63;
 
 /// How many alerts there may be, and how much of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +79,10 @@ impl Default for AlertLimits {
 impl AlertLimits {
     /// Bytes of an alert with its share of the index.
     pub fn alert_bytes(&self) -> usize {
-        8 * (head::WORDS + self.members_max as usize * MEMBER + self.edges_max as usize * EDGE + 2 * KEY * (self.members_max as usize + 1))
+        8 * (head::WORDS
+            + self.members_max as usize * MEMBER
+            + self.edges_max as usize * EDGE
+            + 2 * index::KEY * (self.members_max as usize + 1))
     }
 
     fn keys(&self) -> usize {
@@ -92,22 +93,13 @@ impl AlertLimits {
     }
 }
 
-/// Where an id leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lead {
-    pub slot: usize,
-    pub grows: bool,
-}
-
 /// The places.
 pub(super) struct Table {
     pub limits: AlertLimits,
     heads: Buffer<u64>,
     members: Buffer<u64>,
     edges: Buffer<u64>,
-    keys: Buffer<u64>,
-    /// Ids in the index.
-    keys_len: usize,
+    pub index: Index,
     /// Alerts in use.
     pub len: usize,
     /// No slot from here on was ever used.
@@ -121,9 +113,8 @@ impl Table {
             heads: Buffer::new(alerts * head::WORDS, progress),
             members: Buffer::new(alerts * limits.members_max as usize * MEMBER, progress),
             edges: Buffer::new(alerts * limits.edges_max as usize * EDGE, progress),
-            keys: Buffer::new(limits.keys() * KEY, progress),
+            index: Index::new(limits.keys(), progress),
             limits,
-            keys_len: 0,
             len: 0,
             high: 0,
         }
@@ -173,12 +164,12 @@ impl Table {
         if let Some(subject) = self.subject_id(slot)
             && self.get(slot, head::INDEXED) != 0
         {
-            self.unlead(subject);
+            self.index.unlead(subject);
         }
         for place in 0..self.get(slot, head::MEMBERS) as usize {
             let at = self.member_at(slot, place);
             if self.members[at + 2] & INDEXED != 0 {
-                self.unlead(id(&self.members[at..]));
+                self.index.unlead(id(&self.members[at..]));
             }
         }
         self.heads.range_mut(slot * head::WORDS..(slot + 1) * head::WORDS).fill(0);
@@ -241,7 +232,7 @@ impl Table {
             self.set(slot, head::CUT, 1);
             return;
         }
-        let leads = leads && self.lead_to(member.id, slot, grows);
+        let leads = leads && self.index.lead_to(member.id, slot, grows);
         let marks = if leads { INDEXED } else { 0 } | if grows { GROWS } else { 0 };
         let at = self.member_at(slot, place);
         self.members.range_mut(at..at + MEMBER).copy_from_slice(&[member.id.low(), member.id.high(), member.kind as u64 | marks]);
@@ -318,75 +309,6 @@ impl Table {
         true
     }
 
-    fn keys_slots(&self) -> usize {
-        self.keys.len() / KEY
-    }
-
-    fn home(&self, low: u64) -> usize {
-        ((u128::from(low) * self.keys_slots() as u128) >> 64) as usize
-    }
-
-    fn next(&self, key: usize) -> usize {
-        if key + 1 == self.keys_slots() { 0 } else { key + 1 }
-    }
-
-    /// The place of `id` in the index, or the empty one at which the search ended.
-    #[inline]
-    fn key(&self, id: Id) -> Result<usize, usize> {
-        let mut key = self.home(id.low());
-        loop {
-            let words = &self.keys[key * KEY..][..KEY];
-            if words[2] == 0 {
-                return Err(key);
-            }
-            if words[0] == id.low() && words[1] == id.high() {
-                return Ok(key);
-            }
-            key = self.next(key);
-        }
-    }
-
-    /// Where `id` leads.
-    #[inline]
-    pub(super) fn lead(&self, id: Id) -> Option<Lead> {
-        if self.keys_len == 0 {
-            return None;
-        }
-        let word = self.keys[self.key(id).ok()? * KEY + 2];
-        Some(Lead { slot: (word & !KEY_GROWS) as usize - 1, grows: word & KEY_GROWS != 0 })
-    }
-
-    /// Has `id` lead to an alert, unless it leads somewhere already.
-    pub(super) fn lead_to(&mut self, id: Id, slot: usize, grows: bool) -> bool {
-        match self.key(id) {
-            Ok(_) => false,
-            Err(key) => {
-                let word = (slot as u64 + 1) | if grows { KEY_GROWS } else { 0 };
-                self.keys.range_mut(key * KEY..(key + 1) * KEY).copy_from_slice(&[id.low(), id.high(), word]);
-                self.keys_len += 1;
-                true
-            }
-        }
-    }
-
-    /// Takes an id out of the index; those behind it in its chain move up.
-    fn unlead(&mut self, id: Id) {
-        let Ok(mut gap) = self.key(id) else { return };
-        let mut key = self.next(gap);
-        while self.keys[key * KEY + 2] != 0 {
-            let home = self.home(self.keys[key * KEY]);
-            let stays = if gap <= key { gap < home && home <= key } else { gap < home || home <= key };
-            if !stays {
-                let moved: [u64; KEY] = self.keys[key * KEY..][..KEY].try_into().expect("a key's words");
-                self.keys.range_mut(gap * KEY..(gap + 1) * KEY).copy_from_slice(&moved);
-                gap = key;
-            }
-            key = self.next(key);
-        }
-        self.keys.range_mut(gap * KEY..(gap + 1) * KEY).fill(0);
-        self.keys_len -= 1;
-    }
-
     /// Writes each alert's slot, head, members and edges: the ground state.
     pub(super) fn ground(&self, mut word: impl FnMut(u64) -> std::io::Result<()>) -> std::io::Result<()> {
         word(self.high as u64)?;
@@ -435,8 +357,8 @@ impl Table {
 
     /// Makes the index again from what stands in heads and members, and checks that it can be read.
     pub(super) fn wake(&mut self) -> Result<(), String> {
-        self.keys.range_mut(0..self.keys.len()).fill(0);
-        (self.keys_len, self.len) = (0, 0);
+        self.index.clear();
+        self.len = 0;
         for slot in 0..self.high {
             if !self.is_used(slot) {
                 continue;
@@ -457,13 +379,13 @@ impl Table {
                 && self.get(slot, head::INDEXED) != 0
             {
                 let of = IdKind::from_number(kind as u8).expect("looked at above");
-                leads &= self.lead_to(subject, slot, grows(of));
+                leads &= self.index.lead_to(subject, slot, grows(of));
             }
             for place in 0..members as usize {
                 let (indexed, grows) = self.marks(slot, place);
                 if indexed {
                     let id = self.member(slot, place).id;
-                    leads &= self.lead_to(id, slot, grows);
+                    leads &= self.index.lead_to(id, slot, grows);
                 }
             }
             if !leads {
