@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use weir::event::{Duration, EventType};
 use weir::learn::{Sample, SampleOptions, Stage, Step, TrainError, TrainOptions, Trained, train};
-use weir::runtime::{GatherOptions, Input, gather};
+use weir::runtime::{EvaluateOptions, GatherOptions, Input, ModelFile, evaluate, gather};
 use weir::sim::company::{Company, Options, occurrence};
 use weir::topology::Topology;
 
@@ -80,9 +80,41 @@ fn a_model_is_learnt_and_learnt_again() {
     assert_ne!(other.model, trained.model);
 
     stopped_early(&sample, &options, &trained);
+    served(dir.path(), &sample, &options);
     let needy = TrainOptions { bads_min: 1 << 20, ..options };
     let error = learn(&sample, &needy, &never, &mut Vec::new()).expect_err("too few");
     assert!(error.to_string().contains("expected at least 1048576"), "{error}");
+}
+
+/// What serves says of the validation's events what was said in training: the same ranking from a file read by another forward pass, over
+/// neighbourhoods gathered again. Caught when planted: the means of edges left out of the weight of the one.
+fn served(dir: &Path, sample: &Sample, options: &TrainOptions) {
+    let unseen = TrainOptions { refit: false, ..*options };
+    let trained = learn(sample, &unseen, &AtomicBool::new(false), &mut Vec::new()).expect("enough to learn from");
+    let validation = trained.branches[0].validation;
+    let path = dir.join("model.safetensors");
+    fs::write(&path, trained.model.to_bytes()).expect("a scratch file");
+    let topology = Topology::load(&[]).expect("the built-in topology");
+    let model = ModelFile::read(&path).expect("a model");
+    let input = Input::Files(Box::new(topology), vec![dir.join("company.jsonl")], Some(model));
+    let judging = EvaluateOptions {
+        from: sample.options.validation_from,
+        until: company().start + DAY.times(DAYS),
+        label_delay: Some(DAY.times(WAITED)),
+        threshold: None,
+        hindsight: true,
+        model: Some(path),
+        scores: None,
+        batch: 64,
+        progress: false,
+    };
+    let report = evaluate(&input, &judging).expect("a report");
+    let found = report.figures.average_precision.expect("some were bad");
+    // Sums in another order may swap two that are as good as equal.
+    assert!((found - validation.average_precision).abs() < 1e-3, "{found} served, {} in training", validation.average_precision);
+    let predicted: f64 = report.figures.reliability.iter().map(|bin| bin.predicted * bin.events as f64).sum();
+    let observed: f64 = report.figures.reliability.iter().map(|bin| bin.observed * bin.events as f64).sum();
+    assert!((0.8..1.25).contains(&(predicted / observed)), "{predicted} bad predicted, {observed} came");
 }
 
 /// Who stops during the last fit gets the one that was validated; who stops before the first validation gets nothing.

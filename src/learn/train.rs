@@ -152,7 +152,7 @@ fn only_grows(name: &str, names: &[String]) -> bool {
 }
 
 /// Batches that a course has at least, and epochs that it has for their sake: fewer rows are seen more often.
-const STEPS_MIN: u64 = 600;
+const STEPS_MIN: u64 = 320;
 const EPOCHS: (u64, u64) = (8, 40);
 /// Rows of the short fit that chooses inputs, a branch; importance needs no more.
 const CHOOSING_ROWS: usize = 100_000;
