@@ -87,7 +87,7 @@ fn a_model_is_learnt_and_learnt_again() {
 }
 
 /// What serves says of the validation's events what was said in training: the same ranking from a file read by another forward pass, over
-/// neighbourhoods gathered again. Caught when planted: the means of edges left out of the weight of the one.
+/// neighbourhoods gathered again.
 fn served(dir: &Path, sample: &Sample, options: &TrainOptions) {
     let unseen = TrainOptions { refit: false, ..*options };
     let trained = learn(sample, &unseen, &AtomicBool::new(false), &mut Vec::new()).expect("enough to learn from");

@@ -176,7 +176,6 @@ mod tests {
         values
     }
 
-    /// Caught when planted: the places of the leaves counted from zero; sides of one row.
     #[test]
     fn a_step_stands_where_the_bad_begin() {
         let values = values();

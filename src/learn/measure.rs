@@ -101,7 +101,6 @@ mod tests {
         Scored { logit, bad, weight: 1.0 }
     }
 
-    /// Caught when planted: precision of a tie counted before its good ones; weights left out.
     #[test]
     fn a_ranking_is_measured_as_by_hand() {
         let rows = [scored(3.0, true), scored(2.0, false), scored(2.0, true), scored(1.0, false), scored(0.0, true)];
@@ -114,7 +113,6 @@ mod tests {
         assert_eq!(super::validate(&rows[..1]), Validation::default());
     }
 
-    /// Caught when planted: the weights left out of the gradient.
     #[test]
     fn probabilities_of_a_sampled_stream_are_those_of_the_stream() {
         let mut chance = Chance::new(1, 0);

@@ -223,7 +223,6 @@ mod tests {
         sample
     }
 
-    /// Caught when planted: weights of one for the good; the hash without the seed.
     #[test]
     fn all_the_bad_and_a_share_of_the_good_are_kept() {
         let Sample { payment: rows, .. } = sample(OPTIONS);
@@ -246,7 +245,6 @@ mod tests {
         assert_eq!(rows, sample(OPTIONS).payment);
     }
 
-    /// Caught when planted: a scale that only the validation obeyed.
     #[test]
     fn a_sample_stays_within_its_bytes() {
         let bytes_max = 1 << 20;
