@@ -95,20 +95,20 @@ impl Coding {
 /// limit that a few of the bad exceed and none of the good.
 fn steps(sorted: &[(f32, bool)], weight: impl Fn(bool) -> f64, edges: &mut Vec<f32>) {
     let impurity = |bad: f64, good: f64| if bad + good > 0.0 { 2.0 * bad * good / (bad + good) } else { 0.0 };
-    let mut leaves = vec![0..sorted.len()];
+    let mut leaves = Vec::from([(0, sorted.len())]);
     for _ in 0..STEPS {
         let mut best: Option<(f64, usize, usize)> = None;
-        for (number, leaf) in leaves.iter().enumerate() {
-            let of = |wanted: bool| sorted[leaf.clone()].iter().filter(|(_, bad)| *bad == wanted).count() as f64 * weight(wanted);
+        for (number, (start, end)) in leaves.iter().copied().enumerate() {
+            let of = |wanted: bool| sorted[start..end].iter().filter(|(_, bad)| *bad == wanted).count() as f64 * weight(wanted);
             let (bads, goods) = (of(true), of(false));
             let (mut bad, mut good) = (0.0, 0.0);
-            for place in leaf.start + 1..leaf.end {
+            for place in start + 1..end {
                 match sorted[place - 1].1 {
                     true => bad += weight(true),
                     false => good += weight(false),
                 }
                 let whole = sorted[place - 1].0 < sorted[place].0;
-                if whole && place - leaf.start >= SIDE_MIN && leaf.end - place >= SIDE_MIN {
+                if whole && place - start >= SIDE_MIN && end - place >= SIDE_MIN {
                     let purer = impurity(bads, goods) - impurity(bad, good) - impurity(bads - bad, goods - good);
                     if purer > best.map_or(PURER_MIN, |(most, ..)| most) {
                         best = Some((purer, number, place));
@@ -117,9 +117,9 @@ fn steps(sorted: &[(f32, bool)], weight: impl Fn(bool) -> f64, edges: &mut Vec<f
             }
         }
         let Some((_, number, place)) = best else { break };
-        let leaf = leaves[number].clone();
-        leaves[number] = leaf.start..place;
-        leaves.push(place..leaf.end);
+        let (start, end) = leaves[number];
+        leaves[number] = (start, place);
+        leaves.push((place, end));
         let (low, high) = (sorted[place - 1].0, sorted[place].0);
         // Edges that nearly touch would make a slope that has no number.
         let apart = high - low > f32::max(low.abs(), high.abs()) * 1e-5;
