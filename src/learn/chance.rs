@@ -1,6 +1,7 @@
 //! Chance for learning: one seed, one course.
 
 /// Steps of SplitMix64 (Steele et al., OOPSLA'14): enough for shuffles and masks, and nothing that decides.
+#[cfg(feature = "learn")]
 #[derive(Clone, Debug)]
 pub struct Chance(u64);
 
@@ -11,6 +12,7 @@ pub fn mix(word: u64) -> u64 {
     word ^ (word >> 31)
 }
 
+#[cfg(feature = "learn")]
 impl Chance {
     /// The course of `seed`; another `part` of it takes another course.
     pub fn new(seed: u64, part: u64) -> Chance {
