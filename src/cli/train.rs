@@ -22,7 +22,7 @@ Examples:
   weir train transactions.parquet -t mapping.toml --from 2018-05-01 --until 2018-08-01 --out model.safetensors
   weir train transactions.parquet -t mapping.toml --from 2018-05-01 --until 2018-08-01 --export rows.parquet")]
 pub struct Arguments {
-    /// Files, or one data directory
+    /// Files of events
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// A topology file laid over the built-in one; may be given several times

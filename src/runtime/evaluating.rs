@@ -58,7 +58,7 @@ impl fmt::Display for EvaluateError {
             }
             EvaluateError::NoModel(0) => write!(f, "found no payment or transfer from --from until --until, expected some"),
             EvaluateError::NoModel(decided) => {
-                write!(f, "no model judged the {decided} payments and transfers from --from until --until, expected --model or [model]")
+                write!(f, "no model judged the {decided} payments and transfers from --from until --until, expected --model")
             }
         }
     }
@@ -324,7 +324,7 @@ p6,2025-01-02T23:59:56Z,u2,0.6000000238418579,
         let options = EvaluateOptions { scores: Some(scores.clone()), ..house.options() };
         let refused = |error: Result<Report, EvaluateError>| error.expect_err("it is refused").to_string();
         let told = refused(house.evaluated(&options, |_| None));
-        assert_eq!(told, "no model judged the 5 payments and transfers from --from until --until, expected --model or [model]");
+        assert_eq!(told, "no model judged the 5 payments and transfers from --from until --until, expected --model");
         assert!(!scores.exists());
         let nobody = EvaluateOptions { from: moment(20), until: moment(21), ..house.options() };
         let told = refused(house.evaluated(&nobody, by_time));
