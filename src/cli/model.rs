@@ -6,23 +6,60 @@ use crate::ENGINE_VERSION;
 use crate::evaluate::Card;
 use crate::event::Duration;
 use crate::journal::hex;
-use crate::learn::{Count, Epoch, Learnt, Sample, TrainOptions, Trained, Validation};
+use crate::learn::{Ablation, Count, Epoch, Learnt, Sample, TrainOptions, Trained, Validation};
 use crate::runtime::{GatherOptions, train_watched};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::fs;
-use std::path::Path;
+use std::fs::Permissions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use tempfile::{Builder, NamedTempFile};
+
+/// A model and its card in the making: under other names until both are whole, in the directory where they will be. So who may not write
+/// there is told before anything is learnt.
+pub struct Unfinished {
+    path: PathBuf,
+    model: NamedTempFile,
+    card: NamedTempFile,
+}
+
+impl Unfinished {
+    /// Makes the files.
+    pub fn create(path: &Path) -> Result<Unfinished, String> {
+        let dir = match path.parent() {
+            Some(dir) if dir != Path::new("") => dir,
+            _ => Path::new("."),
+        };
+        let make = || Builder::new().permissions(Permissions::from_mode(0o644)).tempfile_in(dir);
+        let failed = |error| format!("{}: {error}", path.display());
+        if path.is_dir() {
+            return Err(failed(ErrorKind::IsADirectory.into()));
+        }
+        Ok(Unfinished { path: path.to_owned(), model: make().map_err(failed)?, card: make().map_err(failed)? })
+    }
+
+    /// Writes both and gives them their names, the card first: a model never stands beside the card of another for longer than that takes.
+    fn finish(mut self, model: &[u8], card: &[u8]) -> Result<PathBuf, String> {
+        let card_path = Card::beside(&self.path);
+        for (file, bytes, path) in [(&mut self.card, card, &card_path), (&mut self.model, model, &self.path)] {
+            file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        self.card.persist(&card_path).map_err(|error| format!("{}: {}", card_path.display(), error.error))?;
+        self.model.persist(&self.path).map_err(|error| format!("{}: {}", self.path.display(), error.error))?;
+        Ok(card_path)
+    }
+}
 
 /// Trains a model from `sample`, and writes it and its card.
-pub fn learn(path: &Path, gathered: &GatherOptions, sample: &Sample, options: &TrainOptions, told: &mut Told) -> Result<(), String> {
+pub fn learn(out: Unfinished, gathered: &GatherOptions, sample: &Sample, options: &TrainOptions, told: &mut Told) -> Result<(), String> {
+    let path = out.path.clone();
     let trained = train_watched(sample, options, gathered.progress).map_err(words)?.map_err(words)?;
     let bytes = trained.model.to_bytes();
     let hash = hex(&Sha256::digest(&bytes));
     let card = card(gathered, sample, options, &trained, &hash);
-    let card_path = Card::beside(path);
-    fs::write(path, &bytes).map_err(|error| format!("{}: {error}", path.display()))?;
     let text = serde_json::to_string_pretty(&card).expect("a card is JSON") + "\n";
-    fs::write(&card_path, text).map_err(|error| format!("{}: {error}", card_path.display()))?;
+    let card_path = out.finish(&bytes, text.as_bytes())?;
 
     let parameters = trained.model.parameters();
     told.add("model", path.display().to_string().into(), &format!("model {hash} of {parameters} parameters in {}", path.display()));
@@ -47,6 +84,15 @@ pub fn learn(path: &Path, gathered: &GatherOptions, sample: &Sample, options: &T
         told.add("stopped", true.into(), "stopped early: this is the best model so far");
     }
     Ok(())
+}
+
+/// What `--ablate` names.
+pub fn ablation(name: &str) -> Ablation {
+    match name {
+        "states" => Ablation::States,
+        "messages" => Ablation::Messages,
+        _ => Ablation::Neighbours,
+    }
 }
 
 fn ranking(ranking: &Validation) -> Value {
@@ -100,6 +146,7 @@ fn card(gathered: &GatherOptions, sample: &Sample, options: &TrainOptions, train
         "best_epoch": trained.best + 1,
         "refitted_with_validation": trained.refitted,
         "stopped": trained.stopped,
+        "ablated": options.without.map(|without| format!("{without:?}").to_lowercase()),
         "branches": trained.branches.iter().map(branch).collect::<serde_json::Map<_, _>>(),
     })
 }

@@ -49,6 +49,9 @@ pub struct Arguments {
     /// How often each row is seen, at most [default: 8, or more where there are few rows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     epochs: Option<u16>,
+    /// For a study of what a part is worth: learn without states and messages, without messages, or with the neighbours of others
+    #[arg(long, value_name = "PART", requires = "out", value_parser = ["states", "messages", "neighbours"])]
+    ablate: Option<String>,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
@@ -61,6 +64,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     if arguments.out.is_some() && !cfg!(feature = "learn") {
         return Err("--out: this build cannot train, expected one that was made with `--features learn`".to_owned());
     }
+    #[cfg(feature = "learn")]
+    let out = arguments.out.as_deref().map(super::model::Unfinished::create).transpose()?;
     let topology = topology(&arguments.topology)?;
     let options = GatherOptions {
         from: arguments.from,
@@ -84,9 +89,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         told.add("export", path.display().to_string().into(), &format!("rows in {}", path.display()));
     }
     #[cfg(feature = "learn")]
-    if let (Some(sample), Some(path)) = (rows.sample, &arguments.out) {
-        let learning = crate::learn::TrainOptions { seed: arguments.seed, epochs: arguments.epochs.map(usize::from), ..Default::default() };
-        super::model::learn(path, &options, &sample, &learning, &mut told)?;
+    if let (Some(mut sample), Some(out)) = (rows.sample, out) {
+        let without = arguments.ablate.as_deref().map(super::model::ablation);
+        if let Some(without) = without {
+            without.apply(&mut sample, arguments.seed);
+        }
+        let epochs = arguments.epochs.map(usize::from);
+        let learning = crate::learn::TrainOptions { seed: arguments.seed, epochs, without, ..Default::default() };
+        super::model::learn(out, &options, &sample, &learning, &mut told)?;
     }
     say(&match arguments.json {
         true => Value::Object(told.json).to_string() + "\n",

@@ -7,12 +7,12 @@ use crate::graph::ego::SEED_SLOTS;
 /// Pieces of a code between quantiles.
 const PIECES: usize = 8;
 /// Steps of a code at most: places where the share of the bad changes most, each with an edge on both sides.
-const STEPS: usize = 2;
+const STEPS: usize = 4;
 const _: () = assert!(PIECES + 2 * STEPS <= PIECES_MAX);
 
 /// Rows that a step has on each side at least.
 const SIDE_MIN: usize = 16;
-/// What a step brings at least: how much purer (by Gini's measure, half of all rows being bad) it leaves the rows.
+/// What a step brings at least, for each bad row: how much purer (by Gini's measure) it leaves the rows.
 const PURER_MIN: f64 = 0.004;
 
 /// Spreads below this are taken for none: a figure that was always the same says nothing, whatever it does later.
@@ -37,32 +37,13 @@ impl Coding {
     /// Codes with edges at quantiles of what `rows` show of the inputs `wanted`, the bad and the good counting for a half each, and at both
     /// sides of steps; inputs that are the same in all of them have none.
     pub fn new(rows: &Rows, chosen: &[u32], wanted: &[usize]) -> Coding {
-        let bads = chosen.iter().filter(|row| rows.is_bad(**row as usize)).count();
-        let goods = chosen.len() - bads;
         let mut sorted: Vec<(f32, bool)> = Vec::with_capacity(chosen.len());
         let coder = |at: &usize| {
             sorted.clear();
             sorted.extend(chosen.iter().map(|row| (rows.inputs(*row as usize)[*at], rows.is_bad(*row as usize))));
             sorted.sort_by(|one, other| one.0.total_cmp(&other.0));
-            let total = [bads, goods].iter().filter(|count| **count > 0).count() as f64;
-            let weight = |bad: bool| 1.0 / (total * if bad { bads } else { goods } as f64);
-            let mut edges = vec![sorted.first()?.0];
-            let (mut before, mut quantile) = (0.0, 1);
-            for (value, bad) in &sorted {
-                before += weight(*bad);
-                // Several quantiles may lie in one value; one edge stands for them.
-                while quantile < PIECES && before >= quantile as f64 / PIECES as f64 {
-                    quantile += 1;
-                    if *value > edges[edges.len() - 1] {
-                        edges.push(*value);
-                    }
-                }
-            }
-            let last = sorted.last()?.0;
-            if last > edges[edges.len() - 1] {
-                edges.push(last);
-            }
-            steps(&sorted, weight, &mut edges);
+            let mut edges = quantiles(&sorted);
+            steps(&sorted, &mut edges);
             (edges.len() > 1).then_some(Coder { at: *at, edges })
         };
         Coding { inputs: wanted.iter().filter_map(coder).collect() }
@@ -90,27 +71,54 @@ impl Coding {
     }
 }
 
-/// Adds the edges of the steps that part the bad from the good best, of values with whether they were bad, by value; `weight` is what a bad
-/// or a good one counts. A tree of a few leaves would part there (the target-aware edges of Gorishniy et al.): what quantiles blur, such as a
-/// limit that a few of the bad exceed and none of the good.
-fn steps(sorted: &[(f32, bool)], weight: impl Fn(bool) -> f64, edges: &mut Vec<f32>) {
-    let impurity = |bad: f64, good: f64| if bad + good > 0.0 { 2.0 * bad * good / (bad + good) } else { 0.0 };
+/// Edges between pieces that hold as much each of values with whether they were bad, by value; the bad and the good count for a half each. A
+/// value that many rows share takes one edge, and the others part what lies behind it. No edges where there is but one value.
+fn quantiles(sorted: &[(f32, bool)]) -> Vec<f32> {
+    let [Some(first), Some(last)] = [sorted.first(), sorted.last()].map(|end| end.map(|end| end.0)) else { return Vec::new() };
+    let bads = sorted.iter().filter(|(_, bad)| *bad).count();
+    let goods = sorted.len() - bads;
+    let total = [bads, goods].iter().filter(|count| **count > 0).count() as f64;
+    let weight = |bad: bool| 1.0 / (total * if bad { bads } else { goods } as f64);
+    let mut edges = vec![first];
+    // What is behind the latest edge, what of it was walked over, and pieces to make of it.
+    let (mut rest, mut mass, mut left) = (1.0, 0.0, PIECES);
+    for same in sorted.chunk_by(|one, other| one.0 == other.0) {
+        mass += same.iter().map(|(_, bad)| weight(*bad)).sum::<f64>();
+        if left > 1 && mass * left as f64 >= rest {
+            rest -= mass;
+            mass = 0.0;
+            if same[0].0 > first {
+                edges.push(same[0].0);
+                left -= 1;
+            }
+        }
+    }
+    if last > edges[edges.len() - 1] {
+        edges.push(last);
+    }
+    edges
+}
+
+/// Adds the edges of the steps that part the bad from the good best, of values with whether they were bad, by value. A tree of a few leaves
+/// would part there (the target-aware edges of Gorishniy et al.): what quantiles blur, such as a limit that a few of the bad exceed and none
+/// of the good. Rows count as often as they were sampled, so that steps stand where few good rows are left rather than fewer than elsewhere.
+fn steps(sorted: &[(f32, bool)], edges: &mut Vec<f32>) {
+    let impurity = |bad: usize, good: usize| if bad + good > 0 { 2.0 * bad as f64 * good as f64 / (bad + good) as f64 } else { 0.0 };
+    let all = sorted.iter().filter(|(_, bad)| *bad).count();
     let mut leaves = Vec::from([(0, sorted.len())]);
     for _ in 0..STEPS {
         let mut best: Option<(f64, usize, usize)> = None;
         for (number, (start, end)) in leaves.iter().copied().enumerate() {
-            let of = |wanted: bool| sorted[start..end].iter().filter(|(_, bad)| *bad == wanted).count() as f64 * weight(wanted);
-            let (bads, goods) = (of(true), of(false));
-            let (mut bad, mut good) = (0.0, 0.0);
+            let bads = sorted[start..end].iter().filter(|(_, bad)| *bad).count();
+            let goods = end - start - bads;
+            let mut bad = 0;
             for place in start + 1..end {
-                match sorted[place - 1].1 {
-                    true => bad += weight(true),
-                    false => good += weight(false),
-                }
+                bad += usize::from(sorted[place - 1].1);
+                let good = place - start - bad;
                 let whole = sorted[place - 1].0 < sorted[place].0;
                 if whole && place - start >= SIDE_MIN && end - place >= SIDE_MIN {
                     let purer = impurity(bads, goods) - impurity(bad, good) - impurity(bads - bad, goods - good);
-                    if purer > best.map_or(PURER_MIN, |(most, ..)| most) {
+                    if purer > best.map_or(PURER_MIN * all as f64, |(most, ..)| most) {
                         best = Some((purer, number, place));
                     }
                 }
@@ -177,18 +185,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_mostly_nothing_is_told_apart_where_it_is_something() {
+        let mut values: Vec<(f32, bool)> = (0..9_000).map(|at| (0.0, at % 2 == 0)).collect();
+        values.extend((0..1_000).map(|at| (1.0 + (at / 10) as f32, at % 2 == 0)));
+        let edges = quantiles(&values);
+        assert_eq!(edges.len(), 1 + PIECES, "{edges:?}");
+        assert!(edges.windows(2).skip(1).all(|pair| (11.0..15.0).contains(&(pair[1] - pair[0]))), "{edges:?}");
+        assert_eq!((quantiles(&values[..9_000]), quantiles(&[])), (vec![0.0], vec![]));
+    }
+
+    #[test]
     fn a_step_stands_where_the_bad_begin() {
-        let values = values();
-        let bads = values.iter().filter(|(_, bad)| *bad).count();
-        let weight = |bad: bool| 0.5 / if bad { bads } else { values.len() - bads } as f64;
         let mut edges = vec![0.0, 100.0, 329.0];
-        steps(&values, weight, &mut edges);
+        steps(&values(), &mut edges);
         assert!(edges.windows(2).any(|pair| pair == [199.0, 250.0]), "{edges:?}");
         assert!(edges.len() <= 3 + 2 * STEPS && edges.is_sorted_by(|one, other| one < other), "{edges:?}");
         // Where the bad lie as the good there is no step.
         let even: Vec<(f32, bool)> = (0..2_000).map(|at| ((at / 4) as f32, at % 2 == 0)).collect();
         let mut edges = vec![0.0, 499.0];
-        steps(&even, |_| 1.0 / 2_000.0, &mut edges);
+        steps(&even, &mut edges);
         assert_eq!(edges, [0.0, 499.0]);
     }
 }

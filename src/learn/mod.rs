@@ -1,18 +1,26 @@
 //! Learning: rows gathered by the engine that serves, with the labels that came later; with the feature `learn` also models from them.
 
+#[cfg(feature = "learn")]
+mod ablation;
 mod chance;
 #[cfg(feature = "learn")]
 mod coding;
 mod export;
 #[cfg(feature = "learn")]
+mod fitted;
+#[cfg(feature = "learn")]
 mod measure;
 #[cfg(feature = "learn")]
 mod network;
+#[cfg(feature = "learn")]
+mod optimizer;
 mod rows;
 mod sample;
 #[cfg(feature = "learn")]
 mod train;
 
+#[cfg(feature = "learn")]
+pub use ablation::Ablation;
 pub use export::{Export, ExportError};
 #[cfg(feature = "learn")]
 pub use measure::{Platt, Validation};

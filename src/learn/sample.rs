@@ -132,6 +132,17 @@ impl Rows {
         &self.edges[self.offsets[at] as usize..self.offsets[at + 1] as usize]
     }
 
+    /// Gives row after row, slot after slot, the neighbourhoods that `from` names by row and slot.
+    #[cfg(feature = "learn")]
+    pub(super) fn rearrange(&mut self, from: impl Iterator<Item = (usize, usize)>) {
+        let (mut offsets, mut edges) = (vec![0], Vec::with_capacity(self.edges.len()));
+        for (row, slot) in from {
+            edges.extend_from_slice(self.edges(row, slot));
+            offsets.push(edges.len() as u32);
+        }
+        (self.offsets, self.edges) = (offsets, edges);
+    }
+
     fn take(&mut self, row: &Row<'_>, options: &SampleOptions) {
         let validated = row.time >= options.validation_from;
         let came = &mut self.came[usize::from(validated)];
@@ -253,5 +264,27 @@ mod tests {
         let room = bytes_max as usize / full;
         assert!(rows.len() > room / 2 && rows.len() < room + 100, "{} rows, room for {room}", rows.len());
         assert_eq!((0..rows.len()).filter(|row| rows.is_bad(*row)).count(), 100);
+    }
+
+    #[cfg(feature = "learn")]
+    #[test]
+    fn neighbourhoods_of_others_stay_whole_and_in_their_slots() {
+        use crate::learn::Ablation;
+        let (before, mut after) = (sample(OPTIONS).payment, sample(OPTIONS));
+        Ablation::Messages.apply(&mut after, 1);
+        assert_eq!(after.payment, before);
+        Ablation::Neighbours.apply(&mut after, 1);
+        let after = after.payment;
+        assert_eq!((&after.inputs, &after.bads, after.edges.len()), (&before.inputs, &before.bads, before.edges.len()));
+        let sorted = |rows: &Rows| {
+            let mut all: Vec<_> =
+                (0..rows.len()).map(|row| rows.edges(row, 1).iter().map(|edge| edge[0] as u64).collect::<Vec<_>>()).collect();
+            all.sort();
+            all
+        };
+        assert_eq!(sorted(&after), sorted(&before));
+        let own =
+            (0..before.len()).filter(|row| !before.edges(*row, 1).is_empty() && after.edges(*row, 1) == before.edges(*row, 1)).count();
+        assert!(own < 20, "{own} rows of {} have their own neighbourhood", before.len());
     }
 }

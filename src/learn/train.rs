@@ -2,22 +2,24 @@
 //!
 //! 1. Inputs are chosen: none that only count how long a stream lasted, none that are always the same, and at most
 //!    [`TrainOptions::inputs_max`] – those whose codes move the hidden layer most after a short fit to all of them.
-//! 2. Rows before the validation are learnt from; after each epoch the validation is ranked. The epoch with the best average precision
-//!    says how long to learn, and on its logits probabilities are calibrated.
+//! 2. Rows before the validation are learnt from; after each epoch the validation is ranked. The last epoch, or an earlier one whose average
+//!    precision is clearly better, says how long to learn, and on its logits probabilities are calibrated.
 //! 3. The same is done once more with the validation's rows among those learnt from: a stream's newest days are the most like tomorrow's.
 //!
 //! AdamW (Loshchilov and Hutter, ICLR'19) with a rate that rises and falls once (Smith and Topin, 2018), and dropout. One seed, one model,
 //! to the byte, on machines whose processors have the same instructions.
 
+use super::ablation::Ablation;
 use super::chance::Chance;
 use super::coding::{Coding, Standard};
+use super::fitted::{Fitted, KINDS};
 use super::measure::{Platt, Scored, Validation, validate};
-use super::network::{BRANCHES, Gradients, Network, Part, Reading, SUMS_SCALE};
+use super::network::{BRANCHES, Network};
+use super::optimizer::Optimizer;
 use super::rows::Count;
-use super::sample::{EDGE_FIGURES, Rows, Sample};
+use super::sample::{Rows, Sample};
 use crate::event::EventType;
-use crate::gnn::{Branch, EDGE_INPUTS, HIDDEN, INPUTS_MAX, MESSAGE, Model, NARROW, TIME_CODES};
-use crate::graph::ego::SEED_SLOTS;
+use crate::gnn::{INPUTS_MAX, Model};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -38,6 +40,8 @@ pub struct TrainOptions {
     pub bads_min: usize,
     /// Whether the validation's rows are learnt from in the end.
     pub refit: bool,
+    /// What is not learnt from, to know what it is worth. The sample's neighbourhoods are dealt with by [`Ablation::apply`].
+    pub without: Option<Ablation>,
 }
 
 impl Default for TrainOptions {
@@ -52,6 +56,7 @@ impl Default for TrainOptions {
             inputs_max: 96,
             bads_min: 50,
             refit: true,
+            without: None,
         }
     }
 }
@@ -154,6 +159,9 @@ fn only_grows(name: &str, names: &[String]) -> bool {
 /// Batches that a course has at least, and epochs that it has for their sake: fewer rows are seen more often.
 const STEPS_MIN: u64 = 320;
 const EPOCHS: (u64, u64) = (8, 40);
+/// How much better the average precision of an earlier epoch is than the last one's where learning went on for too long. A few dozen bad rows
+/// make figures that differ by less without a reason, and where the rate is still high a network is less good than what becomes of it.
+const BETTER_MIN: f64 = 0.02;
 /// Rows of the short fit that chooses inputs, a branch; importance needs no more.
 const CHOOSING_ROWS: usize = 100_000;
 /// Rows that quantiles are taken of, a half of them bad where there are as many.
@@ -173,20 +181,6 @@ struct Lesson<'a> {
     rows: &'a Rows,
     chosen: Vec<u32>,
     coding: Coding,
-}
-
-/// A network with what its inputs are brought to a common measure by.
-struct Fitted {
-    network: Network,
-    standard: Standard,
-    codings: [Option<Coding>; BRANCHES],
-}
-
-impl Fitted {
-    fn reading<'a>(&'a self, branch: usize, rows: &'a Rows) -> Option<Reading<'a>> {
-        let coding = self.codings[branch].as_ref()?;
-        Some(Reading { rows, coding, standard: &self.standard, branch })
-    }
 }
 
 /// Trains a model from `sample`. `progress` is told of every batch; once `stop` is true the best model so far is taken.
@@ -221,7 +215,7 @@ impl<'a> Training<'a> {
         if branches.is_empty() {
             return Err(TrainError::TooFew(found, options.bads_min));
         }
-        let offered = offered(&sample.names);
+        let offered = offered(&sample.names, options.without);
         let batches = |chosen: &[Vec<u32>; BRANCHES]| -> u64 {
             branches.iter().map(|branch| chosen[*branch].len().div_ceil(options.batch) as u64).sum()
         };
@@ -233,6 +227,7 @@ impl<'a> Training<'a> {
         let lessons = self.lessons(&branches, &early, &inputs);
         let mut epochs: Vec<Epoch> = Vec::new();
         let mut best: Option<(usize, f64, Network)> = None;
+        let mut last_precision = 0.0;
         let fitted = self.fit(&lessons, VALIDATING, epochs_max, epochs_max, |training, fitted, loss| {
             let validation = std::array::from_fn(|branch| {
                 let scored = training.scored(fitted, branch)?;
@@ -244,9 +239,13 @@ impl<'a> Training<'a> {
                 best = Some((epochs.len(), mean, fitted.network.clone()));
             }
             epochs.push(Epoch { loss, validation });
+            last_precision = mean;
             Some(mean)
         });
-        let (best, _, network) = best.ok_or(TrainError::Stopped)?;
+        let (mut best, precision, mut network) = best.ok_or(TrainError::Stopped)?;
+        if epochs.len() == epochs_max && precision < last_precision + BETTER_MIN {
+            (best, network) = (epochs_max - 1, fitted.network.clone());
+        }
         let fitted = Fitted { network, ..fitted };
         let platts: Vec<Platt> = branches
             .iter()
@@ -278,7 +277,7 @@ impl<'a> Training<'a> {
         Ok(Trained {
             branches: learnt.collect(),
             left_out: (0..BRANCHES).filter(|branch| !branches.contains(branch)).map(|branch| (KINDS[branch], found[branch])).collect(),
-            model: self.model(&last, &branches, &platts),
+            model: last.model(&sample.names, &branches, &platts),
             epochs,
             best,
             refitted,
@@ -376,13 +375,15 @@ impl<'a> Training<'a> {
             pieces[lesson.branch] = lesson.coding.pieces();
             codings[lesson.branch] = Some(lesson.coding.clone());
         }
-        let has_edges =
-            |slot| lessons.iter().any(|lesson| lesson.chosen.iter().any(|row| !lesson.rows.edges(*row as usize, slot).is_empty()));
+        let passed = self.options.without.is_none_or(Ablation::passes_messages);
+        let has_edges = |slot| {
+            passed && lessons.iter().any(|lesson| lesson.chosen.iter().any(|row| !lesson.rows.edges(*row as usize, slot).is_empty()))
+        };
         let network = Network::new(pieces, std::array::from_fn(has_edges), &mut chance);
         let mut fitted = Fitted { network, standard, codings };
         let batch = self.options.batch;
         let steps = course * lessons.iter().map(|lesson| lesson.chosen.len().div_ceil(batch)).sum::<usize>();
-        let mut optimizer = Optimizer::new(&fitted.network, steps, self.options);
+        let mut optimizer = Optimizer::new(&fitted.network, steps, self.options.rate_max, self.options.weight_decay);
         let mut shown = None;
         let mut running = 0.0;
         for epoch in 0..epochs {
@@ -414,66 +415,6 @@ impl<'a> Training<'a> {
         }
         fitted
     }
-
-    /// The model that says what `fitted` says.
-    fn model(&self, fitted: &Fitted, branches: &[usize], platts: &[Platt]) -> Model {
-        let network = &fitted.network;
-        let mut model = Model::zero();
-        for slot in (0..SEED_SLOTS).filter(|slot| network.slots[*slot]) {
-            for (to, from) in model.time[slot].iter_mut().zip(network.part(Part::Time(slot)).values.chunks_exact(TIME_CODES)) {
-                *to = std::array::from_fn(|code| from[code] * SUMS_SCALE);
-            }
-            // A figure's weight takes its scale, and the one's weight what its mean would add.
-            let weights = &network.part(Part::Message(slot)).values;
-            for code in 0..TIME_CODES {
-                let first = code * EDGE_INPUTS;
-                for unit in 0..MESSAGE {
-                    let mut of_one = f64::from(weights[first * MESSAGE + unit]);
-                    for figure in 0..EDGE_FIGURES {
-                        let scaled = weights[(first + 1 + figure) * MESSAGE + unit] * fitted.standard.scale[figure];
-                        of_one -= f64::from(scaled) * f64::from(fitted.standard.mean[figure]);
-                        model.message[slot][first + 1 + figure][unit] = scaled;
-                    }
-                    model.message[slot][first][unit] = of_one as f32;
-                }
-            }
-            model.message_bias[slot].copy_from_slice(&network.part(Part::MessageBias(slot)).values);
-            rows_into(&mut model.join[slot][..], &network.part(Part::Join(slot)).values);
-        }
-        rows_into(&mut model.narrow[..], &network.part(Part::Narrow).values);
-        model.narrow_bias.copy_from_slice(&network.part(Part::NarrowBias).values);
-        for (branch, platt) in branches.iter().zip(platts) {
-            let coding = fitted.codings[*branch].as_ref().expect("the branch was learnt");
-            let (mut bias, mut head) = ([0.0; HIDDEN], [0.0; NARROW]);
-            bias.copy_from_slice(&network.part(Part::Bias(*branch)).values);
-            head.copy_from_slice(&network.part(Part::Head(*branch)).values);
-            let mut pieces = vec![[0.0; HIDDEN]; coding.pieces()];
-            rows_into(&mut pieces, &network.part(Part::Pieces(*branch)).values);
-            let branch_of = Branch {
-                inputs: coding.coded(&self.sample.names),
-                bias,
-                pieces,
-                head,
-                head_bias: network.part(Part::HeadBias(*branch)).values[0],
-                slope: platt.slope as f32,
-                offset: platt.offset as f32,
-            };
-            match KINDS[*branch] {
-                EventType::Transfer => model.transfer = Some(branch_of),
-                _ => model.payment = Some(branch_of),
-            }
-        }
-        model
-    }
-}
-
-/// Of the branches.
-const KINDS: [EventType; BRANCHES] = [EventType::Payment, EventType::Transfer];
-
-fn rows_into<const N: usize>(to: &mut [[f32; N]], from: &[f32]) {
-    for (to, from) in to.iter_mut().zip(from.chunks_exact(N)) {
-        to.copy_from_slice(from);
-    }
 }
 
 fn rows_of(sample: &Sample, branch: usize) -> &Rows {
@@ -481,61 +422,7 @@ fn rows_of(sample: &Sample, branch: usize) -> &Rows {
 }
 
 /// Places of the inputs that a model may read.
-fn offered(names: &[String]) -> Vec<usize> {
-    (0..names.len()).filter(|at| !only_grows(&names[*at], names)).collect()
-}
-
-/// AdamW, its rate and its first moment's memory on one cycle.
-struct Optimizer {
-    first: Gradients,
-    second: Gradients,
-    step: usize,
-    steps: usize,
-    rate_max: f32,
-    weight_decay: f32,
-}
-
-/// Where the rate begins and ends, as parts of the highest; when it is highest, as a part of the course.
-const RATE_BEGINS: f32 = 1.0 / 25.0;
-const RATE_ENDS: f32 = 1e-5;
-const RISES: f32 = 0.3;
-/// Memory of the first moment when the rate is low, and when it is highest.
-const MEMORY: (f32, f32) = (0.95, 0.85);
-const SECOND_MEMORY: f32 = 0.999;
-
-impl Optimizer {
-    fn new(network: &Network, steps: usize, options: &TrainOptions) -> Optimizer {
-        let zeroes: Gradients = network.parameters.iter().map(|parameter| vec![0.0; parameter.values.len()]).collect();
-        Optimizer { first: zeroes.clone(), second: zeroes, step: 0, steps, rate_max: options.rate_max, weight_decay: options.weight_decay }
-    }
-
-    /// The rate as a part of the highest, and the memory.
-    fn cycle(&self) -> (f32, f32) {
-        let at = self.step as f32 / self.steps.max(1) as f32;
-        let between = |from: f32, to: f32, part: f32| to + (from - to) * 0.5 * (1.0 + (std::f32::consts::PI * part.min(1.0)).cos());
-        match at < RISES {
-            true => (between(RATE_BEGINS, 1.0, at / RISES), between(MEMORY.0, MEMORY.1, at / RISES)),
-            false => {
-                let part = (at - RISES) / (1.0 - RISES);
-                (between(1.0, RATE_ENDS, part), between(MEMORY.1, MEMORY.0, part))
-            }
-        }
-    }
-
-    fn step(&mut self, network: &mut Network, gradients: &Gradients) {
-        let (part, memory) = self.cycle();
-        self.step += 1;
-        let rate = self.rate_max * part;
-        let first_whole = 1.0 - memory.powi(self.step as i32);
-        let second_whole = 1.0 - SECOND_MEMORY.powi(self.step as i32);
-        for (at, parameter) in network.parameters.iter_mut().enumerate() {
-            let kept = if parameter.decays { 1.0 - rate * self.weight_decay } else { 1.0 };
-            let moments = self.first[at].iter_mut().zip(&mut self.second[at]);
-            for ((value, gradient), (first, second)) in parameter.values.iter_mut().zip(&gradients[at]).zip(moments) {
-                *first = memory * *first + (1.0 - memory) * gradient;
-                *second = SECOND_MEMORY * *second + (1.0 - SECOND_MEMORY) * gradient * gradient;
-                *value = *value * kept - rate * (*first / first_whole) / ((*second / second_whole).sqrt() + 1e-8);
-            }
-        }
-    }
+fn offered(names: &[String], without: Option<Ablation>) -> Vec<usize> {
+    let left = |name: &str| !only_grows(name, names) && without.is_none_or(|without| without.leaves(name));
+    (0..names.len()).filter(|at| left(&names[*at])).collect()
 }
