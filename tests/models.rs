@@ -73,7 +73,7 @@ fn topology(room: &Room, model: &str) {
     room.write("small.toml", &format!("{}{OFTEN}[model]\nfile = \"{model}\"\n", house::service::SMALL));
 }
 
-/// Caught when planted: a snapshot that does not name its model (the digest differed behind the restart); a blob of a model that is not sent.
+/// Caught when planted: a snapshot that does not name its model.
 #[test]
 fn the_model_of_the_topology_judges_and_stays() {
     let room = Room::new("");

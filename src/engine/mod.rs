@@ -42,6 +42,7 @@ use crate::decision::{Declining, Effect, ListLadder, Policy, PolicyError, Progra
 use crate::event::{
     Body, Content, ControlKind, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp,
 };
+use crate::feature::PROBABILITY;
 use crate::gnn::Bound;
 use crate::graph::ego::EgoBatch;
 use crate::graph::{Family, Graph};
@@ -234,6 +235,12 @@ impl Engine {
     pub fn compile(options: &Options) -> Result<Policy, Vec<PolicyError>> {
         let layout = Layout::new(&options.aggregates, &options.lists, &options.id_key);
         Policy::compile(&options.policy, &layout.schema, &options.id_key)
+    }
+
+    /// By the type of event, the probabilities at which rules of `options` draw a line.
+    pub fn thresholds(options: &Options) -> Vec<(EventType, f64)> {
+        let layout = Layout::new(&options.aggregates, &options.lists, &options.id_key);
+        Policy::compared(&options.policy, &layout.schema, &options.id_key, PROBABILITY)
     }
 
     /// The hashes of what is in force.

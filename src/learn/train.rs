@@ -9,6 +9,8 @@
 //! AdamW (Loshchilov and Hutter, ICLR'19) with a rate that rises and falls once (Smith and Topin, 2018), and dropout. One seed, one model,
 //! to the byte, on machines whose processors have the same instructions.
 
+mod reference;
+
 use super::chance::Chance;
 use super::coding::{Coding, Standard};
 use super::measure::{Platt, Scored, Validation, validate};
@@ -457,6 +459,7 @@ impl<'a> Training<'a> {
                 head_bias: network.part(Part::HeadBias(*branch)).values[0],
                 slope: platt.slope as f32,
                 offset: platt.offset as f32,
+                reference: self.reference(fitted, *branch, platt),
             };
             match KINDS[*branch] {
                 EventType::Transfer => model.transfer = Some(branch_of),

@@ -62,6 +62,8 @@ fn wrong(path: &Path, what: String) -> ReplayError {
 pub(super) struct Configured {
     /// The one that judges.
     pub file: Option<ModelFile>,
+    /// The one whose scores are compared.
+    pub shadow: Option<ModelFile>,
 }
 
 impl Configured {
@@ -77,7 +79,8 @@ impl Configured {
             let read = ModelFile::read(path).and_then(|file| bind(path, &file.bytes, &inputs).map(|_| file));
             read.map_err(|error| mistakes.push(placed(topology, key, &error.to_string()))).ok()
         };
-        let configured = Configured { file: read("model.file", &topology.model.file) };
+        let (file, shadow) = (read("model.file", &topology.model.file), read("model.shadow", &topology.model.shadow));
+        let configured = Configured { file, shadow };
         if mistakes.is_empty() { Ok(configured) } else { Err(mistakes) }
     }
 }
@@ -95,7 +98,7 @@ fn placed(topology: &Topology, key: &str, message: &str) -> String {
 /// # Errors
 /// What is wrong with them.
 pub fn check_models(topology: &Topology) -> Result<Vec<String>, Vec<String>> {
-    let Configured { file } = Configured::read(topology)?;
+    let Configured { file, shadow } = Configured::read(topology)?;
     let line = |(use_, file): (&str, Option<ModelFile>)| {
         let file = file?;
         let model = Model::from_bytes(&file.bytes).ok()?;
@@ -103,7 +106,7 @@ pub fn check_models(topology: &Topology) -> Result<Vec<String>, Vec<String>> {
         let judges = judges.iter().filter(|(_, judged)| *judged).map(|(name, _)| *name).collect::<Vec<_>>().join(" and ");
         Some(format!("{use_:<9} {} judges {judges}, {} parameters", hex(&short(&file.hash)), model.parameters()))
     };
-    Ok([("model", file)].into_iter().filter_map(line).collect())
+    Ok([("model", file), ("shadow", shadow)].into_iter().filter_map(line).collect())
 }
 
 /// The inputs of an engine of what decides.
@@ -157,6 +160,19 @@ impl Models {
         };
         self.known.lock().expect("nobody panics with it").insert(*name, model.clone());
         Ok(Some(NamedModel { name: *name, model }))
+    }
+
+    /// What models of this directory may read.
+    pub(super) fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// A model that no record names, bound to the same figures.
+    ///
+    /// # Errors
+    /// Where it is no model of these figures.
+    pub(super) fn bound(&self, file: &ModelFile) -> Result<NamedModel, ReplayError> {
+        Ok(NamedModel { name: short(&file.hash), model: bind(&file.path, &file.bytes, &self.inputs)? })
     }
 
     /// The whole name of the blob that the directory keeps of this model; zeroes of [`NO_MODEL`].

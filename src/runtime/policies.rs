@@ -4,7 +4,7 @@ use super::error::ReplayError;
 use super::models::{ModelFile, Models};
 use crate::decision::Policy;
 use crate::engine::{AlertOptions, BuildError, Engine, GuardOptions, NamedPolicy, Shape};
-use crate::event::{Content, ControlKind, IdKey, Record};
+use crate::event::{Content, ControlKind, EventType, IdKey, Record};
 use crate::journal::{Blobs, hex};
 use crate::render::PolicyTexts;
 use crate::topology::{Deciding, content_hash};
@@ -20,6 +20,8 @@ pub(super) struct Known {
     pub guard: GuardOptions,
     pub alerts: AlertOptions,
     pub texts: Arc<PolicyTexts>,
+    /// Probabilities at which its rules draw a line, by the type of event.
+    pub thresholds: Arc<[(EventType, f64)]>,
 }
 
 /// Policies by their names in decisions.
@@ -56,10 +58,12 @@ impl Policies {
     /// # Errors
     /// Rules that do not compile.
     pub(super) fn make(&self, deciding: &Deciding) -> Result<Known, BuildError> {
-        let compiled = Engine::compile(&deciding.engine_options(self.key, 1)).map_err(BuildError::Policy)?;
+        let options = deciding.engine_options(self.key, 1);
+        let compiled = Engine::compile(&options).map_err(BuildError::Policy)?;
+        let thresholds = Engine::thresholds(&options).into();
         let texts = Arc::new(deciding.texts());
         let Deciding { guard, alerts, .. } = *deciding;
-        Ok(Known { text: deciding.canonical_policy().into(), compiled: Arc::new(compiled), guard, alerts, texts })
+        Ok(Known { text: deciding.canonical_policy().into(), compiled: Arc::new(compiled), guard, alerts, texts, thresholds })
     }
 
     /// Keeps a policy as a blob, and what was made of it; returns the blob's name.

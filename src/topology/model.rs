@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 pub struct ModelOptions {
     /// The model that judges where a directory knows none, or never knew this one.
     pub file: Option<PathBuf>,
+    /// The model whose scores are recorded and compared, and never used.
+    pub shadow: Option<PathBuf>,
 }
 
 /// Reads `[model]`. `folders` are those of the layers, against which their relative files are resolved.
@@ -17,7 +19,7 @@ pub(super) fn read(section: &Section, folders: &[&Path]) -> ModelOptions {
         let text = item.text("a model file's path", 4096)?;
         Some(folders.get(item.layer).copied().unwrap_or(Path::new("")).join(text))
     };
-    let options = ModelOptions { file: file("file") };
+    let options = ModelOptions { file: file("file"), shadow: file("shadow") };
     section.finish();
     options
 }

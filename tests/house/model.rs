@@ -43,6 +43,7 @@ pub fn model(seed: u64) -> Model {
         head_bias: 0.0,
         slope: 1.0,
         offset: 0.0,
+        reference: None,
     };
     drawn.fill(&mut branch.bias, 0.1);
     drawn.fill(branch.pieces.as_flattened_mut(), 0.6);

@@ -21,6 +21,7 @@ mod judge;
 mod keeper;
 mod launch;
 mod listed;
+mod monitor;
 mod namer;
 mod news;
 mod overview;
@@ -34,6 +35,7 @@ mod standby;
 mod standing;
 mod syncer;
 mod ticket;
+mod watching;
 
 pub use bill::service_bill;
 pub use error::ServiceError;
@@ -169,6 +171,8 @@ struct Shared {
     stopped: OnceLock<String>,
     /// The judge rests while this holds: for tests of what happens then.
     paused: (Mutex<bool>, Condvar),
+    /// Microseconds that the shadow rests before each event: for tests of what happens when it is slow.
+    shadow_delay: AtomicU64,
     minute: Mutex<Minute>,
     news: News,
     /// Reads texts that the namer writes.
@@ -287,7 +291,7 @@ pub struct Service {
 struct Threads {
     recorder: JoinHandle<()>,
     judge: JoinHandle<Engine>,
-    others: [JoinHandle<()>; 3],
+    others: [JoinHandle<()>; 4],
     // The lock of the directory, held to the end.
     _dir: crate::journal::DataDir,
 }
@@ -333,6 +337,11 @@ impl Service {
     pub fn pause(&self, paused: bool) {
         *self.shared.paused.0.lock().expect("nobody panics with it") = paused;
         self.shared.paused.1.notify_all();
+    }
+
+    /// Has the shadow rest so long before each event: what it is when it is slow.
+    pub fn slow_shadow(&self, rest: std::time::Duration) {
+        self.shared.shadow_delay.store(rest.as_micros() as u64, Ordering::Relaxed);
     }
 
     /// Records in the journal.
