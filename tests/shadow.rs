@@ -193,7 +193,7 @@ fn uniform(edges: &[f32]) -> Spread {
     Spread { edges: edges.to_vec(), shares: vec![1.0 / (edges.len() + 1) as f32; edges.len() + 1] }
 }
 
-/// Amounts are drawn evenly up to 900. Caught when planted: figures of another input.
+/// Amounts are drawn evenly up to 900.
 #[test]
 fn drift_is_told_against_the_reference() {
     let room = room("file = \"known.safetensors\"\n");

@@ -112,12 +112,14 @@ mod tests {
         assert_eq!(spread.shares, [0.375, 0.375, 0.25]);
     }
 
-    /// Eight values, one of them as heavy as three. Caught when planted: edges that do not ask for weights.
+    /// Eight values, the last as heavy as nine: but for their weights there would be an edge at every second.
     #[test]
     fn quantiles_part_the_weight() {
-        let values = [(5.0, 1.0), (1.0, 1.0), (2.0, 1.0), (3.0, 3.0), (4.0, 1.0), (4.0, 1.0)];
+        let values = [8.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0].map(|value| (value, if value == 8.0 { 9.0 } else { 1.0 }));
         let spread = Spread::by_quantiles(values.to_vec(), 4);
-        assert_eq!((spread.edges.as_slice(), spread.shares.as_slice()), (&[3.0, 4.0, 5.0][..], &[0.25, 0.375, 0.25, 0.125][..]));
+        assert_eq!((spread.edges.as_slice(), spread.shares.as_slice()), (&[5.0][..], &[0.25, 0.75][..]));
+        let even = Spread::by_quantiles(values.map(|(value, _)| (value, 1.0)).to_vec(), 4);
+        assert_eq!((even.edges.as_slice(), even.shares.as_slice()), (&[3.0, 5.0, 7.0][..], &[0.25; 4][..]));
         // What is all the same has no edge within.
         assert_eq!(Spread::by_quantiles(vec![(7.0, 1.0); 20], 10).edges.len(), 1);
     }
