@@ -14,7 +14,7 @@ use std::io::{self, Read, Write};
 
 const MAGIC: [u8; 8] = *b"weirsnap";
 /// Changes whenever the layout of the bytes does.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// Why a snapshot cannot be restored.
 #[derive(Debug)]
