@@ -73,6 +73,8 @@ pub struct Metrics {
     pub snapshot_bytes: IntGauge,
     pub snapshot_seconds: Histogram,
 
+    pub model_info: IntGaugeVec,
+
     pub replay_records_total: IntCounter,
 
     pub standby_connected: IntGauge,
@@ -150,6 +152,8 @@ impl Metrics {
             snapshot_bytes: list.gauge("snapshot_bytes", "Bytes of the newest snapshot that this process took"),
             snapshot_seconds: list.histogram("snapshot_seconds", "From the beginning of a snapshot to its name on disk", &SNAPSHOT_SECONDS),
             journal_failed: list.gauge("journal_failed", "1 when the journal takes nothing more because a write or sync failed"),
+
+            model_info: list.gauges("model_info", "1, with the name of a model and its use: serving or shadow", &["model", "use"]),
 
             replay_records_total: list.counter("replay_records_total", "Records stepped again after a start"),
 
@@ -255,6 +259,7 @@ mod tests {
         for gauges in [&metrics.inbox_events, &metrics.graph_rows] {
             gauges.with_label_values(&["one"]).set(3);
         }
+        metrics.model_info.with_label_values(&["0a1b", "serving"]).set(1);
         metrics.engine_step_seconds.with_label_values(&["gather"]).observe(0.00003);
         metrics
     }
@@ -277,6 +282,7 @@ mod tests {
                 "guard",
                 "graph",
                 "journal",
+                "model",
                 "snapshot",
                 "snapshots",
                 "followers",

@@ -31,7 +31,7 @@ pub use dedupe::Judged;
 pub use features::{Layout, Use};
 pub use guard::{Guard, Standing};
 pub use image::{Imaged, Imaging, Progress, SCALARS, Shape, TableShape};
-pub use infer::NamedModel;
+pub use infer::{NO_MODEL, NamedModel};
 pub use lists::{ListEntry, Lists};
 pub use options::{GuardOptions, LabelOptions, Options, SourceTime};
 pub use output::{Output, Rejected};
@@ -126,6 +126,8 @@ pub struct Engine {
     heirs: Declining,
     /// The model in force.
     model: Option<Arc<Bound>>,
+    /// The name of the one before it.
+    model_before: [u8; 16],
     /// Every model that was given.
     models: Vec<NamedModel>,
     /// Every policy that was given: records to come may name it, and name it again.
@@ -191,6 +193,7 @@ impl Engine {
             policy,
             before: None,
             model: None,
+            model_before: NO_MODEL,
             models: Vec::new(),
             heirs: Declining::default(),
             guard: Guard::new(guard, guarded, progress),

@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::erasures::{Consequence, Erasures};
+use super::launch::show_model;
 use super::snapping::Snapping;
 use super::ticket::{Reply, Ticket, Winner};
 use crate::decision::Decision;
@@ -171,11 +172,15 @@ impl Judge {
         };
         if let Err(cause) = self.shared.policies.prepare(&mut self.engine, batch) {
             self.shared.stop(format!("judging has stopped: {cause}"));
-            error!(%cause, "judging has stopped: a policy cannot be read");
+            error!(%cause, "judging has stopped: a policy or a model cannot be read");
             return false;
         }
+        let model = self.engine.provenance().model;
         self.engine.step(batch, &mut |phase: Phase| note(Some(phase)), &mut self.out);
         note(None);
+        if self.engine.provenance().model != model {
+            show_model(metrics, self.engine.provenance().model);
+        }
         self.measure(batch);
         for output in &self.out {
             match self.outputs.append(output) {

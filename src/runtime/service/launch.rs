@@ -15,7 +15,7 @@ use super::syncer::Syncer;
 use super::{Minute, Service, ServiceOptions, Shared, Threads};
 use crate::event::{Record, Sequence};
 use crate::identity::{Identity, Recent};
-use crate::journal::Landmarks;
+use crate::journal::{Landmarks, hex};
 use crate::metrics::Metrics;
 use crate::priority::{come_promptly, give_way};
 use crate::runtime::source::foundation_texts;
@@ -78,7 +78,7 @@ impl Service {
             files: files.clone(),
             key: journal.key(),
             provenance: engine.provenance(),
-            in_force: Mutex::new(InForce { policy: engine.provenance().policy, before: engine.policy_before() }),
+            in_force: Mutex::new(InForce::of(&engine)),
             publishing: tokio::sync::Mutex::new(()),
             policies,
             tickets: DashMap::new(),
@@ -146,6 +146,7 @@ impl Service {
             out: Vec::new(),
             places: Vec::new(),
         };
+        show_model(metrics, shared.provenance().model);
         let sync_every = Wall::from_millis(u64::from(topology.journal.sync_ms_max));
         let naming = shared.clone();
         let others = [
@@ -169,6 +170,14 @@ impl Service {
         })?;
         let threads = Mutex::new(Some(Threads { recorder, judge, others, _dir: dir }));
         Ok(Service { shared, hook: hook_sender, stream: stream_sender, threads })
+    }
+}
+
+/// Says which model is in force, where one is.
+pub(super) fn show_model(metrics: &Metrics, model: Option<[u8; 16]>) {
+    metrics.model_info.reset();
+    if let Some(name) = model {
+        metrics.model_info.with_label_values(&[&*hex(&name), "serving"]).set(1);
     }
 }
 

@@ -39,12 +39,13 @@ pub use bill::service_bill;
 pub use error::ServiceError;
 pub(in crate::runtime) use overview::clock_time;
 pub(in crate::runtime) use past::{PastReader, PastRecorder};
-pub use standby::{Node, Peer, Standby};
+use standby::Leadership;
+pub use standby::{Body, Node, Peer, Standby};
 
 use crate::api::{Readiness, Submitted};
 use crate::decision::{Decision, Provenance, StandIn, Status};
-use crate::engine::{Checkpoint, Engine};
-use crate::event::{Answered, Duration, Event, Id, IdKey, ListChange, Rates, Sequence, Timestamp};
+use crate::engine::{Checkpoint, Engine, NO_MODEL};
+use crate::event::{Answered, ControlKind, Duration, Event, Id, IdKey, ListChange, Rates, Sequence, Timestamp};
 use crate::identity::Identity;
 use crate::ingress::Fault;
 use crate::journal::{Disk, Files, Landmarks, Outputs, Syncing};
@@ -91,8 +92,9 @@ enum Submission {
         texts: Told,
         line: oneshot::Sender<Submitted>,
     },
-    /// Another policy is to be in force: the name of its blob.
-    Policy {
+    /// Another policy or model is to be in force: the name of its blob.
+    InForce {
+        kind: ControlKind,
         blob: [u8; 32],
         line: oneshot::Sender<Submitted>,
     },
@@ -122,7 +124,7 @@ struct Shared {
     /// What decided when the service began.
     provenance: Provenance,
     in_force: Mutex<InForce>,
-    /// Held by whoever puts another policy in force.
+    /// Held by whoever puts another policy or model in force.
     publishing: tokio::sync::Mutex<()>,
     policies: Arc<Policies>,
     tickets: DashMap<Id, Arc<Ticket>>,
@@ -213,8 +215,9 @@ impl Shared {
 
     /// What decides behind the newest record.
     fn provenance(&self) -> Provenance {
-        let policy = self.in_force.lock().expect("nobody panics with it").policy;
-        Provenance { policy, ..self.provenance }
+        let InForce { policy, model, .. } = *self.in_force.lock().expect("nobody panics with it");
+        let model = (model != NO_MODEL).then_some(model);
+        Provenance { policy, model, ..self.provenance }
     }
 
     fn stop(&self, why: String) {
@@ -317,7 +320,12 @@ impl Service {
         metrics: &Metrics,
         progress: bool,
     ) -> Result<Service, ServiceError> {
-        let standing = Standing::open(&Opening { topology, root: dir, files, key: None, begins: None, metrics, progress })?;
+        let mut standing = Standing::open(&Opening { topology, root: dir, files, key: None, begins: None, metrics, progress })?;
+        // Where another process leads nothing is recorded.
+        let fenced = Leadership::of(dir).is_fenced().map_err(|why| ServiceError::System(std::io::Error::other(why)))?;
+        if !fenced {
+            standing.begin_model(topology)?;
+        }
         Service::launch(topology, standing, metrics)
     }
 
