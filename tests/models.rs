@@ -227,8 +227,11 @@ fn a_first_model_can_be_taken_back() {
     assert!(bare.iter().all(|decision| decision["model"].is_null() && decision["fraud_probability"].is_null()));
     leader.until(|leader| leader.metric("snapshot_sequence").unwrap_or(0.0) > taken_back);
     leader.kill();
+    // A file does not bring back what was taken back.
+    topology(&room, "a.safetensors");
     let leader = room.start("data", &[]);
     assert_eq!(in_force(&leader), json!({ "model": null, "before": a }));
+    assert!(room.log("data").contains("in_force=\"none\""), "{}", room.log("data"));
     room.done(&["model", "rollback", "--url", &leader.url()]);
     assert!(judged_by(&pay(&leader, "judged-again", 20), &a));
     drop(standby);

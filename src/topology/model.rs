@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// `[model]`. What a model says is decided by its bytes, which the journal keeps: no text that decisions bear a hash of names these files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelOptions {
-    /// The model that judges where a directory knows none, or never knew this one.
+    /// The model that judges where a directory never had one, or never saw this one.
     pub file: Option<PathBuf>,
     /// The model whose scores are recorded and compared, and never used.
     pub shadow: Option<PathBuf>,

@@ -180,6 +180,9 @@ impl Monitor {
                 for (maturing, thresholds) in watched.maturing.iter_mut().zip(thresholds(&self.shared, &policy)) {
                     if maturing.thresholds() != thresholds {
                         *maturing = Maturing::new(&thresholds, self.shared.options.dedupe);
+                        // What is still so is told again.
+                        self.shared.metrics.model_precision.reset();
+                        self.shared.metrics.model_recall.reset();
                     }
                 }
             }

@@ -12,7 +12,7 @@ use super::namer::Namer;
 use super::news::News;
 use super::recorder::TICK_BEHIND;
 use super::recovery::{Stepping, known_answers, note, step};
-use crate::engine::{BuildError, Engine, Output};
+use crate::engine::{BuildError, Engine, NO_MODEL, Output};
 use crate::event::{Content, Control, ControlKind, Effort, IdKey, Origin, Record, Sequence, Timestamp};
 use crate::identity::Identity;
 use crate::journal::{Blobs, DataDir, Durability, Files, Journal, LogOptions, OutputLog, Records, RejectedLog, TextLog, hex};
@@ -158,8 +158,8 @@ impl Standing {
         })
     }
 
-    /// Puts the model that the topology names in force by a record, where the directory never kept it or has none in force. One that it kept
-    /// was in force before: what was published since stands.
+    /// Puts the model that the topology names in force by a record, where the directory never kept it or never had one in force. One that it
+    /// kept was in force before: what was published since stands, and so does that none was to be in force.
     ///
     /// # Errors
     /// Where the topology names no models of its own, or the record cannot be written.
@@ -170,10 +170,9 @@ impl Standing {
         if in_force == Some(name) {
             return Ok(());
         }
-        if let Some(in_force) = in_force
-            && self.policies.models.keeps(&name)
-        {
-            let (model, in_force) = (hex(&name), hex(&in_force));
+        let never = in_force.is_none() && self.engine.model_before() == NO_MODEL;
+        if !never && self.policies.models.keeps(&name) {
+            let (model, in_force) = (hex(&name), in_force.map_or("none".to_owned(), |name| hex(&name)));
             warn!(model, in_force, "the topology's model was in force before, and stays out of it: `weir model publish` puts it there");
             return Ok(());
         }
