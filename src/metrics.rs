@@ -5,7 +5,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// From 50 µs, in which nothing but a quick answer fits, to 1 s: seconds.
@@ -20,6 +21,9 @@ const DISK_SECONDS: [f64; 13] = [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.
 
 /// From a small engine to a company's on a slow disk: seconds.
 const SNAPSHOT_SECONDS: [f64; 9] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0];
+
+/// Distances of probabilities, from none to all.
+const DIFFERENCES: [f64; 9] = [0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0];
 
 /// Powers of two up to the greatest batch that is usual: events.
 const BATCH_EVENTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0];
@@ -72,6 +76,16 @@ pub struct Metrics {
     pub snapshot_sequence: IntGauge,
     pub snapshot_bytes: IntGauge,
     pub snapshot_seconds: Histogram,
+
+    pub model_info: IntGaugeVec,
+    pub model_drift_psi: GaugeVec,
+    pub model_precision: GaugeVec,
+    pub model_recall: GaugeVec,
+    pub model_unmatched_labels_total: IntCounter,
+    pub model_unwatched_total: IntCounter,
+    pub model_shadow_difference: Histogram,
+    pub model_shadow_compared_total: IntCounterVec,
+    pub model_shadow_invalid_total: IntCounter,
 
     pub replay_records_total: IntCounter,
 
@@ -151,6 +165,38 @@ impl Metrics {
             snapshot_seconds: list.histogram("snapshot_seconds", "From the beginning of a snapshot to its name on disk", &SNAPSHOT_SECONDS),
             journal_failed: list.gauge("journal_failed", "1 when the journal takes nothing more because a write or sync failed"),
 
+            model_info: list.gauges("model_info", "1, with the name of a model and its use: serving or shadow", &["model", "use"]),
+            model_drift_psi: list.gauges_of_parts(
+                "model_drift_psi",
+                "Population stability index of scores and main figures against the model's reference",
+                &["of", "figure"],
+            ),
+            model_precision: list.gauges_of_parts(
+                "model_precision",
+                "Share of the bad among events that reached the threshold, of those at least as old as the delay",
+                &["of", "threshold", "delay"],
+            ),
+            model_recall: list.gauges_of_parts(
+                "model_recall",
+                "Share of those that reached the threshold among events known to be bad, of those at least as old as the delay",
+                &["of", "threshold", "delay"],
+            ),
+            model_unmatched_labels_total: list
+                .counter("model_unmatched_labels_total", "Labels of events whose answer is not known here any more"),
+            model_unwatched_total: list
+                .counter("model_unwatched_total", "Judged events for which the monitor of models had no time: no figure tells of them"),
+            model_shadow_difference: list.histogram(
+                "model_shadow_difference",
+                "Distance between the probabilities of the model in force and its shadow",
+                &DIFFERENCES,
+            ),
+            model_shadow_compared_total: list.counters(
+                "model_shadow_compared_total",
+                "Events by which of both models reached a threshold of the policy: both, serving, shadow or neither",
+                &["of", "threshold", "reached"],
+            ),
+            model_shadow_invalid_total: list.counter("model_shadow_invalid_total", "Scores of the shadow that are no number"),
+
             replay_records_total: list.counter("replay_records_total", "Records stepped again after a start"),
 
             standby_connected: list.gauge("standby_connected", "1 while this standby hears its leader"),
@@ -217,6 +263,10 @@ impl List {
     }
 
     /// Gauges that are no whole numbers.
+    fn gauges_of_parts(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.register(GaugeVec::new(Opts::new(name, help), labels))
+    }
+
     fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
         self.register(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
     }
@@ -255,6 +305,12 @@ mod tests {
         for gauges in [&metrics.inbox_events, &metrics.graph_rows] {
             gauges.with_label_values(&["one"]).set(3);
         }
+        metrics.model_info.with_label_values(&["0a1b", "serving"]).set(1);
+        metrics.model_drift_psi.with_label_values(&["payment", "score"]).set(0.01);
+        for gauges in [&metrics.model_precision, &metrics.model_recall] {
+            gauges.with_label_values(&["payment", "0.5", "7d"]).set(0.8);
+        }
+        metrics.model_shadow_compared_total.with_label_values(&["payment", "0.5", "both"]).inc();
         metrics.engine_step_seconds.with_label_values(&["gather"]).observe(0.00003);
         metrics
     }
@@ -277,6 +333,7 @@ mod tests {
                 "guard",
                 "graph",
                 "journal",
+                "model",
                 "snapshot",
                 "snapshots",
                 "followers",

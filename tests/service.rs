@@ -286,7 +286,7 @@ fn past_the_limit_of_waiters_an_event_has_one_answer_still() {
         let (service, body) = (service.clone(), payment(id, &time, 700));
         runtime.spawn(async move { service.authorize(&body, deadline).await })
     };
-    let first = ask("w-1", Duration::from_secs(2));
+    let first = ask("w-1", Duration::from_secs(5));
     // A caller who hangs up leaves the event and its ticket to others.
     let gone = ask("w-22", LONG);
     std::thread::sleep(Duration::from_millis(200));

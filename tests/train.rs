@@ -70,6 +70,14 @@ fn a_model_is_learnt_and_learnt_again() {
     assert!(validation.auc_roc > 0.75, "{validation:?}");
     assert!(learnt.inputs.len() <= options.inputs_max && learnt.inputs.len() < learnt.offered, "{:?}", learnt.inputs);
     assert!(!learnt.inputs.iter().any(|name| name.ends_with(".events") || name == "amount_minor"), "{:?}", learnt.inputs);
+    let reference = trained.model.payment.as_ref().and_then(|branch| branch.reference.as_ref()).expect("what it met");
+    assert!(reference.figures.len() == 16 && reference.figures.iter().all(|(name, _)| learnt.inputs.contains(name)), "{reference:?}");
+    for (name, spread) in reference.figures.iter().map(|(name, spread)| (name.as_str(), spread)).chain([("score", &reference.score)]) {
+        let sum: f32 = spread.shares.iter().sum();
+        assert!((sum - 1.0).abs() < 1e-3 && spread.shares.iter().all(|share| *share >= 0.0), "{name} {spread:?}");
+    }
+    let score = &reference.score;
+    assert!(score.edges.len() >= 5 && score.shares.iter().all(|share| *share < 0.3), "ten parts, about as heavy as each other: {score:?}");
     let end = steps.last().expect("steps were told");
     assert_eq!((end.done, end.stage), (end.of, Stage::Refitting));
 

@@ -1,5 +1,5 @@
 //! Changes to what decides, while it decides: `GET` and `POST /v1/lists/{name}`, `GET /v1/policy`, `POST /v1/policy/publish`,
-//! `POST /v1/policy/rollback`.
+//! `POST /v1/policy/rollback`, and the same of `/v1/model`.
 
 use crate::api::authorize::{JSON, whole};
 use crate::api::body::{expect_media_type, parameter, read};
@@ -9,6 +9,7 @@ use crate::api::journal::object;
 use crate::api::problem::{Kind, Problem};
 use crate::api::route::{Shared, segment};
 use crate::event::Id;
+use crate::gnn::BYTES_MAX;
 use axum::body::Body;
 use axum::http::Response;
 use axum::http::request::Parts;
@@ -77,6 +78,26 @@ pub(super) async fn publish<D: Desk, G: Gate>(shared: &Shared<D, G>, parts: &Par
 pub(super) async fn rollback<D: Desk, G: Gate>(shared: &Shared<D, G>) -> Result<Response<Body>, Problem> {
     told(shared.desk.rollback().await)
 }
+
+/// Shows the model in force, and the one before it.
+pub(super) fn model<D: Desk, G: Gate>(shared: &Shared<D, G>) -> Result<Response<Body>, Problem> {
+    shared.desk.model().map(|told| object(&told)).map_err(|detail| Problem::new(Kind::NotReady, detail))
+}
+
+/// Puts another model in force.
+pub(super) async fn publish_model<D: Desk, G: Gate>(shared: &Shared<D, G>, parts: &Parts, body: Body) -> Result<Response<Body>, Problem> {
+    expect_media_type(&parts.headers, &[BYTES])?;
+    let bytes = read(body, BYTES_MAX, shared.options.body_timeout).await?;
+    told(shared.desk.publish_model(&bytes).await)
+}
+
+/// Puts the model before in force again.
+pub(super) async fn rollback_model<D: Desk, G: Gate>(shared: &Shared<D, G>) -> Result<Response<Body>, Problem> {
+    told(shared.desk.rollback_model().await)
+}
+
+/// What a file of tensors is.
+const BYTES: &str = "application/octet-stream";
 
 /// As a layer of a topology.
 const POLICY_BYTES_MAX: usize = 1 << 20;

@@ -126,6 +126,24 @@ pub trait Desk: Send + Sync + 'static {
         async { Change::Unknown { detail: "there is no policy here".to_owned() } }
     }
 
+    /// The model in force and the one before it: an object with `model` and `before`, their hashes or null.
+    ///
+    /// # Errors
+    /// Where there is nothing to be told, in words for the caller.
+    fn model(&self) -> Result<Value, String> {
+        Err("there is no model here".to_owned())
+    }
+
+    /// Puts the model in `bytes` in force.
+    fn publish_model(&self, _bytes: &[u8]) -> impl Future<Output = Change> + Send {
+        async { Change::Unknown { detail: "there is no model here".to_owned() } }
+    }
+
+    /// Puts the model that was in force before in force again; where none was, none.
+    fn rollback_model(&self) -> impl Future<Output = Change> + Send {
+        async { Change::Unknown { detail: "there is no model here".to_owned() } }
+    }
+
     /// Puts somebody on the list `name`, or takes them off: one change in JSON, or a list of them.
     fn list(&self, _name: &str, _json: &[u8]) -> impl Future<Output = Change> + Send {
         async { Change::Unknown { detail: "there are no lists here".to_owned() } }

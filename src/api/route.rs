@@ -41,6 +41,9 @@ pub(super) enum Route {
     Policy,
     Publish,
     Rollback,
+    Model,
+    PublishModel,
+    RollbackModel,
     Live,
     Ready,
     Metrics,
@@ -52,7 +55,7 @@ pub(super) enum Route {
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 25] = [
+    pub(super) const ALL: [Route; 28] = [
         Route::Authorize,
         Route::Challenge,
         Route::Events,
@@ -70,6 +73,9 @@ impl Route {
         Route::Policy,
         Route::Publish,
         Route::Rollback,
+        Route::Model,
+        Route::PublishModel,
+        Route::RollbackModel,
         Route::Live,
         Route::Ready,
         Route::Metrics,
@@ -99,6 +105,9 @@ impl Route {
             Route::Policy => "/v1/policy",
             Route::Publish => "/v1/policy/publish",
             Route::Rollback => "/v1/policy/rollback",
+            Route::Model => "/v1/model",
+            Route::PublishModel => "/v1/model/publish",
+            Route::RollbackModel => "/v1/model/rollback",
             Route::Live => "/livez",
             Route::Ready => "/readyz",
             Route::Metrics => "/metrics",
@@ -115,6 +124,7 @@ impl Route {
         match self {
             Route::Authorize | Route::Challenge | Route::Events | Route::Promote | Route::Fence => MethodFilter::POST,
             Route::List | Route::Publish | Route::Rollback | Route::Attack => MethodFilter::POST,
+            Route::PublishModel | Route::RollbackModel => MethodFilter::POST,
             _ => MethodFilter::GET,
         }
     }
@@ -136,8 +146,8 @@ impl Route {
             // Blocking somebody is a decision that takes two elsewhere.
             Route::List | Route::Listed => &[Scope::Supervisor, Scope::Admin],
             // Who knows the rules knows how to pass under them.
-            Route::Policy => &[Scope::Analyst, Scope::Supervisor, Scope::Admin],
-            Route::Publish | Route::Rollback => &[Scope::Admin],
+            Route::Policy | Route::Model => &[Scope::Analyst, Scope::Supervisor, Scope::Admin],
+            Route::Publish | Route::Rollback | Route::PublishModel | Route::RollbackModel => &[Scope::Admin],
             // It shows what analysts see.
             Route::Console => &[Scope::Analyst, Scope::Supervisor],
             Route::Attack => &[Scope::Admin],
@@ -149,11 +159,13 @@ impl Route {
     fn reading(self) -> Option<bool> {
         match self {
             Route::Authorize | Route::Challenge | Route::Events | Route::List | Route::Publish | Route::Rollback => Some(false),
+            Route::PublishModel | Route::RollbackModel => Some(false),
             Route::Decision
             | Route::Decisions
             | Route::Rejected
             | Route::Journal
             | Route::Policy
+            | Route::Model
             | Route::Listed
             | Route::Console
             | Route::AlertStream
@@ -316,6 +328,9 @@ async fn handle<D: Desk, G: Gate>(
         Route::Policy => change::policy(shared, parts),
         Route::Publish => change::publish(shared, parts, body).await,
         Route::Rollback => change::rollback(shared).await,
+        Route::Model => change::model(shared),
+        Route::PublishModel => change::publish_model(shared, parts, body).await,
+        Route::RollbackModel => change::rollback_model(shared).await,
         Route::Live => Ok(health::live()),
         Route::Ready => health::ready(shared),
         Route::Metrics => Ok(health::metrics(shared)),

@@ -1,6 +1,6 @@
 //! The running service that a command asks.
 
-use crate::runtime::Peer;
+use crate::runtime::{Body, Peer};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,7 +24,7 @@ impl At {
     ///
     /// # Errors
     /// Where it cannot be asked, and where it refuses: what it says.
-    pub(super) fn ask(&self, method: &str, path: &str, body: &str) -> Result<Value, String> {
+    pub(super) fn ask<'a>(&self, method: &str, path: &str, body: impl Into<Body<'a>>) -> Result<Value, String> {
         let peer = Peer::new(&self.url, std::env::var("WEIR_KEY").ok().as_deref(), self.ca.as_deref())?;
         let (status, text) = peer.answer(method, path, body, PATIENCE).map_err(|error| format!("{peer}: {error}"))?;
         let told: Value = serde_json::from_str(&text).map_err(|error| format!("{peer}: status {status}, and no JSON: {error}"))?;

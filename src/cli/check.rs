@@ -2,7 +2,7 @@
 
 use super::{say, topology};
 use crate::feature::Feature;
-use crate::runtime::{check_rules, columns, service_bill};
+use crate::runtime::{check_models, check_rules, columns, service_bill};
 use crate::topology::{Sizes, report, svg};
 use std::fs;
 use std::path::PathBuf;
@@ -34,7 +34,11 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let layers: Vec<PathBuf> = arguments.files.iter().chain(&arguments.topology).cloned().collect();
     let topology = topology(&layers)?;
-    let mistakes = check_rules(&topology);
+    let mut mistakes = check_rules(&topology);
+    let models = check_models(&topology).unwrap_or_else(|wrong| {
+        mistakes.extend(wrong);
+        Vec::new()
+    });
     if !mistakes.is_empty() {
         return Err(mistakes.join("\n"));
     }
@@ -44,6 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         return Ok(ExitCode::SUCCESS);
     }
     say(&report(&topology, &Sizes::of(&topology.deciding), &service_bill(&topology)))?;
+    say(&models.iter().map(|line| format!("  {line}\n")).collect::<String>())?;
     if let Some(path) = &arguments.svg {
         fs::write(path, svg(&topology)).map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
     }

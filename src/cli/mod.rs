@@ -12,6 +12,7 @@ mod keys;
 mod lists;
 #[cfg(feature = "learn")]
 mod model;
+mod models;
 mod policy;
 mod promote;
 mod replay;
@@ -63,6 +64,7 @@ enum Command {
     Journal(journal::Arguments),
     Keys(keys::Arguments),
     Policy(policy::Arguments),
+    Model(models::Arguments),
     Lists(lists::Arguments),
     Snapshot(snapshot::Arguments),
 }
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Journal(arguments) => journal::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),
+        Command::Model(arguments) => models::run(&arguments),
         Command::Lists(arguments) => lists::run(&arguments),
         Command::Snapshot(arguments) => snapshot::run(&arguments),
     };

@@ -100,7 +100,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
                 false => Published::load(layers),
             };
             let published = published.map_err(words)?;
-            told(&at.ask("POST", "/v1/policy/publish", &json!({ "text": published.text() }).to_string())?, *json)
+            told(&at.ask("POST", "/v1/policy/publish", json!({ "text": published.text() }).to_string().as_str())?, *json)
         }
         Command::Rollback { at, json } => told(&at.ask("POST", "/v1/policy/rollback", "")?, *json),
         Command::Diff { files, amend, before, at, json } => {

@@ -24,7 +24,7 @@ pub struct Arguments {
     /// A topology file laid over the built-in one; may be given several times
     #[arg(short = 't', long = "topology", value_name = "FILE")]
     topology: Vec<PathBuf>,
-    /// The model that judges: MODEL.safetensors [default: none]
+    /// The model that judges: MODEL.safetensors [default: model.file of the topology, else none]
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// Records a step; no decision depends on it [default: limits.batch_events_max]
@@ -61,7 +61,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
             }
             let topology = topology(&arguments.topology)?;
             let batch = topology.batch_events_max;
-            let model = arguments.model.as_deref().map(ModelFile::read).transpose().map_err(words)?;
+            let named = arguments.model.as_deref().or(topology.model.file.as_deref());
+            let model = named.map(ModelFile::read).transpose().map_err(words)?;
             (Input::Files(Box::new(topology), files.to_vec(), model), batch)
         }
     };

@@ -1,8 +1,10 @@
 //! `weir simulate`.
 
-use super::{is_watched, words};
+use super::{is_watched, moment};
+use crate::event::{Duration, Timestamp};
 use crate::runtime::Progress;
 use crate::sim::company::people::PEOPLE_MAX;
+use crate::sim::company::truth::Truth;
 use crate::sim::company::{Company, Options, PEOPLE_MIN, occurrence};
 use crate::sim::world::{World, worlds};
 use flate2::Compression;
@@ -43,9 +45,9 @@ pub struct Arguments {
     /// Payments, transfers, sessions and interactions of the company on a day like the mean [default: 2.5 a person]
     #[arg(long, value_name = "PER_DAY", value_parser = clap::value_parser!(u64).range(1..=10_000_000_000))]
     rate: Option<u64>,
-    /// The company's first day
-    #[arg(long, value_name = "DATE")]
-    start: Option<jiff::civil::Date>,
+    /// The company's first day or moment
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    start: Option<Timestamp>,
     /// Payments of the company that are fraud, in ten thousand [default: 35]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
     fraud: Option<u32>,
@@ -55,6 +57,9 @@ pub struct Arguments {
     /// Write what the company's attacks really were, one JSON object an attack
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
+    /// Write a label for each crime of the company, an hour behind the last event: to learn from what nobody in the stream knows yet
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
     /// List the worlds
     #[arg(long)]
     list: bool,
@@ -87,6 +92,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         ("--start", arguments.start.is_some()),
         ("--fraud", arguments.fraud.is_some()),
         ("--truth", arguments.truth.is_some()),
+        ("--labels", arguments.labels.is_some()),
     ];
     for (option, given) in for_company {
         if given && !is_company {
@@ -103,7 +109,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let standard_output = path.as_os_str() == "-";
     let at = |error: io::Error| format!("{}: cannot be written: {error}", path.display());
     let mut out = Sink::open(path).map_err(at)?;
-    let mut truths = arguments.truth.as_deref().map(Truths::open).transpose()?;
+    let mut truths = Truths::open(arguments)?;
     let bar = Progress::count("simulating", arguments.events, is_watched());
     let mut gathered = Vec::with_capacity(2 * GATHERED);
     let (mut written, mut bytes) = (0u64, 0u64);
@@ -119,7 +125,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         }
         if written.is_multiple_of(LINES_A_LOOK) {
             bar.at(written, String::new);
-            if let (Some(truths), Lines::Company(company, _)) = (&mut truths, &mut lines) {
+            if let Lines::Company(company, _) = &mut lines {
                 truths.note(company)?;
             }
         }
@@ -128,7 +134,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         Err(error) if super::ended_early(&error) => return Ok(ExitCode::SUCCESS),
         done => done.map_err(at)?,
     }
-    if let (Some(mut truths), Lines::Company(company, _)) = (truths, &mut lines) {
+    if let Lines::Company(company, _) = &mut lines {
         truths.note(company)?;
         truths.finish(company)?;
     }
@@ -153,16 +159,18 @@ fn company_options(arguments: &Arguments) -> Result<Options, String> {
     if let Some(fraud) = arguments.fraud {
         options.fraud_permyriad = fraud;
     }
-    if let Some(day) = arguments.start {
+    if let Some(start) = arguments.start {
         // From then on there are a hundred and thirty years for labels to come in.
-        if !(1970..2070).contains(&day.year()) {
-            return Err(format!("--start: found {day}, expected a day in 1970 to 2069"));
+        if !STARTS.contains(&start.0) {
+            return Err(format!("--start: found {start}, expected a moment in 1970 to 2069"));
         }
-        let midnight = day.to_zoned(jiff::tz::TimeZone::UTC).map_err(words)?;
-        options.start = crate::event::Timestamp(midnight.timestamp().as_microsecond());
+        options.start = start;
     }
     Ok(options)
 }
+
+/// 1970 to 2069.
+const STARTS: std::ops::Range<i64> = 0..3_155_760_000_000_000;
 
 /// Where lines come from.
 enum Lines {
@@ -222,39 +230,85 @@ impl Sink {
     }
 }
 
-/// The file of what attacks really were.
-struct Truths {
+/// A file beside the events.
+struct Beside {
+    option: &'static str,
     path: PathBuf,
     out: BufWriter<File>,
-    line: Vec<u8>,
+}
+
+impl Beside {
+    fn open(option: &'static str, path: &Path) -> Result<Beside, String> {
+        match File::create(path) {
+            Ok(file) => Ok(Beside { option, path: path.to_owned(), out: BufWriter::new(file) }),
+            Err(error) => Err(format!("{option}: {}: cannot be written: {error}", path.display())),
+        }
+    }
+
+    fn said(&self, done: io::Result<()>) -> Result<(), String> {
+        done.map_err(|error| format!("{}: {}: cannot be written: {error}", self.option, self.path.display()))
+    }
+
+    fn write(&mut self, lines: &[u8]) -> Result<(), String> {
+        let done = self.out.write_all(lines);
+        self.said(done)
+    }
+
+    fn finish(&mut self) -> Result<(), String> {
+        let done = self.out.flush();
+        self.said(done)
+    }
+}
+
+/// What attacks really were, and the labels that say it.
+struct Truths {
+    truth: Option<Beside>,
+    labels: Option<Beside>,
+    /// The crimes to be labelled: each with the attack, and whether it launders.
+    crimes: Vec<(String, &'static str, bool)>,
+    lines: Vec<u8>,
 }
 
 impl Truths {
-    fn open(path: &Path) -> Result<Truths, String> {
-        let file = File::create(path).map_err(|error| format!("--truth: {}: cannot be written: {error}", path.display()))?;
-        Ok(Truths { path: path.to_owned(), out: BufWriter::new(file), line: Vec::new() })
+    fn open(arguments: &Arguments) -> Result<Truths, String> {
+        let open = |option, path: &Option<PathBuf>| path.as_deref().map(|path| Beside::open(option, path)).transpose();
+        let (truth, labels) = (open("--truth", &arguments.truth)?, open("--labels", &arguments.labels)?);
+        Ok(Truths { truth, labels, crimes: Vec::new(), lines: Vec::new() })
     }
 
-    fn write(&mut self) -> Result<(), String> {
-        let done = self.out.write_all(&self.line);
-        self.line.clear();
-        done.map_err(|error| format!("--truth: {}: cannot be written: {error}", self.path.display()))
+    fn tell(&mut self, truth: &Truth) -> Result<(), String> {
+        if let Some(file) = &mut self.truth {
+            truth.write_json(&mut self.lines);
+            file.write(&self.lines)?;
+            self.lines.clear();
+        }
+        if self.labels.is_some() {
+            let scenario = truth.form.unwrap_or(truth.attack.name());
+            self.crimes.extend(truth.crimes.iter().map(|crime| (crime.to_string(), scenario, truth.form.is_some())));
+        }
+        Ok(())
     }
 
-    /// Writes the attacks that ended lately.
+    /// Notes the attacks that ended lately.
     fn note(&mut self, company: &mut Company) -> Result<(), String> {
-        for truth in company.drain_ended() {
-            truth.write_json(&mut self.line);
-        }
-        self.write()
+        company.drain_ended().try_for_each(|truth| self.tell(&truth))
     }
 
-    /// Writes the attacks that go on still.
+    /// Notes the attacks that go on still, and ends the files.
     fn finish(&mut self, company: &Company) -> Result<(), String> {
-        for truth in company.under_way() {
-            truth.write_json(&mut self.line);
+        company.under_way().try_for_each(|truth| self.tell(truth))?;
+        if let Some(file) = &mut self.labels {
+            let time = company.now() + Duration::HOUR;
+            for (target, scenario, launders) in &self.crimes {
+                let verdict = if *launders { "laundering" } else { "fraud" };
+                let label = serde_json::json!({
+                    "id": format!("x-{target}"), "type": "label", "time": time.to_string(), "target": target, "label": verdict,
+                    "source": "analyst", "scenario": scenario,
+                });
+                file.write(format!("{label}\n").as_bytes())?;
+            }
+            file.finish()?;
         }
-        self.write()?;
-        self.out.flush().map_err(words)
+        self.truth.as_mut().map_or(Ok(()), Beside::finish)
     }
 }

@@ -1,6 +1,6 @@
 //! The batch in work: what is gathered of each event, in columns, until it is judged.
 
-use super::alerts::{self, Alert, Found, Proof};
+use super::alerts::{self, Acquaintances, Alert, Found, Proof};
 use super::guard::Sight;
 use super::{Layout, Rejected, ahead};
 use crate::decision::{Decision, Listed, Part, Parts, Provenance, Skip, Skips, Status, Verdict, Why};
@@ -26,6 +26,9 @@ pub(super) struct Seed {
     /// As alerts see it.
     pub(super) at: alerts::Moment,
     pub(super) proof: Proof,
+    pub(super) acquaintances: Acquaintances,
+    /// Nobody wants to hear of its device until then.
+    pub(super) suppressed: Timestamp,
 }
 
 /// What a record leads to, in order.

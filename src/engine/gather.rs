@@ -2,16 +2,17 @@
 //!
 //! Reading comes first, or an event raises its own score.
 
-use super::alerts::Proof;
+use super::alerts::{Acquaintances, Proof};
 use super::batch::{Pending, Seed};
 use super::features::{NEVER, NODE_COLUMNS, USUAL_COLUMNS, days_since};
 use super::guard::Sight;
 use super::{Engine, gathers_neighbourhoods, is_judged, looks_for_typologies};
 use crate::decision::{Part, Parts, Skip, Skips, Why};
-use crate::event::{Action, Body, Duration, Event, Id, Interaction, Money, Record, SLOTS, ends, slot_kinds};
+use crate::event::{Action, Body, Duration, Event, Id, Interaction, Money, Record, SLOTS, Timestamp, ends, slot_kinds};
 use crate::feature::{double, int};
 use crate::graph::ego::{Neighbourhood, SEED_SLOTS, Viewed, bounded};
 use crate::graph::{Family, Flags, Link, NodeId, Recent, Row};
+use crate::typology::slot;
 use crate::velocity::{Reading, family as rows_family, row_type};
 
 impl Engine {
@@ -165,7 +166,13 @@ impl Engine {
         if listed == [0; SLOTS] {
             return;
         }
-        self.batch.seeds.last_mut().expect("a judged event has a seed").listed = listed;
+        let seed = self.batch.seeds.last_mut().expect("a judged event has a seed");
+        seed.listed = listed;
+        if let Some(device) = ids[slot::DEVICE]
+            && listed[slot::DEVICE] & self.suppressing != 0
+        {
+            seed.suppressed = self.lists.until(device, self.suppressing);
+        }
         let width = self.layout.schema.len();
         let start = self.batch.features.len() - width;
         let row = &mut self.batch.features[start..];
@@ -249,6 +256,8 @@ impl Engine {
             sight: sight(record, &event.body),
             at: self.moment(record),
             proof: Proof { event: event.id, ends: ends(&event.body), amount_minor: amount, time: event.time },
+            acquaintances: Acquaintances::default(),
+            suppressed: Timestamp::MIN,
         });
     }
 }

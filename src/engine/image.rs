@@ -4,7 +4,7 @@
 //! starting again quickly: it is taken a few pages at a time between steps ([`crate::memory::image`]), and read back as it stands, so that
 //! nothing is rebuilt. It fits only an engine of the same options and layout.
 
-use super::{Counts, Engine, SnapshotError};
+use super::{Counts, Engine, NO_MODEL, SnapshotError};
 use crate::event::{IdKey, Sequence, Timestamp};
 use crate::graph::{Family, FamilyLimits, Limits};
 use crate::memory::image::{Blocks, Failure, PIECE_BYTES_MAX, Pumped, Table, Totals, Tray, Used, Words, lock, pieces};
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 pub const SCALARS: u32 = u32::MAX;
 
 /// Changes whenever the layout of a table or the order of the numbers does.
-const LAYOUT: u64 = 4;
+const LAYOUT: u64 = 5;
 
 /// What an image fits: an engine of another shape cannot read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,10 @@ pub struct Shape {
     pub policy: [u8; 16],
     /// The one that was in force before it; zeroes where there was none.
     pub policy_before: [u8; 16],
+    /// The model in force; zeroes where there is none.
+    pub model: [u8; 16],
+    /// The one that was in force before it.
+    pub model_before: [u8; 16],
     /// BLAKE3 of the key of ids, cut: it tells keys apart and gives none away.
     pub id_key: [u8; 16],
     /// By number.
@@ -130,6 +134,8 @@ impl Engine {
             topology: self.provenance.topology,
             policy: self.provenance.policy,
             policy_before: self.policy_before().unwrap_or_default(),
+            model: self.provenance.model.unwrap_or(NO_MODEL),
+            model_before: self.model_before,
             id_key: fingerprint(&self.options.id_key),
             tables,
         }
@@ -368,6 +374,8 @@ impl Shape {
             ("topology", &found.topology, &self.topology),
             ("policy", &found.policy, &self.policy),
             ("policy before it", &found.policy_before, &self.policy_before),
+            ("model", &found.model, &self.model),
+            ("model before it", &found.model_before, &self.model_before),
             ("a key of ids with the fingerprint", &found.id_key, &self.id_key),
         ] {
             if found != expected {

@@ -16,6 +16,9 @@ pub struct NamedModel {
     pub model: Arc<Bound>,
 }
 
+/// The name by which a control record says that no model is to be in force.
+pub const NO_MODEL: [u8; 16] = [0; 16];
+
 /// A seed, the words of its feature columns, and where its score goes.
 type Judging<'a> = ((&'a Seed, &'a mut [u64]), &'a mut Option<Score>);
 
@@ -32,15 +35,33 @@ impl Engine {
 
     /// Whether a record that names this model can be stepped.
     pub fn knows_model(&self, name: &[u8; 16]) -> bool {
-        self.models.iter().any(|known| known.name == *name)
+        *name == NO_MODEL || self.models.iter().any(|known| known.name == *name)
     }
 
-    /// Puts the model that a record names in force from here on.
+    /// The model that was in force before the one that is; [`NO_MODEL`] where none was.
+    pub fn model_before(&self) -> [u8; 16] {
+        self.model_before
+    }
+
+    /// Puts a fresh engine under the model of a snapshot that it is to be filled from; `before` is the name of the one before it.
+    pub fn put_model_in_force(&mut self, model: Option<NamedModel>, before: [u8; 16]) {
+        model.iter().for_each(|model| self.prepare_model(model.clone()));
+        self.provenance.model = model.as_ref().map(|model| model.name);
+        self.model = model.map(|model| model.model);
+        self.model_before = before;
+    }
+
+    /// Puts the model that a record names in force from here on: with [`NO_MODEL`] none.
     pub(super) fn swap_model(&mut self, name: [u8; 16]) {
-        let known = self.models.iter().find(|known| known.name == name).cloned();
-        let new = known.expect("the runtime prepares a model before the record that names it");
-        self.provenance.model = Some(new.name);
-        self.model = Some(new.model);
+        let old = self.provenance.model.unwrap_or(NO_MODEL);
+        if name == old {
+            return;
+        }
+        let model = (name != NO_MODEL).then(|| {
+            let known = self.models.iter().find(|known| known.name == name).cloned();
+            known.expect("the runtime prepares a model before the record that names it")
+        });
+        self.put_model_in_force(model, old);
     }
 
     /// Whether the model judges an event of this type at this effort; else why not.

@@ -2,8 +2,9 @@
 //! comes of it, behind the decisions.
 
 use super::Engine;
-use super::alerts::{self, Found, Proof};
+use super::alerts::{self, Acquaintances, Found, Proof, Sighting};
 use super::batch::{Batch, Pending};
+use crate::decision::Outcome;
 use crate::event::{EventType, Id, Payment, Record, SLOTS, Target};
 use crate::graph::{Family, NodeId, Recent};
 use crate::typology::{self, Finding, Payer, Rows, slot};
@@ -16,12 +17,21 @@ impl Engine {
         for pending in pending.iter() {
             match pending {
                 Pending::Judgement(seed) => {
-                    let seed = &seeds[*seed as usize];
+                    let number = *seed as usize;
+                    let seed = &seeds[number];
                     while let Some(turn) = turns.get(turned).filter(|turn| turn.sequence == seed.sequence) {
                         alerts.turned(&seed.at, turn, out);
                         turned += 1;
                     }
                     if seed.kind == EventType::Payment {
+                        let verdict = &verdicts[number];
+                        // What the guard doubts says nothing of a device.
+                        if !verdict.sum_yielded && verdict.yielded.as_slice().is_empty() {
+                            let held = verdict.outcome != Outcome::Approve;
+                            let seen =
+                                Sighting { proof: &seed.proof, acquaintances: seed.acquaintances, held, suppressed: seed.suppressed };
+                            alerts.judged(&seed.at, &seen, out);
+                        }
                         alerts.paid(&seed.at, &seed.proof, out);
                     }
                     alerts.tend(&seed.at, out);
@@ -60,7 +70,15 @@ impl Engine {
         let payer = if nodes[slot::USER].is_some() { Payer::Known(nodes[slot::USER]) } else { Payer::Newcomer };
         let shared = typology::shared_device(&rows(slot::DEVICE), payer, &options);
         let taken = typology::account_takeover(&rows(slot::USER), nodes[slot::DEVICE], nodes[slot::MERCHANT], amount);
+        // Who is newest in the rows of the customer and of the device.
+        let other = |at: usize, of: usize| {
+            let (position, _) = rows(at).iter().find(|(_, row)| row.nodes[of].is_some() && row.nodes[of] != nodes[of])?;
+            let (_, ends) = self.evidence.of(self.graph.rings[Family::Money as usize].ordinal(position))?;
+            ends[of]
+        };
+        let acquaintances = Acquaintances { device: other(slot::USER, slot::DEVICE), user: other(slot::DEVICE, slot::USER) };
         let seed = self.batch.seeds.len() - 1;
+        self.batch.seeds[seed].acquaintances = acquaintances;
         let proof = self.batch.seeds[seed].proof;
         for (finding, on) in [(shared, None), (taken, Some(seed as u32))] {
             if let Some(finding) = finding {

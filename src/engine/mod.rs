@@ -31,7 +31,7 @@ pub use dedupe::Judged;
 pub use features::{Layout, Use};
 pub use guard::{Guard, Standing};
 pub use image::{Imaged, Imaging, Progress, SCALARS, Shape, TableShape};
-pub use infer::NamedModel;
+pub use infer::{NO_MODEL, NamedModel};
 pub use lists::{ListEntry, Lists};
 pub use options::{GuardOptions, LabelOptions, Options, SourceTime};
 pub use output::{Output, Rejected};
@@ -42,6 +42,7 @@ use crate::decision::{Declining, Effect, ListLadder, Policy, PolicyError, Progra
 use crate::event::{
     Body, Content, ControlKind, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp,
 };
+use crate::feature::PROBABILITY;
 use crate::gnn::Bound;
 use crate::graph::ego::EgoBatch;
 use crate::graph::{Family, Graph};
@@ -126,6 +127,8 @@ pub struct Engine {
     heirs: Declining,
     /// The model in force.
     model: Option<Arc<Bound>>,
+    /// The name of the one before it.
+    model_before: [u8; 16],
     /// Every model that was given.
     models: Vec<NamedModel>,
     /// Every policy that was given: records to come may name it, and name it again.
@@ -191,6 +194,7 @@ impl Engine {
             policy,
             before: None,
             model: None,
+            model_before: NO_MODEL,
             models: Vec::new(),
             heirs: Declining::default(),
             guard: Guard::new(guard, guarded, progress),
@@ -231,6 +235,12 @@ impl Engine {
     pub fn compile(options: &Options) -> Result<Policy, Vec<PolicyError>> {
         let layout = Layout::new(&options.aggregates, &options.lists, &options.id_key);
         Policy::compile(&options.policy, &layout.schema, &options.id_key)
+    }
+
+    /// By the type of event, the probabilities at which rules of `options` draw a line.
+    pub fn thresholds(options: &Options) -> Vec<(EventType, f64)> {
+        let layout = Layout::new(&options.aggregates, &options.lists, &options.id_key);
+        Policy::compared(&options.policy, &layout.schema, &options.id_key, PROBABILITY)
     }
 
     /// The hashes of what is in force.

@@ -5,7 +5,7 @@
 //! rebuilds it. The state hash is the BLAKE3 hash of these very bytes, without their head and the course: the course tells how the state
 //! came about, and two engines whose state is one may have come there by other decisions.
 
-use super::{Counts, Engine};
+use super::{Counts, Engine, NO_MODEL};
 use crate::event::Timestamp;
 use crate::graph::{Cursor, Family, Head, NodeId, Row, STATE_WORDS, state};
 use crate::velocity::{Gaps, LateRow};
@@ -14,7 +14,7 @@ use std::io::{self, Read, Write};
 
 const MAGIC: [u8; 8] = *b"weirsnap";
 /// Changes whenever the layout of the bytes does.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// Why a snapshot cannot be restored.
 #[derive(Debug)]
@@ -108,6 +108,7 @@ impl Engine {
         sink.0.write_all(&self.provenance.topology)?;
         sink.0.write_all(&self.provenance.policy)?;
         sink.0.write_all(&self.policy_before().unwrap_or_default())?;
+        self.models_named().iter().try_for_each(|name| sink.0.write_all(name))?;
         sink.time(self.now)?;
         sink.u64(self.counts.duplicates)?;
         sink.u64(self.counts.late)?;
@@ -119,6 +120,11 @@ impl Engine {
         let (tail, head, words) = self.evidence.ground();
         [tail, head].into_iter().chain(words).try_for_each(|word| sink.u64(word))?;
         self.alerts.ground(|word| sink.u64(word))
+    }
+
+    /// The names of the model in force and of the one before it.
+    fn models_named(&self) -> [[u8; 16]; 2] {
+        [self.provenance.model.unwrap_or(NO_MODEL), self.model_before]
     }
 
     fn write_lists(&self, sink: &mut Sink<'_>) -> io::Result<()> {
@@ -224,6 +230,9 @@ impl Engine {
         let policies: [[u8; 16]; 2] = [source.bytes()?, source.bytes()?];
         if policies != [self.provenance.policy, self.policy_before().unwrap_or_default()] {
             return Err(SnapshotError::Invalid("it was written under another policy, or after another one".to_owned()));
+        }
+        if [source.bytes()?, source.bytes()?] != self.models_named() {
+            return Err(SnapshotError::Invalid("it was written under another model, or after another one".to_owned()));
         }
         let now = source.time()?;
         self.counts = Counts { duplicates: source.u64()?, late: source.u64()? };

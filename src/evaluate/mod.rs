@@ -1,4 +1,5 @@
-//! How good probabilities are, once it is known what the events were: ranking, cards found a day, calibration.
+//! How good probabilities are, once it is known what the events were: ranking, cards found a day, calibration; and, while a model serves,
+//! drift, precision and recall.
 //!
 //! Pure functions of judged events in double precision; nothing here reads or writes. Where a figure has no value – no ranking without both
 //! kinds of events, no card without a user – it is `None`, never a number that looks like one.
@@ -6,6 +7,8 @@
 mod calibration;
 mod card;
 mod cards;
+mod drift;
+mod maturing;
 mod plot;
 mod ranking;
 mod report;
@@ -16,6 +19,8 @@ mod tests;
 pub use calibration::{Bin, brier, equal_mass, expected_calibration_error, top_ventiles};
 pub use card::{Card, CardError};
 pub use cards::{CardDay, OnCard, card_precision};
+pub use drift::Drift;
+pub use maturing::{Matured, Maturing};
 pub use plot::reliability_plot;
 pub use ranking::{Caught, Ranking};
 pub use report::{Day, Figures, Recall, Report, Scope, report};

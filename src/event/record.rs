@@ -77,6 +77,16 @@ pub struct Control {
     pub blob: [u8; 32],
 }
 
+impl Control {
+    /// The record that says that no model is in force from there on.
+    pub const NO_MODEL: Control = Control { kind: ControlKind::Model, blob: [0; 32] };
+
+    /// Whether there is a blob of this name.
+    pub fn names_blob(&self) -> bool {
+        *self != Control::NO_MODEL
+    }
+}
+
 /// What a control record changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

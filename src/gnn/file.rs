@@ -1,6 +1,7 @@
 //! A model as a file: safetensors, whose names and shapes are checked before a number of it is used.
 
 use super::model::{AGE_BUCKETS, Branch, Coded, HIDDEN, INPUTS_MAX, MESSAGE, Model, NARROW, PIECES_MAX, SUMS, TIME_CODES};
+use super::spread::Reference;
 use crate::graph::ego::SEED_SLOTS;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
@@ -53,6 +54,7 @@ impl Model {
             tensor(&format!("{name}.scale"), &[3], vec![branch.head_bias, branch.slope, branch.offset]);
             let inputs: Vec<String> = branch.inputs.iter().map(|input| format!("{} {}", input.name, input.pieces())).collect();
             words.push((format!("{name}.inputs"), inputs.join("\n")));
+            words.extend(branch.reference.as_ref().map(|reference| (format!("{name}.reference"), reference.to_text())));
         }
         write(&words, &tensors)
     }
@@ -83,7 +85,9 @@ impl Model {
         read(&file, "narrow.bias", &[NARROW], &mut model.narrow_bias)?;
         for (name, branch) in [("payment", &mut model.payment), ("transfer", &mut model.transfer)] {
             if let Some(inputs) = words.get(&format!("{name}.inputs")) {
-                *branch = Some(read_branch(&file, name, inputs)?);
+                let branch = branch.insert(read_branch(&file, name, inputs)?);
+                let called = format!("{name}.reference");
+                branch.reference = words.get(&called).map(|text| Reference::from_text(&called, text)).transpose()?;
             }
         }
         if model.payment.is_none() && model.transfer.is_none() {
@@ -116,6 +120,7 @@ fn read_branch(file: &SafeTensors<'_>, name: &str, inputs: &str) -> Result<Branc
         head_bias: 0.0,
         slope: 0.0,
         offset: 0.0,
+        reference: None,
     };
     let mut rest = edges.as_slice();
     for (input, pieces) in coded {
@@ -181,6 +186,7 @@ fn write(words: &[(String, String)], tensors: &[(String, Vec<usize>, Vec<u8>)]) 
 #[cfg(test)]
 mod tests {
     use super::super::model::tests::any_model;
+    use super::super::spread::Spread;
     use super::*;
 
     fn broken(change: impl FnOnce(&mut Model)) -> String {
@@ -196,6 +202,8 @@ mod tests {
         assert_eq!(Model::from_bytes(&bytes), Ok(model.clone()));
         assert_eq!(model.to_bytes(), bytes);
         let mut half = model;
+        let spread = Spread { edges: vec![0.125], shares: vec![0.75, 0.25] };
+        half.payment.as_mut().unwrap().reference = Some(Reference { score: spread.clone(), figures: vec![("amount".to_owned(), spread)] });
         half.transfer = None;
         assert_eq!(Model::from_bytes(&half.to_bytes()), Ok(half));
     }

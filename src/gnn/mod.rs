@@ -6,6 +6,7 @@ mod file;
 mod input;
 mod model;
 mod reference;
+mod spread;
 
 pub use bound::Bound;
 pub use cpu::{Score, SeedView, sigmoid};
@@ -15,3 +16,4 @@ pub use model::{
     AGE_BUCKETS, Branch, Coded, EDGE_INPUTS, HIDDEN, INPUTS_MAX, MESSAGE, Model, NARROW, PIECES_MAX, SUMS, TIME_CODES, bucket,
 };
 pub use reference::reference;
+pub use spread::{FIGURES_MAX, Reference, Spread};

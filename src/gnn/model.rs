@@ -15,6 +15,7 @@
 //! logit:                   head v + head_bias
 //! ```
 
+use super::spread::Reference;
 use crate::event::EventType;
 use crate::graph::ego::{EDGE, SEED_SLOTS};
 use crate::graph::state::STATE;
@@ -76,6 +77,8 @@ pub struct Branch {
     /// learning saw fewer of the good).
     pub slope: f32,
     pub offset: f32,
+    /// What it met where it was made.
+    pub reference: Option<Reference>,
 }
 
 /// A model's parameters. All finite; see the head of this file for what is done with them.
@@ -120,6 +123,11 @@ impl Model {
             EventType::Transfer => self.transfer.as_ref(),
             _ => None,
         }
+    }
+
+    /// Whether it says what it met where it was made.
+    pub fn has_reference(&self) -> bool {
+        [&self.payment, &self.transfer].into_iter().flatten().any(|branch| branch.reference.is_some())
     }
 
     /// How many parameters it has, edges of codes apart.
@@ -174,6 +182,7 @@ pub(super) mod tests {
                 head_bias: 0.1,
                 slope: 1.2,
                 offset: -0.3,
+                reference: None,
             };
             fill(&mut branch.bias, 0.1);
             fill(branch.pieces.as_flattened_mut(), 0.3);

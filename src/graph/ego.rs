@@ -140,6 +140,31 @@ impl EgoBatch {
         &self.neighbour_features[..self.len()]
     }
 
+    /// Bytes that a seed takes at most.
+    pub const SEED_BYTES_MAX: usize = SEED_SLOTS
+        * (size_of::<u32>()
+            + size_of::<[f32; STATE]>()
+            + super::RECENT * (size_of::<NodeId>() + size_of::<[f32; EDGE]>() + size_of::<[f32; STATE]>()));
+
+    /// Appends a copy of a seed of another batch.
+    pub fn push_copy(&mut self, other: &EgoBatch, seed: usize) {
+        if self.row_offsets.is_empty() {
+            self.row_offsets.push(0);
+        }
+        for place in seed * SEED_SLOTS..(seed + 1) * SEED_SLOTS {
+            let from = other.row_offsets[place] as usize..other.row_offsets[place + 1] as usize;
+            let to = self.len()..self.len() + from.len();
+            if self.neighbours.len() < to.end {
+                self.grow(to.end.next_power_of_two());
+            }
+            self.neighbours[to.clone()].copy_from_slice(&other.neighbours[from.clone()]);
+            self.edge_features[to.clone()].copy_from_slice(&other.edge_features[from.clone()]);
+            self.neighbour_features[to.clone()].copy_from_slice(&other.neighbour_features[from]);
+            self.own_features.push(other.own_features[place]);
+            self.row_offsets.push(to.end as u32);
+        }
+    }
+
     /// Appends an entity with nothing to see.
     pub fn push_unseen(&mut self) {
         self.own_features.push([0.0; STATE]);
@@ -292,5 +317,31 @@ impl EgoBatch {
             batch.row_offsets.push(batch.neighbours.len() as u32);
         }
         batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copied_seed_is_the_seed() {
+        let part = |of: usize| {
+            let edges = (0..of % 5).map(|n| ([(of * 10 + n) as f32; EDGE], [(of * 100 + n) as f32; STATE])).collect();
+            ([of as f32; STATE], edges)
+        };
+        let parts: Vec<_> = (0..4 * SEED_SLOTS).map(part).collect();
+        let batch = EgoBatch::of(&parts);
+        let mut copy = EgoBatch::default();
+        for round in 0..2 {
+            copy.clear();
+            [2, 0, 3].iter().for_each(|seed| copy.push_copy(&batch, *seed));
+            let chosen: Vec<_> = [2, 0, 3].iter().flat_map(|seed| parts[seed * SEED_SLOTS..][..SEED_SLOTS].to_vec()).collect();
+            let expected = EgoBatch::of(&chosen);
+            assert_eq!(copy.row_offsets(), expected.row_offsets(), "round {round}");
+            assert_eq!(copy.own_features(), expected.own_features());
+            assert_eq!((copy.neighbours(), copy.edge_features()), (expected.neighbours(), expected.edge_features()));
+            assert_eq!(copy.neighbour_features(), expected.neighbour_features());
+        }
     }
 }

@@ -46,7 +46,7 @@ pub fn verify(files: &Arc<dyn Files>, dir: &DataDir) -> Report {
     let mut named = BTreeSet::new();
     report.journal = walk(files, &dir.journal(), LogKind::Journal, &mut report.problems, |frame| {
         if let Content::Control(control) = decode_record(frame.sequence, frame.body)?.content {
-            named.insert(control.blob);
+            named.extend(control.names_blob().then_some(control.blob));
         }
         Ok(())
     });

@@ -25,7 +25,7 @@ impl Fitted {
         Some(Reading { rows, coding, standard: &self.standard, branch })
     }
 
-    /// The model that says what this one says; `names` are those of the sample's inputs.
+    /// The model that says what this one says, without what it met; `names` are those of the sample's inputs.
     pub fn model(&self, names: &[String], branches: &[usize], platts: &[Platt]) -> Model {
         let network = &self.network;
         let mut model = Model::zero();
@@ -67,6 +67,7 @@ impl Fitted {
                 head_bias: network.part(Part::HeadBias(*branch)).values[0],
                 slope: platt.slope as f32,
                 offset: platt.offset as f32,
+                reference: None,
             };
             match KINDS[*branch] {
                 EventType::Transfer => model.transfer = Some(branch_of),

@@ -9,6 +9,8 @@
 //! AdamW (Loshchilov and Hutter, ICLR'19) with a rate that rises and falls once (Smith and Topin, 2018), and dropout. One seed, one model,
 //! to the byte, on machines whose processors have the same instructions.
 
+mod reference;
+
 use super::ablation::Ablation;
 use super::chance::Chance;
 use super::coding::{Coding, Standard};
@@ -274,10 +276,17 @@ impl<'a> Training<'a> {
                 platt: *platt,
             }
         });
+        let mut model = last.model(&sample.names, &branches, &platts);
+        for (branch, platt) in branches.iter().zip(&platts) {
+            let of = if KINDS[*branch] == EventType::Transfer { &mut model.transfer } else { &mut model.payment };
+            if let Some(of) = of {
+                of.reference = self.reference(&last, *branch, platt);
+            }
+        }
         Ok(Trained {
             branches: learnt.collect(),
             left_out: (0..BRANCHES).filter(|branch| !branches.contains(branch)).map(|branch| (KINDS[branch], found[branch])).collect(),
-            model: last.model(&sample.names, &branches, &platts),
+            model,
             epochs,
             best,
             refitted,

@@ -1,15 +1,14 @@
 //! The policies that a directory's control records name: read from their blobs, compiled once, and given to whoever steps the records.
 
 use super::error::ReplayError;
-use super::models::{ModelFile, bind};
+use super::models::{ModelFile, Models};
 use crate::decision::Policy;
-use crate::engine::{AlertOptions, BuildError, Engine, GuardOptions, NamedModel, NamedPolicy, Shape};
-use crate::event::{Content, ControlKind, IdKey, Record};
+use crate::engine::{AlertOptions, BuildError, Engine, GuardOptions, NamedPolicy, Shape};
+use crate::event::{Content, ControlKind, EventType, IdKey, Record};
 use crate::journal::{Blobs, hex};
 use crate::render::PolicyTexts;
 use crate::topology::{Deciding, content_hash};
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// A policy, the numbers that are published with it, and all that is made of them.
@@ -21,6 +20,8 @@ pub(super) struct Known {
     pub guard: GuardOptions,
     pub alerts: AlertOptions,
     pub texts: Arc<PolicyTexts>,
+    /// Probabilities at which its rules draw a line, by the type of event.
+    pub thresholds: Arc<[(EventType, f64)]>,
 }
 
 /// Policies by their names in decisions.
@@ -30,19 +31,21 @@ pub(super) struct Policies {
     key: IdKey,
     /// Of a stream of files there are none: its records name what it began with.
     blobs: Option<Blobs>,
-    model: Option<ModelFile>,
+    pub(super) models: Models,
     known: Mutex<HashMap<[u8; 16], Known>>,
 }
 
 impl Policies {
     /// The policies of a directory whose journal has this `key` and was founded on `deciding`.
     pub(super) fn of(deciding: &Deciding, key: IdKey, blobs: Blobs) -> Policies {
-        Policies { deciding: deciding.clone(), key, blobs: Some(blobs), model: None, known: Mutex::default() }
+        let models = Models::of(deciding, &key, blobs.clone());
+        Policies { deciding: deciding.clone(), key, blobs: Some(blobs), models, known: Mutex::default() }
     }
 
     /// Those of a stream of files.
     pub(super) fn of_files(deciding: &Deciding, model: Option<ModelFile>) -> Policies {
-        Policies { deciding: deciding.clone(), key: IdKey::FILES, blobs: None, model, known: Mutex::default() }
+        let models = Models::of_files(deciding, model);
+        Policies { deciding: deciding.clone(), key: IdKey::FILES, blobs: None, models, known: Mutex::default() }
     }
 
     /// What decides besides the policy.
@@ -55,10 +58,12 @@ impl Policies {
     /// # Errors
     /// Rules that do not compile.
     pub(super) fn make(&self, deciding: &Deciding) -> Result<Known, BuildError> {
-        let compiled = Engine::compile(&deciding.engine_options(self.key, 1)).map_err(BuildError::Policy)?;
+        let options = deciding.engine_options(self.key, 1);
+        let compiled = Engine::compile(&options).map_err(BuildError::Policy)?;
+        let thresholds = Engine::thresholds(&options).into();
         let texts = Arc::new(deciding.texts());
         let Deciding { guard, alerts, .. } = *deciding;
-        Ok(Known { text: deciding.canonical_policy().into(), compiled: Arc::new(compiled), guard, alerts, texts })
+        Ok(Known { text: deciding.canonical_policy().into(), compiled: Arc::new(compiled), guard, alerts, texts, thresholds })
     }
 
     /// Keeps a policy as a blob, and what was made of it; returns the blob's name.
@@ -104,14 +109,6 @@ impl Policies {
         Ok(blobs.starting_with(name)?)
     }
 
-    /// The model of this name, bound to the engine's inputs.
-    fn model(&self, name: [u8; 16], engine: &Engine) -> Result<NamedModel, ReplayError> {
-        match &self.model {
-            Some(given) if short(&given.hash()) == name => bind(given.path(), name, given.bytes(), engine),
-            _ => bind(Path::new(&format!("model {}", hex(&name))), name, &self.blob(&name)?, engine),
-        }
-    }
-
     /// Gives the engine the policies and models that these records name.
     ///
     /// # Errors
@@ -122,20 +119,23 @@ impl Policies {
             let name = short(&control.blob);
             match control.kind {
                 ControlKind::Policy if !engine.knows_policy(&name) => engine.prepare(self.named(&name)?),
-                ControlKind::Model if !engine.knows_model(&name) => engine.prepare_model(self.model(name, engine)?),
+                ControlKind::Model if !engine.knows_model(&name) => {
+                    self.models.named(&name)?.into_iter().for_each(|model| engine.prepare_model(model));
+                }
                 _ => {}
             }
         }
         Ok(())
     }
 
-    /// Puts a fresh engine under the policies of a snapshot of this shape.
+    /// Puts a fresh engine under the policies and the model of a snapshot of this shape.
     ///
     /// # Errors
     /// As [`Policies::get`].
     pub(super) fn put_in_force(&self, engine: &mut Engine, shape: &Shape) -> Result<(), ReplayError> {
         let before = if shape.policy_before == [0; 16] { None } else { Some(self.named(&shape.policy_before)?) };
         engine.put_in_force(self.named(&shape.policy)?, before);
+        engine.put_model_in_force(self.models.named(&shape.model)?, shape.model_before);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::graph::{FamilyLimits, Limits};
 use crate::memory::image::{BLOCK_HEADER, Totals};
 
 /// Changes whenever the layout of the file does.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 const MAGIC: &[u8; 8] = b"weirimag";
 const BLOCK_MAGIC: u32 = u32::from_le_bytes(*b"wblk");
@@ -125,7 +125,8 @@ impl Head {
         put(&self.taken_at.0.to_le_bytes());
         put(&self.now.0.to_le_bytes());
         put(&self.shape.layout.to_le_bytes());
-        for hash in [&self.shape.topology, &self.shape.policy, &self.shape.policy_before, &self.shape.id_key] {
+        let Shape { topology, policy, policy_before, model, model_before, id_key, .. } = &self.shape;
+        for hash in [topology, policy, policy_before, model, model_before, id_key] {
             put(hash);
         }
         let limits = &self.shape.limits;
@@ -207,7 +208,8 @@ impl Fields<'_> {
     fn head(&mut self, engine_version: u32) -> Option<Head> {
         let (sequence, taken_at, now) = (Sequence(self.u64()?), self.time()?, self.time()?);
         let layout = self.u64()?;
-        let (topology, policy, policy_before, id_key) = (self.take()?, self.take()?, self.take()?, self.take()?);
+        let (topology, policy, policy_before) = (self.take()?, self.take()?, self.take()?);
+        let (model, model_before, id_key) = (self.take()?, self.take()?, self.take()?);
         let (nodes_max, ids_max) = (self.u32()?, self.u32()?);
         let limits = Limits { nodes_max, ids_max, families: [self.family()?, self.family()?, self.family()?] };
         let mut tables = Vec::new();
@@ -218,7 +220,7 @@ impl Fields<'_> {
             let name = String::from_utf8(name.to_vec()).ok()?;
             tables.push(TableShape { name, bytes: self.u64()?, used: self.u64()? });
         }
-        let shape = Shape { layout, limits, topology, policy, policy_before, id_key, tables };
+        let shape = Shape { layout, limits, topology, policy, policy_before, model, model_before, id_key, tables };
         self.0.is_empty().then_some(Head { engine_version, sequence, taken_at, now, shape })
     }
 }

@@ -18,6 +18,7 @@ mod guard;
 mod http;
 mod limits;
 mod lists;
+mod model;
 mod money;
 mod operation;
 mod picture;
@@ -37,6 +38,7 @@ pub use check::{grouped, report, svg};
 pub use deciding::Deciding;
 pub use difference::policy_diff;
 pub use document::{Error, Errors, Place};
+pub use model::ModelOptions;
 pub use operation::{AuthorizeOptions, JournalOptions, SnapshotOptions, Topics};
 pub use published::Published;
 pub use quantity::{parse_duration, parse_moment};
@@ -80,6 +82,7 @@ pub struct Topology {
     /// Limits of the doors, with the deadlines of `authorize` and the longest line of `input`.
     pub http: api::Options,
     pub stand_in: StandIn,
+    pub model: ModelOptions,
     pub security: Security,
     places: BTreeMap<String, Place>,
 }
@@ -214,6 +217,7 @@ fn read(document: &Document, folders: &[&Path], log: &Log) -> Topology {
         authorize,
         http,
         stand_in,
+        model: root.find_section("model").map(|section| model::read(&section, folders)).unwrap_or_default(),
         security: security::read(&root.section("security"), folders),
         places: BTreeMap::new(),
     };

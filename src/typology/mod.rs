@@ -51,6 +51,8 @@ pub enum Typology {
     GuardReset = 6,
     /// A concentrated wave that a cause declines.
     GuardAttacked = 7,
+    /// Users who share devices, and of whose payments the policy itself held or declined several.
+    HeldRing = 8,
 }
 
 /// What laws an alert is under.
@@ -69,7 +71,7 @@ impl Kind {
 
 impl Typology {
     /// All, by number.
-    pub const ALL: [Typology; 8] = [
+    pub const ALL: [Typology; 9] = [
         Typology::SharedDevice,
         Typology::CardTesting,
         Typology::MerchantBads,
@@ -78,11 +80,12 @@ impl Typology {
         Typology::GuardTripped,
         Typology::GuardReset,
         Typology::GuardAttacked,
+        Typology::HeldRing,
     ];
 
     /// The word in alerts.
     pub fn name(self) -> &'static str {
-        const NAMES: [&str; 8] = [
+        const NAMES: [&str; 9] = [
             "shared_device",
             "card_testing",
             "merchant_bads",
@@ -91,6 +94,7 @@ impl Typology {
             "guard_tripped",
             "guard_reset",
             "guard_attacked",
+            "held_ring",
         ];
         NAMES[self as usize]
     }
@@ -104,6 +108,9 @@ impl Typology {
             Typology::AccountTakeover => "from a device never seen with this user, at a new merchant, far above what the user pays",
             Typology::StolenCard => "this card was used in ways that were refused or reported as fraud, more than once",
             Typology::GuardTripped => "this cause suddenly declines so much that it is a mistake more likely than an attack: it yields",
+            Typology::HeldRing => {
+                "these customers share devices, several of their payments were held or declined, and few between them were not"
+            }
             Typology::GuardReset => "this cause is trusted again",
             Typology::GuardAttacked => "this cause declines a concentrated wave: an attack, whose declines stand",
         }
@@ -114,10 +121,15 @@ impl Typology {
         Kind::Fraud
     }
 
+    /// Whether it is of many who belong together: whose members are met belongs to the alert.
+    pub fn is_ring(self) -> bool {
+        matches!(self, Typology::SharedDevice | Typology::HeldRing)
+    }
+
     /// The two slots between which its edges run, from and to.
     pub fn edge(self) -> (usize, usize) {
         match self {
-            Typology::SharedDevice | Typology::AccountTakeover => (slot::USER, slot::DEVICE),
+            Typology::SharedDevice | Typology::AccountTakeover | Typology::HeldRing => (slot::USER, slot::DEVICE),
             Typology::CardTesting | Typology::StolenCard => (slot::CARD, slot::MERCHANT),
             _ => (slot::USER, slot::MERCHANT),
         }
@@ -127,6 +139,7 @@ impl Typology {
     pub fn members(self) -> &'static [usize] {
         match self {
             Typology::SharedDevice | Typology::StolenCard => &[slot::USER],
+            Typology::HeldRing => &[slot::USER, slot::DEVICE],
             Typology::CardTesting => &[slot::CARD, slot::DEVICE],
             Typology::AccountTakeover => &[slot::DEVICE],
             _ => &[slot::CARD],

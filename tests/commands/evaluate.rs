@@ -19,6 +19,7 @@ fn by_amount() -> Model {
         head_bias: -2.0,
         slope: 1.0,
         offset: 0.0,
+        reference: None,
     });
     model
 }

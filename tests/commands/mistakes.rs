@@ -136,8 +136,8 @@ fn wrong_usage_is_told_as_one_would_want() {
         (&["tail", "alarms", "--data", "kept"], "TOPIC: found \"alarms\", expected decisions or rejected or alerts"),
         (&["simulate", "--world", "large", "--out", "-"], "world is \"large\", expected one of: small, tiny, company"),
         (
-            &["simulate", "--world", "company", "--start", "1066-10-14", "--out", "-"],
-            "--start: found 1066-10-14, expected a day in 1970 to 2069",
+            &["simulate", "--world", "company", "--start", "2166-10-14", "--out", "-"],
+            "--start: found 2166-10-14T00:00:00Z, expected a moment in 1970 to 2069",
         ),
         (&["simulate", "--world", "small", "--people", "5000", "--out", "-"], "--people: world is \"small\", expected company"),
     ];

@@ -3,6 +3,7 @@
 // Each test binary uses its own part of it.
 #![allow(dead_code)]
 
+pub mod model;
 pub mod service;
 
 use weir::decision::{

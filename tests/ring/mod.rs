@@ -118,7 +118,9 @@ impl Town {
             let mut own = |count: u64| if dice.below(5) > 0 { user % count } else { dice.below(count) };
             let (device, card) = (own(self.devices), own(self.cards));
             let merchant = dice.below(self.merchants).min(dice.below(self.merchants));
-            let (card, minor) = (format!("c{card}"), 100 + dice.below(5000) as i64 * (1 + 9 * i64::from(dice.below(30) == 0)));
+            // What is bought with one device is dear.
+            let dear = dice.below(30) < if device == 3 { 29 } else { 1 };
+            let (card, minor) = (format!("c{card}"), 100 + dice.below(5000) as i64 * (1 + 9 * i64::from(dear)));
             let (user, device, merchant) = (format!("u{user}"), format!("d{device}"), format!("m{merchant}"));
             let event = stream.pay(&user, &device, (dice.below(10) > 0).then_some(card.as_str()), &merchant, minor);
             // What goes wrong goes wrong with some devices.

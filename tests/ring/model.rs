@@ -30,6 +30,31 @@ impl Row {
     }
 }
 
+/// Typologies that make an alert a ring.
+const RINGS: u16 = 1 << Typology::SharedDevice as u16 | 1 << Typology::HeldRing as u16;
+
+/// Payments that were held, of those who share devices.
+struct Group {
+    number: u64,
+    weight: u32,
+    newest: Timestamp,
+    /// Whether it is a user, and whether they are found by it. The first is the device that opened it, the others end at twelve.
+    members: Vec<(Id, bool, bool)>,
+    payments: Vec<Row>,
+    put: usize,
+}
+
+impl Group {
+    /// Four that came first and four that came last are kept.
+    fn put(&mut self, row: Row) {
+        match self.put {
+            0..8 => self.payments.push(row),
+            put => self.payments[4 + (put - 8) % 4] = row,
+        }
+        self.put += 1;
+    }
+}
+
 /// An alert, as far as it is compared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Told {
@@ -76,11 +101,15 @@ pub struct Model {
     rows: Vec<Row>,
     rings: Vec<Ring>,
     opened: u64,
+    groups: Vec<Group>,
+    groups_opened: u64,
+    /// Payments judged lately, and those of them that were held.
+    judged: (u32, u32),
 }
 
 impl Model {
     pub fn new(options: AlertOptions) -> Model {
-        Model { options, rows: Vec::new(), rings: Vec::new(), opened: 0 }
+        Model { options, rows: Vec::new(), rings: Vec::new(), opened: 0, groups: Vec::new(), groups_opened: 0, judged: (0, 0) }
     }
 
     pub fn told(&self) -> Vec<Told> {
@@ -113,6 +142,8 @@ impl Model {
                 if decision.outcome >= Outcome::Review {
                     found.extend(self.taken(&row));
                 }
+                let held = self.watch(&row, decision.outcome != Outcome::Approve, record.received);
+                held.into_iter().for_each(|finding| self.found(finding));
                 self.join(&row);
                 found.into_iter().for_each(|finding| self.found(finding));
                 self.rows.push(row);
@@ -185,6 +216,94 @@ impl Model {
         Some(Finding(Typology::SharedDevice, DEVICE, ends[DEVICE]?, score as u32, proofs))
     }
 
+    /// Who is newest among the rows of `id` in `slot`, other than `row` in `of`.
+    fn met(&self, row: &Row, slot: usize, of: usize) -> Option<Id> {
+        let mut rows = self.newest(slot, row.ends[slot]);
+        rows.retain(|other| other.ends[of].is_some() && other.ends[of] != row.ends[of]);
+        rows.last()?.ends[of]
+    }
+
+    fn group(&self, id: Option<Id>) -> Option<usize> {
+        self.groups.iter().position(|group| group.members.iter().any(|member| Some(member.0) == id && member.2))
+    }
+
+    fn watch(&mut self, row: &Row, held: bool, now: Timestamp) -> Option<Finding> {
+        let (all, stopped) = &mut self.judged;
+        (*all, *stopped) = (*all + 1, *stopped + u32::from(held));
+        if *all == 2048 {
+            (*all, *stopped) = (1024, *stopped / 2);
+        }
+        let one_in = (*all).max(64) / (*stopped).max(1);
+        let bits = [2, 4, 8, 16, 32, 64].iter().filter(|power| **power <= one_in).count() as u32;
+        if !held {
+            let at = self.group(row.ends[DEVICE].map(Some)?)?;
+            if self.groups[at].weight == 1 {
+                self.groups.remove(at);
+            } else {
+                self.groups[at].weight -= 1;
+                self.belong(at, row.ends[USER], true);
+            }
+            return None;
+        }
+        if bits < 2 {
+            return None;
+        }
+        let (device, user) = (self.met(row, USER, DEVICE), self.met(row, DEVICE, USER));
+        let ids = [(row.ends[DEVICE], false), (row.ends[USER], true), (device, false), (user, true)];
+        let mut home: Option<u64> = None;
+        for (id, _) in ids {
+            let Some(at) = id.and_then(|id| self.group(Some(id))) else { continue };
+            if now - self.groups[at].newest >= self.options.typologies.window {
+                self.groups.remove(at);
+                continue;
+            }
+            let number = self.groups[at].number;
+            home = Some(home.map_or(number, |home| self.unite(home.min(number), home.max(number))));
+        }
+        if home.is_none() {
+            let (number, members) = (self.groups_opened, vec![(row.ends[DEVICE]?, false, true)]);
+            self.groups.push(Group { number, weight: 0, newest: now, members, payments: Vec::new(), put: 0 });
+            self.groups_opened += 1;
+            home = Some(number);
+        }
+        let at = self.groups.iter().position(|group| Some(group.number) == home)?;
+        let group = &mut self.groups[at];
+        (group.weight, group.newest) = ((group.weight + bits - 1).min(32), now);
+        group.put(row.clone());
+        for (id, is_user) in ids {
+            self.belong(at, id, is_user);
+        }
+        let group = &self.groups[at];
+        let users = group.members.iter().filter(|member| member.1).count();
+        let enough = group.weight >= 12 && users >= self.options.typologies.users_min as usize;
+        let mut proofs = group.payments.clone();
+        proofs.sort_by_key(|row| row.time);
+        enough.then(|| Finding(Typology::HeldRing, DEVICE, group.members[0].0, 350 + 50 * users as u32, proofs))
+    }
+
+    /// Puts somebody into a group, where there is room; whoever is in another already is found there.
+    fn belong(&mut self, at: usize, id: Option<Id>, is_user: bool) {
+        let Some(id) = id.filter(|id| !self.groups[at].members.iter().any(|member| member.0 == *id)) else { return };
+        if self.groups[at].members.len() <= 12 {
+            let leads = self.group(Some(id)).is_none();
+            self.groups[at].members.push((id, is_user, leads));
+        }
+    }
+
+    /// The older of two groups takes the other in.
+    fn unite(&mut self, into: u64, from: u64) -> u64 {
+        if into == from {
+            return into;
+        }
+        let place = |groups: &[Group], number| groups.iter().position(|group| group.number == number).expect("it is there");
+        let from = self.groups.remove(place(&self.groups, from));
+        let at = place(&self.groups, into);
+        self.groups[at].weight = (self.groups[at].weight + from.weight).min(32);
+        from.payments.into_iter().for_each(|row| self.groups[at].put(row));
+        from.members.into_iter().for_each(|(id, is_user, _)| self.belong(at, Some(id), is_user));
+        into
+    }
+
     fn taken(&self, row: &Row) -> Option<Finding> {
         let rows = self.newest(USER, row.ends[USER]);
         let met = rows.iter().any(|other| other.ends[DEVICE] == row.ends[DEVICE] || other.ends[MERCHANT] == row.ends[MERCHANT]);
@@ -240,7 +359,7 @@ impl Model {
         ring.told.events += 1;
         ring.told.money += row.amount;
         let (from, to) = match typology {
-            Typology::SharedDevice | Typology::AccountTakeover => (USER, DEVICE),
+            Typology::SharedDevice | Typology::AccountTakeover | Typology::HeldRing => (USER, DEVICE),
             Typology::CardTesting | Typology::StolenCard => (CARD, MERCHANT),
             _ => (USER, MERCHANT),
         };
@@ -262,12 +381,14 @@ impl Model {
     fn members(&mut self, at: usize, row: &Row, typology: Typology) {
         let slots: &[usize] = match typology {
             Typology::SharedDevice | Typology::StolenCard => &[USER],
+            Typology::HeldRing => &[USER, DEVICE],
             Typology::CardTesting => &[CARD, DEVICE],
             Typology::AccountTakeover => &[DEVICE],
             _ => &[CARD],
         };
-        for id in slots.iter().filter_map(|slot| row.ends[*slot]) {
-            self.add(at, id, typology == Typology::SharedDevice, false);
+        for slot in slots {
+            let Some(id) = row.ends[*slot] else { continue };
+            self.add(at, id, typology.is_ring(), *slot == DEVICE && typology == Typology::HeldRing);
         }
     }
 
@@ -275,7 +396,7 @@ impl Model {
     fn join(&mut self, row: &Row) {
         let ring = |slot: usize| {
             let (at, _) = self.lead(row.ends[slot]?)?;
-            (self.rings[at].told.typologies & 1 != 0).then_some(self.rings[at].told.number)
+            (self.rings[at].told.typologies & RINGS != 0).then_some(self.rings[at].told.number)
         };
         if let (Some(one), Some(other)) = (ring(DEVICE), ring(USER))
             && one != other
@@ -295,10 +416,10 @@ impl Model {
         let Finding(typology, slot, subject, score, proofs) = finding;
         let score = score.clamp(1, 1000) as u16;
         let mut home = self.lead(subject).map(|(at, _)| self.rings[at].told.number);
-        if typology == Typology::SharedDevice {
+        if typology.is_ring() {
             for user in proofs.iter().filter_map(|row| row.ends[USER]) {
                 let Some((other, _)) = self.lead(user) else { continue };
-                if self.rings[other].told.typologies & 1 == 0 {
+                if self.rings[other].told.typologies & RINGS == 0 {
                     continue;
                 }
                 let other = self.rings[other].told.number;
@@ -311,7 +432,7 @@ impl Model {
         let at = match home {
             Some(number) => {
                 let at = self.place(number);
-                if typology == Typology::SharedDevice {
+                if typology.is_ring() {
                     self.add(at, subject, true, true);
                 }
                 at

@@ -36,6 +36,22 @@ impl Policy {
             .unwrap_or_else(|message| Err(vec![PolicyError { name: "rule".to_owned(), message, offset: None }]))
     }
 
+    /// By the type of event, the constants that rules compare the column of doubles called `column` with; of rules that do not compile none.
+    pub fn compared(options: &PolicyOptions, schema: &Schema, key: &IdKey, column: &str) -> Vec<(EventType, f64)> {
+        let Some(column) = schema.position(column).and_then(|at| u16::try_from(at).ok()) else { return Vec::new() };
+        let compared = || {
+            let of = |rule: &RuleOptions| {
+                let mut found = Vec::new();
+                if let Ok(condition) = check(&rule.when, schema, key) {
+                    condition.compared(column, &mut found);
+                }
+                found.into_iter().map(|constant| (rule.of, constant)).collect::<Vec<_>>()
+            };
+            options.rules.iter().flat_map(of).collect()
+        };
+        deep(compared).unwrap_or_default()
+    }
+
     fn compile_here(options: &PolicyOptions, schema: &Schema, key: &IdKey) -> Result<Policy, Vec<PolicyError>> {
         let mut errors = Vec::new();
         let mut causes = Vec::with_capacity(options.rules.len() + options.velocity.len());
@@ -155,4 +171,34 @@ fn watched(limit: &VelocityLimit, schema: &Schema) -> Result<(ReasonCode, u16), 
     }
     let column = u16::try_from(column).map_err(|_| format!("`{name}` is column {column}, limits reach the first {}", u16::MAX))?;
     Ok((code, column))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(of: EventType, when: &str) -> RuleOptions {
+        let (name, when) = (format!("r{}", when.len()), when.to_owned());
+        RuleOptions { name, of, when, outcome: Outcome::Review, risk_score: 600, reason: ReasonCode::Rule, text: String::new() }
+    }
+
+    /// Wherever the comparison stands, whichever side the column is on, and of no other column.
+    #[test]
+    fn the_lines_that_rules_draw_are_found() {
+        let mut schema = Schema::default();
+        schema.push("amount", FeatureType::Int, "");
+        schema.push("rate", FeatureType::Double, "");
+        schema.push("model_probability", FeatureType::Double, "");
+        let rules = vec![
+            rule(EventType::Payment, "model_probability > 0.5"),
+            rule(EventType::Payment, "amount > 7 && !(0.25 >= model_probability || rate > 0.125)"),
+            rule(EventType::Transfer, "amount > 7 ? model_probability >= 0.75 : rate < 0.375"),
+            rule(EventType::Transfer, "model_probability > rate"),
+            rule(EventType::Transfer, "model_probability >"),
+        ];
+        let options = PolicyOptions { rules, ..PolicyOptions::default() };
+        let found = Policy::compared(&options, &schema, &IdKey::FILES, "model_probability");
+        assert_eq!(found, [(EventType::Payment, 0.5), (EventType::Payment, 0.25), (EventType::Transfer, 0.75)]);
+        assert_eq!(Policy::compared(&options, &schema, &IdKey::FILES, "nothing"), []);
+    }
 }

@@ -112,6 +112,23 @@ impl Value {
 }
 
 impl Condition {
+    /// The constants that the column of doubles is compared with, wherever in the condition that is.
+    pub(in crate::decision) fn compared(&self, column: u16, out: &mut Vec<f64>) {
+        match self {
+            Condition::Constant(_) | Condition::Column(_) | Condition::In { .. } => {}
+            Condition::Not(inner) => inner.compared(column, out),
+            Condition::And(left, right) | Condition::Or(left, right) => [left, right].iter().for_each(|side| side.compared(column, out)),
+            Condition::Choose(choice) => [&choice.0, &choice.1, &choice.2].iter().for_each(|part| part.compared(column, out)),
+            Condition::Compare { class: Class::Double, left, right, .. } => match (left, right) {
+                (Value::Column(of), Value::Constant(word)) | (Value::Constant(word), Value::Column(of)) if *of == column => {
+                    out.push(f64::from_bits(*word));
+                }
+                _ => {}
+            },
+            Condition::Compare { .. } => {}
+        }
+    }
+
     /// Whether asking it can be an error.
     pub(super) fn can_err(&self) -> bool {
         match self {

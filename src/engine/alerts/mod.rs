@@ -9,6 +9,7 @@ mod evidence;
 mod index;
 mod kept;
 mod table;
+mod watch;
 
 pub use alert::{Alert, AlertStatus, Edge, Member, Subject};
 pub use evidence::Evidence;
@@ -23,6 +24,8 @@ use crate::graph::RECENT;
 use crate::typology::{Typology, TypologyOptions, slot};
 use budget::Budget;
 use table::{Table, grows, head};
+use watch::Watch;
+pub(super) use watch::{Acquaintances, Sighting};
 
 /// `[alert]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,9 @@ impl Default for AlertOptions {
         }
     }
 }
+
+/// Typologies whose members lead to their alert, a bit each.
+const RINGS: u64 = 1 << Typology::SharedDevice as u8 | 1 << Typology::HeldRing as u8;
 
 /// The slots of a payment by which alerts grow, in this order.
 const GROWS_BY: [usize; 3] = [slot::DEVICE, slot::CARD, slot::USER];
@@ -105,6 +111,7 @@ pub struct AlertCounts {
 /// All alerts that are open.
 pub(super) struct Alerts {
     table: Table,
+    watch: Watch,
     budget: Budget,
     options: AlertOptions,
     counts: AlertCounts,
@@ -115,7 +122,8 @@ pub(super) struct Alerts {
 impl Alerts {
     pub(super) fn new(options: AlertOptions, progress: &mut dyn FnMut(usize)) -> Alerts {
         let table = Table::new(options.limits, progress);
-        Alerts { table, budget: Budget::new(options.per_hour), options, counts: AlertCounts::default(), look: 0 }
+        let watch = Watch::new(options.limits, progress);
+        Alerts { table, watch, budget: Budget::new(options.per_hour), options, counts: AlertCounts::default(), look: 0 }
     }
 
     /// Other numbers are in force, within the same limits.
@@ -133,6 +141,16 @@ impl Alerts {
     pub(super) fn prefetch(&self, ends: &[Option<Id>; SLOTS]) {
         if self.table.len > 0 {
             GROWS_BY.into_iter().filter_map(|by| ends[by]).for_each(|id| self.table.index.prefetch(id));
+        }
+        self.watch.prefetch(ends);
+    }
+
+    /// The policy judged a payment, held it or not: of those around it something may be found.
+    #[inline]
+    pub(super) fn judged(&mut self, at: &Moment, seen: &Sighting<'_>, out: &mut Vec<Alert>) {
+        let TypologyOptions { window, users_min, .. } = self.options.typologies;
+        if let Some(found) = self.watch.judged(at, seen, window, users_min) {
+            self.found(at, &found, out);
         }
     }
 
@@ -168,7 +186,7 @@ impl Alerts {
     }
 
     fn is_ring(&self, slot: usize) -> bool {
-        self.table.get(slot, head::TYPOLOGIES) & 1 << Typology::SharedDevice as u8 != 0
+        self.table.get(slot, head::TYPOLOGIES) & RINGS != 0
     }
 
     /// Puts an event into an alert, by its typology.
@@ -185,8 +203,8 @@ impl Alerts {
         for by in typology.members() {
             if let (Some(id), Some(kind)) = (proof.ends[*by], kinds[*by]) {
                 // Users and devices of rings lead from one device to the next; a card's or a shop's victims do not.
-                let leads = typology == Typology::SharedDevice;
-                self.table.add_member(slot, Member { kind, id }, leads, false);
+                let leads = typology.is_ring();
+                self.table.add_member(slot, Member { kind, id }, leads, typology == Typology::HeldRing && *by == slot::DEVICE);
             }
         }
     }
@@ -225,7 +243,7 @@ impl Alerts {
     /// these are several, the oldest takes the others in.
     fn home_of(&mut self, at: &Moment, found: &Found, out: &mut Vec<Alert>) -> Option<usize> {
         let mut home = self.table.index.lead(found.subject).map(|lead| lead.slot);
-        if found.typology == Typology::SharedDevice {
+        if found.typology.is_ring() {
             for proof in found.proofs() {
                 let Some(other) = proof.ends[slot::USER].and_then(|id| self.ring(id)) else { continue };
                 home = Some(match home {
@@ -442,6 +460,7 @@ impl Alerts {
 
     /// Nobody wants to hear of a subject until then; a time that is over lets them hear again.
     pub(super) fn suppress(&mut self, at: &Moment, subject: Id, until: Timestamp, out: &mut Vec<Alert>) {
+        self.watch.suppress(subject, until);
         let Some(lead) = self.table.index.lead(subject).filter(|lead| self.table.subject_id(lead.slot) == Some(subject)) else { return };
         self.table.set(lead.slot, head::SUPPRESSED, until.0 as u64);
         if at.now < until {

@@ -3,6 +3,7 @@
 use super::alert::{AlertStatus, Edge, Member, Subject};
 use super::evidence::Proof;
 use super::index::{self, Index};
+use super::watch::Watch;
 use crate::event::{EventType, Id, IdKind, Timestamp};
 use crate::memory::Buffer;
 use crate::memory::image::{Table as Kept, Used, Words, front};
@@ -77,8 +78,13 @@ impl Default for AlertLimits {
 }
 
 impl AlertLimits {
-    /// Bytes of an alert with its share of the index.
+    /// Bytes of an alert with its share of the index and of the watch.
     pub fn alert_bytes(&self) -> usize {
+        self.place_bytes() + Watch::bytes_an_alert()
+    }
+
+    /// Bytes of a place with its share of the index.
+    pub(super) fn place_bytes(&self) -> usize {
         8 * (head::WORDS
             + self.members_max as usize * MEMBER
             + self.edges_max as usize * EDGE

@@ -76,6 +76,7 @@ fn stand(
     let world = World::new(options, length, 0);
     let begins = Some(world.start());
     let mut standing = Standing::open(&Opening { topology, root: dir, files: Arc::new(Disk), key: None, begins, metrics, progress })?;
+    standing.begin_model(topology)?;
     if standing.latest == world.start() {
         let (world, past) = play(world, &mut standing, topology, progress)?;
         return Ok((standing, world, Some(past)));

@@ -4,8 +4,10 @@ use super::Submission;
 use super::answers::Answers;
 use super::launch::JUDGE_WAITING;
 use super::ticket::Ticket;
+use super::watching::{BOXES, Shown};
 use crate::decision::Decision;
 use crate::event::{Event, Record};
+use crate::runtime::columns;
 use crate::store::Store;
 use crate::topology::{Bill, Line, Topology};
 
@@ -27,6 +29,7 @@ pub fn service_bill(topology: &Topology) -> Bill {
         line("callers that wait", authorize.waiting_max, caller),
         line("lines that wait", authorize.stream_waiting_max, waiting),
         line("records for the engine", JUDGE_WAITING, size_of::<Record>()),
+        line("copies for the monitor", BOXES, Shown::bytes_max(columns(topology).len())),
         line("connections", http.connections_max, http.head_bytes_max + http.body_bytes_max),
     ];
     Bill { lines }

@@ -321,6 +321,18 @@ impl Desk for Service {
         Service::rollback(self).await
     }
 
+    fn model(&self) -> Result<Value, String> {
+        Ok(self.model_in_force())
+    }
+
+    async fn publish_model(&self, bytes: &[u8]) -> Change {
+        Service::publish_model(self, bytes).await
+    }
+
+    async fn rollback_model(&self) -> Change {
+        Service::rollback_model(self).await
+    }
+
     async fn list(&self, name: &str, json: &[u8]) -> Change {
         self.change_list(name, json).await
     }

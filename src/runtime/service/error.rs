@@ -15,6 +15,8 @@ pub enum ServiceError {
     Snapshot(SnapshotFileError),
     /// The rules do not compile: each mistake with its place.
     Rules(Vec<String>),
+    /// A model of the topology cannot be used: each mistake with its place.
+    Models(Vec<String>),
     /// The directory was begun under another topology or policy.
     OtherTopology {
         what: &'static str,
@@ -38,7 +40,7 @@ impl fmt::Display for ServiceError {
             ServiceError::Journal(error) => error.fmt(f),
             ServiceError::Store(error) => error.fmt(f),
             ServiceError::Snapshot(error) => error.fmt(f),
-            ServiceError::Rules(mistakes) => f.write_str(&mistakes.join("\n")),
+            ServiceError::Rules(mistakes) | ServiceError::Models(mistakes) => f.write_str(&mistakes.join("\n")),
             ServiceError::OtherTopology { what } => write!(
                 f,
                 "the data directory was begun under another {what}, expected the one it was begun under: give that one with -t, or another \

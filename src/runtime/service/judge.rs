@@ -2,8 +2,10 @@
 
 use super::Shared;
 use super::erasures::{Consequence, Erasures};
+use super::launch::show_change;
 use super::snapping::Snapping;
 use super::ticket::{Reply, Ticket, Winner};
+use super::watching::Watcher;
 use crate::decision::Decision;
 use crate::engine::{Engine, Output, Phase, Standing};
 use crate::event::{Body, Content, Id, Record, Refusal, Sequence};
@@ -28,6 +30,7 @@ pub(super) struct Judge {
     pub(super) outputs: OutputLog,
     pub(super) files: Arc<dyn Files>,
     pub(super) snapping: Snapping,
+    pub(super) watcher: Watcher,
     pub(super) batch_max: usize,
     pub(super) erasures: Erasures,
     pub(super) consequences: Sender<Consequence>,
@@ -74,6 +77,7 @@ impl Judge {
                 }
                 Ok(record) => batch.push(record),
                 Err(RecvTimeoutError::Timeout) => {
+                    self.watcher.show(false);
                     // The channel may have been filled since it was looked at: what it holds is then passed over above.
                     let recorded = self.shared.recorded.load(Ordering::Acquire);
                     if expected < recorded && records.is_empty() && !self.read_spilled(Sequence(expected), Sequence(recorded)) {
@@ -104,6 +108,7 @@ impl Judge {
                 break;
             }
         }
+        self.watcher.show(true);
         self.snapping.end(&mut self.engine);
         if let Err(cause) = self.outputs.sync() {
             error!(%cause, "the last outputs may not survive a power cut; a restart makes them again");
@@ -171,11 +176,15 @@ impl Judge {
         };
         if let Err(cause) = self.shared.policies.prepare(&mut self.engine, batch) {
             self.shared.stop(format!("judging has stopped: {cause}"));
-            error!(%cause, "judging has stopped: a policy cannot be read");
+            error!(%cause, "judging has stopped: a policy or a model cannot be read");
             return false;
         }
+        let model = self.engine.provenance().model;
         self.engine.step(batch, &mut |phase: Phase| note(Some(phase)), &mut self.out);
         note(None);
+        if self.engine.provenance().model != model {
+            show_change(metrics, model, self.engine.provenance().model);
+        }
         self.measure(batch);
         for output in &self.out {
             match self.outputs.append(output) {
@@ -209,6 +218,7 @@ impl Judge {
         self.unsettled.retain(|unsettled| !unsettled.ticket.is_unrecorded());
         let settled = self.unsettled.first().map_or(last.sequence.0 + 1, |unsettled| unsettled.sequence);
         self.shared.settled.store(settled, Ordering::Release);
+        self.watcher.watch(&self.engine, batch, &self.out);
         true
     }
 

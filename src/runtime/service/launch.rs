@@ -6,18 +6,21 @@ use super::error::ServiceError;
 use super::judge::Judge;
 use super::keeper::Keeper;
 use super::listed::Roll;
+use super::monitor::{Monitor, Shadow};
 use super::publishing::InForce;
 use super::recorder::Recorder;
 use super::snapping::Snapping;
 use super::standby::Leadership;
 use super::standing::Standing;
 use super::syncer::Syncer;
+use super::watching::{BOXES, Watcher};
 use super::{Minute, Service, ServiceOptions, Shared, Threads};
 use crate::event::{Record, Sequence};
 use crate::identity::{Identity, Recent};
-use crate::journal::Landmarks;
+use crate::journal::{Landmarks, hex};
 use crate::metrics::Metrics;
 use crate::priority::{come_promptly, give_way};
+use crate::runtime::models::Configured;
 use crate::runtime::source::foundation_texts;
 use crate::snapshot::{Snapshots, Taker, TakerOptions};
 use crate::topology::{Topology, content_hash};
@@ -30,7 +33,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration as Wall, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
-use tracing::error;
+use tracing::{error, info};
 
 /// Records that wait for the judge; what comes beyond stands in the journal.
 pub(super) const JUDGE_WAITING: usize = 8_192;
@@ -78,7 +81,7 @@ impl Service {
             files: files.clone(),
             key: journal.key(),
             provenance: engine.provenance(),
-            in_force: Mutex::new(InForce { policy: engine.provenance().policy, before: engine.policy_before() }),
+            in_force: Mutex::new(InForce::of(&engine)),
             publishing: tokio::sync::Mutex::new(()),
             policies,
             tickets: DashMap::new(),
@@ -106,6 +109,7 @@ impl Service {
             ended: AtomicBool::new(false),
             stopped: OnceLock::new(),
             paused: (Mutex::new(false), Condvar::new()),
+            shadow_delay: AtomicU64::new(0),
             minute: Mutex::new(Minute::new()),
             news,
             identity: Identity::open(&store)?,
@@ -133,7 +137,19 @@ impl Service {
             keeper: to_keeper,
             group: Vec::new(),
         };
+        let shadow = shadow(topology, &shared);
+        metrics.model_info.reset();
+        show_model(metrics, "serving", shared.provenance().model);
+        show_model(metrics, "shadow", shadow.as_ref().map(|shadow| shadow.name));
+        // A place for every box.
+        let ((to_monitor, shown), (give_back, free)) = (bounded(BOXES), bounded(BOXES));
+        for _ in 0..BOXES {
+            give_back.try_send(Box::default()).expect("there is room for all of them");
+        }
+        let watcher = Watcher::new(shared.clone(), shadow.is_some(), to_monitor, free);
+        let monitor = Monitor::new(shared.clone(), shared.policies.models.inputs().clone(), shadow);
         let judge = Judge {
+            watcher,
             shared: shared.clone(),
             engine,
             outputs,
@@ -158,6 +174,10 @@ impl Service {
                 give_way();
                 namer.run(&naming, &from_judge)
             })?,
+            thread("monitor", &shared, move || {
+                give_way();
+                monitor.run(&shown, &give_back);
+            })?,
         ];
         let recorder = thread("recorder", &shared, move || {
             come_promptly();
@@ -170,6 +190,37 @@ impl Service {
         let threads = Mutex::new(Some(Threads { recorder, judge, others, _dir: dir }));
         Ok(Service { shared, hook: hook_sender, stream: stream_sender, threads })
     }
+}
+
+/// Says which model is in force, or which one is its shadow, where one is.
+fn show_model(metrics: &Metrics, use_: &str, model: Option<[u8; 16]>) {
+    if let Some(name) = model {
+        metrics.model_info.with_label_values(&[&*hex(&name), use_]).set(1);
+    }
+}
+
+/// Another model serves from here on.
+pub(super) fn show_change(metrics: &Metrics, old: Option<[u8; 16]>, new: Option<[u8; 16]>) {
+    if let Some(name) = old {
+        // It is there: it was shown.
+        let _ = metrics.model_info.remove_label_values(&[&*hex(&name), "serving"]);
+    }
+    show_model(metrics, "serving", new);
+}
+
+/// The shadow that the topology names, if it names one. One that cannot be used is told of; who is to lead does so without.
+fn shadow(topology: &Topology, shared: &Shared) -> Option<Shadow> {
+    let file = Configured::read(topology).map_err(|mistakes| mistakes.join("; ")).map(|configured| configured.shadow);
+    let shadow = file.and_then(|file| {
+        let Some(file) = file else { return Ok(None) };
+        let named = shared.policies.models.bound(&file).map_err(|cause| cause.to_string())?;
+        info!(model = hex(&named.name), "a model runs in shadow: its scores are recorded and compared, never used");
+        Shadow::new(named, &shared.dir).map(Some).map_err(|cause| cause.to_string())
+    });
+    shadow.unwrap_or_else(|why| {
+        error!(why, "no model runs in shadow");
+        None
+    })
 }
 
 /// Starts a thread whose panic stops the service: otherwise callers would get stand-ins for ever, and an end would wait for what never comes.

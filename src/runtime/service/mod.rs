@@ -21,6 +21,7 @@ mod judge;
 mod keeper;
 mod launch;
 mod listed;
+mod monitor;
 mod namer;
 mod news;
 mod overview;
@@ -34,17 +35,19 @@ mod standby;
 mod standing;
 mod syncer;
 mod ticket;
+mod watching;
 
 pub use bill::service_bill;
 pub use error::ServiceError;
 pub(in crate::runtime) use overview::clock_time;
 pub(in crate::runtime) use past::{PastReader, PastRecorder};
-pub use standby::{Node, Peer, Standby};
+use standby::Leadership;
+pub use standby::{Body, Node, Peer, Standby};
 
 use crate::api::{Readiness, Submitted};
 use crate::decision::{Decision, Provenance, StandIn, Status};
-use crate::engine::{Checkpoint, Engine};
-use crate::event::{Answered, Duration, Event, Id, IdKey, ListChange, Rates, Sequence, Timestamp};
+use crate::engine::{Checkpoint, Engine, NO_MODEL};
+use crate::event::{Answered, ControlKind, Duration, Event, Id, IdKey, ListChange, Rates, Sequence, Timestamp};
 use crate::identity::Identity;
 use crate::ingress::Fault;
 use crate::journal::{Disk, Files, Landmarks, Outputs, Syncing};
@@ -91,8 +94,9 @@ enum Submission {
         texts: Told,
         line: oneshot::Sender<Submitted>,
     },
-    /// Another policy is to be in force: the name of its blob.
-    Policy {
+    /// Another policy or model is to be in force: the name of its blob.
+    InForce {
+        kind: ControlKind,
         blob: [u8; 32],
         line: oneshot::Sender<Submitted>,
     },
@@ -122,7 +126,7 @@ struct Shared {
     /// What decided when the service began.
     provenance: Provenance,
     in_force: Mutex<InForce>,
-    /// Held by whoever puts another policy in force.
+    /// Held by whoever puts another policy or model in force.
     publishing: tokio::sync::Mutex<()>,
     policies: Arc<Policies>,
     tickets: DashMap<Id, Arc<Ticket>>,
@@ -167,6 +171,8 @@ struct Shared {
     stopped: OnceLock<String>,
     /// The judge rests while this holds: for tests of what happens then.
     paused: (Mutex<bool>, Condvar),
+    /// Microseconds that the shadow rests before each event: for tests of what happens when it is slow.
+    shadow_delay: AtomicU64,
     minute: Mutex<Minute>,
     news: News,
     /// Reads texts that the namer writes.
@@ -213,8 +219,9 @@ impl Shared {
 
     /// What decides behind the newest record.
     fn provenance(&self) -> Provenance {
-        let policy = self.in_force.lock().expect("nobody panics with it").policy;
-        Provenance { policy, ..self.provenance }
+        let InForce { policy, model, .. } = *self.in_force.lock().expect("nobody panics with it");
+        let model = (model != NO_MODEL).then_some(model);
+        Provenance { policy, model, ..self.provenance }
     }
 
     fn stop(&self, why: String) {
@@ -284,7 +291,7 @@ pub struct Service {
 struct Threads {
     recorder: JoinHandle<()>,
     judge: JoinHandle<Engine>,
-    others: [JoinHandle<()>; 3],
+    others: [JoinHandle<()>; 4],
     // The lock of the directory, held to the end.
     _dir: crate::journal::DataDir,
 }
@@ -317,7 +324,12 @@ impl Service {
         metrics: &Metrics,
         progress: bool,
     ) -> Result<Service, ServiceError> {
-        let standing = Standing::open(&Opening { topology, root: dir, files, key: None, begins: None, metrics, progress })?;
+        let mut standing = Standing::open(&Opening { topology, root: dir, files, key: None, begins: None, metrics, progress })?;
+        // Where another process leads nothing is recorded.
+        let fenced = Leadership::of(dir).is_fenced().map_err(|why| ServiceError::System(std::io::Error::other(why)))?;
+        if !fenced {
+            standing.begin_model(topology)?;
+        }
         Service::launch(topology, standing, metrics)
     }
 
@@ -325,6 +337,11 @@ impl Service {
     pub fn pause(&self, paused: bool) {
         *self.shared.paused.0.lock().expect("nobody panics with it") = paused;
         self.shared.paused.1.notify_all();
+    }
+
+    /// Has the shadow rest so long before each event: what it is when it is slow.
+    pub fn slow_shadow(&self, rest: std::time::Duration) {
+        self.shared.shadow_delay.store(rest.as_micros() as u64, Ordering::Relaxed);
     }
 
     /// Records in the journal.

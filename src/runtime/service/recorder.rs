@@ -6,12 +6,11 @@
 
 use super::clock::Clock;
 use super::keeper::Task;
-use super::publishing::InForce;
 use super::ticket::{Reply, Ticket, Winner};
 use super::{Shared, Submission};
 use crate::api::Submitted;
 use crate::decision::Decision;
-use crate::event::{Answered, Body, Content, Control, ControlKind, Duration, Effort, Event, Id, Origin, Record, Sequence, Timestamp};
+use crate::event::{Answered, Body, Content, Control, Duration, Effort, Event, Id, Origin, Record, Sequence, Timestamp};
 use crate::identity::Recent;
 use crate::journal::{Journal, JournalError, RawInput, RejectedLog, Telling, TextLog};
 use crate::runtime::naming::Told;
@@ -194,12 +193,11 @@ impl Recorder {
                 }
                 waiting.push(Waiting::Line(line, Submitted::Recorded { sequence }));
             }
-            Submission::Policy { blob, line } => {
-                let control = Control { kind: ControlKind::Policy, blob };
-                let sequence = self.push(Origin::engine(), received, Content::Control(control));
-                // Whoever answers in the engine's place behind this record answers under this policy.
+            Submission::InForce { kind, blob, line } => {
+                let sequence = self.push(Origin::engine(), received, Content::Control(Control { kind, blob }));
+                // Whoever answers in the engine's place behind this record answers under this policy, and names this model.
                 let mut in_force = self.shared.in_force.lock().expect("nobody panics with it");
-                *in_force = InForce { policy: short(&blob), before: Some(in_force.policy) };
+                *in_force = in_force.with(kind, short(&blob));
                 waiting.push(Waiting::Line(line, Submitted::Recorded { sequence }));
             }
             Submission::Wake => {}
@@ -216,7 +214,7 @@ impl Recorder {
                     drop(line.send(led_elsewhere()));
                 }
             }
-            Submission::Listed { line, .. } | Submission::Policy { line, .. } => drop(line.send(led_elsewhere())),
+            Submission::Listed { line, .. } | Submission::InForce { line, .. } => drop(line.send(led_elsewhere())),
             Submission::Refused { line, .. } => drop(line.send(Submitted::Closing)),
             Submission::Answered { ticket, .. } => ticket.settle(Reply::Unrecorded),
             Submission::Wake => {}

@@ -12,13 +12,14 @@ use super::namer::Namer;
 use super::news::News;
 use super::recorder::TICK_BEHIND;
 use super::recovery::{Stepping, known_answers, note, step};
-use crate::engine::{BuildError, Engine, Output};
-use crate::event::{Content, Effort, IdKey, Origin, Record, Sequence, Timestamp};
+use crate::engine::{BuildError, Engine, NO_MODEL, Output};
+use crate::event::{Content, Control, ControlKind, Effort, IdKey, Origin, Record, Sequence, Timestamp};
 use crate::identity::Identity;
-use crate::journal::{Blobs, DataDir, Durability, Files, Journal, LogOptions, OutputLog, Records, RejectedLog, TextLog};
+use crate::journal::{Blobs, DataDir, Durability, Files, Journal, LogOptions, OutputLog, Records, RejectedLog, TextLog, hex};
 use crate::metrics::Metrics;
 use crate::priority::give_way;
-use crate::runtime::policies::Policies;
+use crate::runtime::models::Configured;
+use crate::runtime::policies::{Policies, short};
 use crate::runtime::progress::Progress;
 use crate::runtime::source::{controls, foundation_texts};
 use crate::snapshot::{Snapshots, inspect};
@@ -155,6 +156,38 @@ impl Standing {
             latest,
             out,
         })
+    }
+
+    /// Puts the model that the topology names in force by a record, where the directory never kept it or never had one in force. One that it
+    /// kept was in force before: what was published since stands, and so does that none was to be in force.
+    ///
+    /// # Errors
+    /// Where the topology names no models of its own, or the record cannot be written.
+    pub(in crate::runtime) fn begin_model(&mut self, topology: &Topology) -> Result<(), ServiceError> {
+        let Configured { file, .. } = Configured::read(topology).map_err(ServiceError::Models)?;
+        let Some(file) = file else { return Ok(()) };
+        let (name, in_force) = (short(&file.hash()), self.engine.provenance().model);
+        if in_force == Some(name) {
+            return Ok(());
+        }
+        let never = in_force.is_none() && self.engine.model_before() == NO_MODEL;
+        if !never && self.policies.models.keeps(&name) {
+            let (model, in_force) = (hex(&name), in_force.map_or("none".to_owned(), |name| hex(&name)));
+            warn!(model, in_force, "the topology's model was in force before, and stays out of it: `weir model publish` puts it there");
+            return Ok(());
+        }
+        let content = Content::Control(Control { kind: ControlKind::Model, blob: self.policies.models.keep(&file)? });
+        let (sequence, received, origin) = (self.journal.next(), self.latest, Origin::engine());
+        let record = Record { sequence, received, origin, effort: Effort::Full, content };
+        self.journal.append(&record)?;
+        self.journal.commit()?;
+        self.journal.sync()?;
+        self.targets.note(&record);
+        self.step(&[record])?;
+        // Nothing is named by it, and it has no texts.
+        self.namer.advance(self.journal.next())?;
+        info!(model = hex(&name), sequence = sequence.0, "the topology's model is in force");
+        Ok(())
     }
 
     /// Steps records that stand in the journal and writes their outputs.

@@ -43,6 +43,21 @@ impl fmt::Display for Peer {
     }
 }
 
+/// What a request brings.
+#[derive(Clone, Copy, Debug)]
+pub enum Body<'a> {
+    Nothing,
+    Json(&'a str),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> From<&'a str> for Body<'a> {
+    /// A text is JSON; an empty one is none.
+    fn from(text: &'a str) -> Body<'a> {
+        if text.is_empty() { Body::Nothing } else { Body::Json(text) }
+    }
+}
+
 /// An answer whose body is still to be read.
 pub(super) struct Reply {
     pub status: u16,
@@ -116,7 +131,7 @@ impl Peer {
     ///
     /// # Errors
     /// Where the connection breaks, or what comes is no HTTP.
-    pub(super) fn ask(&self, stream: TcpStream, method: &str, path: &str, json: &str) -> io::Result<Reply> {
+    pub(super) fn ask<'a>(&self, stream: TcpStream, method: &str, path: &str, body: impl Into<Body<'a>>) -> io::Result<Reply> {
         let mut io: Box<dyn Both> = match &self.tls {
             None => Box::new(stream),
             Some(config) => {
@@ -127,14 +142,18 @@ impl Peer {
             }
         };
         let key = self.authorization.as_ref().map_or(String::new(), |value| format!("Authorization: {value}\r\n"));
-        let media = if json.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+        let (media, bytes) = match body.into() {
+            Body::Nothing => ("", &[][..]),
+            Body::Json(text) => ("Content-Type: application/json\r\n", text.as_bytes()),
+            Body::Bytes(bytes) => ("Content-Type: application/octet-stream\r\n", bytes),
+        };
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}:{}\r\n{key}{media}Content-Length: {}\r\nConnection: close\r\n\r\n{json}",
+            "{method} {path} HTTP/1.1\r\nHost: {}:{}\r\n{key}{media}Content-Length: {}\r\nConnection: close\r\n\r\n",
             self.host,
             self.port,
-            json.len()
+            bytes.len()
         );
-        io.write_all(head.as_bytes())?;
+        io.write_all(&[head.as_bytes(), bytes].concat())?;
         io.flush()?;
         Reply::read(BufReader::with_capacity(64 << 10, Box::new(Reading(io))))
     }
@@ -143,8 +162,8 @@ impl Peer {
     ///
     /// # Errors
     /// As [`Peer::ask`].
-    pub fn answer(&self, method: &str, path: &str, json: &str, patience: Wall) -> io::Result<(u16, String)> {
-        let reply = self.ask(self.connect(patience)?, method, path, json)?;
+    pub fn answer<'a>(&self, method: &str, path: &str, body: impl Into<Body<'a>>, patience: Wall) -> io::Result<(u16, String)> {
+        let reply = self.ask(self.connect(patience)?, method, path, body)?;
         let (status, mut text) = (reply.status, Vec::new());
         reply.take(ANSWER_BYTES_MAX).read_to_end(&mut text)?;
         Ok((status, String::from_utf8_lossy(&text).into_owned()))

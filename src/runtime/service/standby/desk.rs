@@ -54,6 +54,27 @@ impl Desk for Node {
         }
     }
 
+    fn model(&self) -> Result<Value, String> {
+        match self.leading.get() {
+            Some(service) => Desk::model(service),
+            None => Err("this process does not lead".to_owned()),
+        }
+    }
+
+    async fn publish_model(&self, bytes: &[u8]) -> Change {
+        match self.leading.get() {
+            Some(service) => Desk::publish_model(service, bytes).await,
+            None => Change::Closing,
+        }
+    }
+
+    async fn rollback_model(&self) -> Change {
+        match self.leading.get() {
+            Some(service) => Desk::rollback_model(service).await,
+            None => Change::Closing,
+        }
+    }
+
     async fn list(&self, name: &str, json: &[u8]) -> Change {
         match self.leading.get() {
             Some(service) => service.list(name, json).await,

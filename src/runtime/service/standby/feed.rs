@@ -6,7 +6,7 @@
 
 use super::frame::{Frame, Hello, put_record, put_text};
 use crate::engine::Checkpoint;
-use crate::event::{Body, Content, Control, ControlKind, Id, IdKind, Record, Sequence};
+use crate::event::{Body, Content, ControlKind, Id, IdKind, Record, Sequence};
 use crate::identity::Recent;
 use crate::journal::{Blobs, ENGINE_VERSION, LogKind, Records, Retention, Telling, Tellings, encode_record, record_json};
 use crate::runtime::service::Shared;
@@ -148,9 +148,9 @@ impl Feed {
     /// A record behind the texts of its ids.
     fn put(&mut self, record: &Record, body: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), String> {
         match &record.content {
-            Content::Control(Control { kind: ControlKind::Leader | ControlKind::Policy, blob }) => {
+            Content::Control(control) if control.kind != ControlKind::Topology && control.names_blob() => {
                 let blobs = Blobs::read(self.shared.files.clone(), &self.shared.dir.join("blobs"));
-                Frame::Blob(blobs.get(blob).map_err(|cause| cause.to_string())?).put(out);
+                Frame::Blob(blobs.get(&control.blob).map_err(|cause| cause.to_string())?).put(out);
             }
             Content::Event(_) | Content::Listed(_) => {
                 self.put_tellings(record.sequence, out)?;

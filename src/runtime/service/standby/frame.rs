@@ -18,7 +18,7 @@ use std::io::{self, Read};
 
 /// Of this format.
 pub(super) const VERSION: u16 = 1;
-/// No body is longer: a blob is a topology, everything else is smaller.
+/// No body is longer: a blob is a topology or a model, everything else is smaller.
 const BODY_BYTES_MAX: usize = 4 << 20;
 const HEAD_BYTES: usize = 5;
 

@@ -59,6 +59,11 @@ impl Leadership {
         Ok(Some(Fenced { epoch, leader: value["leader"].as_str().ok_or_else(wrong)?.to_owned() }))
     }
 
+    /// Whether this directory was.
+    pub(in crate::runtime::service) fn is_fenced(&self) -> Result<bool, String> {
+        Ok(self.fenced()?.is_some())
+    }
+
     pub(super) fn fence(&self, fenced: &Fenced) -> Result<(), String> {
         self.write(&self.fence_path(), &format!("{}\n", json!({ "epoch": fenced.epoch, "leader": fenced.leader })))
     }

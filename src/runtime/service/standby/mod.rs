@@ -27,7 +27,7 @@ mod node;
 mod snapping;
 mod succession;
 
-pub use client::Peer;
+pub use client::{Body, Peer};
 pub(super) use feed::Feed;
 pub(super) use leadership::Leadership;
 pub use node::{Node, Standby};

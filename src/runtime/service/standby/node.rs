@@ -10,6 +10,7 @@ use super::snapping::Snapping;
 use crate::event::{IdKey, Sequence};
 use crate::journal::{DataDir, Disk, Files, Records};
 use crate::metrics::Metrics;
+use crate::runtime::check_models;
 use crate::runtime::demo::Show;
 use crate::runtime::service::error::ServiceError;
 use crate::runtime::service::pulse::Pulse;
@@ -52,6 +53,8 @@ impl Standby {
             Some(key) => key,
             None => wait_for_key(&peer)?,
         };
+        // They are put in force by nobody who follows; a file that is broken is told before it is needed.
+        check_models(topology).map_err(|mistakes| mistakes.join("\n"))?;
         let opening = Opening { topology, root: dir, files, key: Some(key), begins: None, metrics, progress };
         let standing = Standing::open(&opening).map_err(words)?;
         let leadership = Leadership::of(dir);
