@@ -27,6 +27,7 @@ Examples:
   weir simulate --world company --events 1000000 --out company.jsonl && weir replay company.jsonl
   weir simulate --world company --people 5000000 --rate 20000000 --events 3000000 --seed 7 --out day.jsonl.zst
   weir simulate --world company --start 2025-11-20 --fraud 60 --out sales.jsonl.gz --truth attacks.jsonl
+  weir simulate --world company --start 2025-03-01T09:00:00Z --out company.jsonl --labels crimes.jsonl
   weir simulate --world small --out sample.jsonl
   weir simulate --list")]
 pub struct Arguments {

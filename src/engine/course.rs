@@ -9,7 +9,9 @@
 //!
 //! It tells machines apart that differ by accident, not those that cheat: it is no cryptographic hash.
 
+use super::Engine;
 use super::alerts::Alert;
+use super::batch::{Batch, Pending};
 use crate::decision::{Skip, Skips, Verdict};
 use crate::event::{Answered, Refused, Sequence};
 use std::collections::VecDeque;
@@ -34,6 +36,44 @@ pub(super) struct Course {
     checkpoints: VecDeque<Checkpoint>,
 }
 
+impl Engine {
+    /// What a record finds when it is taken, in a word.
+    pub(super) fn met(&self) -> u64 {
+        let mut hash = mixed(self.now.0 as u64, self.graph.nodes.len() as u64, self.judged.tail() << 32 ^ self.judged.len());
+        for ring in &self.graph.rings {
+            hash = mixed(hash, ring.tail().ordinal, ring.head().ordinal);
+        }
+        hash
+    }
+
+    /// Goes on in the course by the records of the batch.
+    pub(super) fn pass(&mut self) {
+        let Batch { seeds, features, pending, moments, verdicts, alerts, alerts_end, .. } = &self.batch;
+        let width = self.layout.schema.len();
+        let mut pending = pending.iter().zip(alerts_end);
+        let (mut passed, mut told) = (0, 0);
+        for moment in moments {
+            let mut hash = moment.met;
+            for (led_to, alerts_end) in pending.by_ref().take((moment.pending_end - passed) as usize) {
+                hash = match led_to {
+                    Pending::Rejected(rejected) => refused(hash, &rejected.refused),
+                    Pending::Found(..) | Pending::Suppressed(..) => hash,
+                    Pending::StandIn(_, answered) => stood_in(hash, answered),
+                    Pending::Judgement(seed) => {
+                        let seed = *seed as usize;
+                        let row = row_hash(&features[seed * width..][..width]);
+                        decided(mixed(hash, row, 2), &seeds[seed].skips, &verdicts[seed], seeds[seed].revision)
+                    }
+                };
+                hash = alerts[told..*alerts_end as usize].iter().fold(hash, alerted);
+                told = *alerts_end as usize;
+            }
+            passed = moment.pending_end;
+            self.course.pass(moment.sequence, hash);
+        }
+    }
+}
+
 /// Odd numbers without a pattern: the first digits of π, as others use them.
 const KEYS: [u64; 5] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7345, 0xa409_3822_299f_31d1, 0x082e_fa98_ec4e_6c89, 0x4528_21e6_38d0_1377];
 
@@ -44,12 +84,12 @@ fn fold(a: u64, b: u64) -> u64 {
 }
 
 /// `hash` with `a` and `b` in it, in this order.
-pub(super) fn mixed(hash: u64, a: u64, b: u64) -> u64 {
+fn mixed(hash: u64, a: u64, b: u64) -> u64 {
     fold(a ^ KEYS[0], b ^ hash.rotate_left(29) ^ KEYS[1]).wrapping_add(hash ^ KEYS[4])
 }
 
 /// The hash of a feature row. Four lanes, since one multiplication waits for the one before it.
-pub(super) fn row_hash(row: &[u64]) -> u64 {
+fn row_hash(row: &[u64]) -> u64 {
     let mut lanes = KEYS;
     let (eights, rest) = row.as_chunks::<8>();
     for words in eights {
@@ -65,7 +105,7 @@ pub(super) fn row_hash(row: &[u64]) -> u64 {
 }
 
 /// What was decided.
-pub(super) fn decided(hash: u64, skips: &Skips, verdict: &Verdict, revision: u8) -> u64 {
+fn decided(hash: u64, skips: &Skips, verdict: &Verdict, revision: u8) -> u64 {
     let told = u64::from(verdict.risk_score)
         | (verdict.outcome as u64) << 16
         | u64::from(revision) << 24
@@ -77,18 +117,18 @@ pub(super) fn decided(hash: u64, skips: &Skips, verdict: &Verdict, revision: u8)
 }
 
 /// What an alert came to.
-pub(super) fn alerted(hash: u64, alert: &Alert) -> u64 {
+fn alerted(hash: u64, alert: &Alert) -> u64 {
     let told = u64::from(alert.version) << 32 | u64::from(alert.score) << 8 | alert.status as u64;
     mixed(mixed(hash, alert.number, told), alert.events, alert.money_minor as u64)
 }
 
 /// What a stand-in said.
-pub(super) fn stood_in(hash: u64, answered: &Answered) -> u64 {
+fn stood_in(hash: u64, answered: &Answered) -> u64 {
     mixed(hash, answered.fingerprint, u64::from(answered.outcome) | u64::from(answered.revision) << 8 | 1 << 16)
 }
 
 /// Why nothing was decided.
-pub(super) fn refused(hash: u64, refused: &Refused) -> u64 {
+fn refused(hash: u64, refused: &Refused) -> u64 {
     mixed(hash, refused.reason as u64, refused.field.map_or(0, |field| field as u64 + 1))
 }
 

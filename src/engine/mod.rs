@@ -296,42 +296,6 @@ impl Engine {
         }
     }
 
-    /// What a record finds when it is taken, in a word.
-    fn met(&self) -> u64 {
-        let mut hash = course::mixed(self.now.0 as u64, self.graph.nodes.len() as u64, self.judged.tail() << 32 ^ self.judged.len());
-        for ring in &self.graph.rings {
-            hash = course::mixed(hash, ring.tail().ordinal, ring.head().ordinal);
-        }
-        hash
-    }
-
-    /// Goes on in the course by the records of the batch.
-    fn pass(&mut self) {
-        let Batch { seeds, features, pending, moments, verdicts, alerts, alerts_end, .. } = &self.batch;
-        let width = self.layout.schema.len();
-        let mut pending = pending.iter().zip(alerts_end);
-        let (mut passed, mut told) = (0, 0);
-        for moment in moments {
-            let mut hash = moment.met;
-            for (led_to, alerts_end) in pending.by_ref().take((moment.pending_end - passed) as usize) {
-                hash = match led_to {
-                    Pending::Rejected(rejected) => course::refused(hash, &rejected.refused),
-                    Pending::Found(..) | Pending::Suppressed(..) => hash,
-                    Pending::StandIn(_, answered) => course::stood_in(hash, answered),
-                    Pending::Judgement(seed) => {
-                        let seed = *seed as usize;
-                        let row = course::row_hash(&features[seed * width..][..width]);
-                        course::decided(course::mixed(hash, row, 2), &seeds[seed].skips, &verdicts[seed], seeds[seed].revision)
-                    }
-                };
-                hash = alerts[told..*alerts_end as usize].iter().fold(hash, course::alerted);
-                told = *alerts_end as usize;
-            }
-            passed = moment.pending_end;
-            self.course.pass(moment.sequence, hash);
-        }
-    }
-
     /// Takes one record in.
     fn take(&mut self, record: &Record) {
         match &record.content {

@@ -121,9 +121,12 @@ impl Typology {
         Kind::Fraud
     }
 
+    /// Those of many who belong together, a bit each.
+    pub const RINGS: u16 = 1 << Typology::SharedDevice as u16 | 1 << Typology::HeldRing as u16;
+
     /// Whether it is of many who belong together: whose members are met belongs to the alert.
     pub fn is_ring(self) -> bool {
-        matches!(self, Typology::SharedDevice | Typology::HeldRing)
+        Typology::RINGS >> self as u16 & 1 != 0
     }
 
     /// The two slots between which its edges run, from and to.

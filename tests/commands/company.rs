@@ -15,7 +15,8 @@ fn the_company_is_judged_without_a_refusal() {
             ["simulate", "--world", "company", "--people", "3000", "--rate", "6000", "--events", "30000", "--seed", "5", "--out", file];
         room.done(&[&what[..], more].concat())
     };
-    let said: Value = serde_json::from_str(&simulate("company.jsonl", &["--json", "--truth", "truth.jsonl"])).unwrap();
+    let said: Value =
+        serde_json::from_str(&simulate("company.jsonl", &["--json", "--truth", "truth.jsonl", "--labels", "crimes.jsonl"])).unwrap();
     assert_eq!((&said["world"], &said["events"]), (&"company".into(), &30_000.into()));
     simulate("company.jsonl.gz", &[]);
     simulate("company.jsonl.zst", &[]);
@@ -37,4 +38,8 @@ fn the_company_is_judged_without_a_refusal() {
         .map(|id| id.as_str().unwrap().to_owned())
         .collect();
     assert!(crimes.len() > 10 && crimes.iter().all(|id| ids.contains(id.as_str())), "{crimes:?}");
+    // Each of them can be labelled, behind all that anybody in the stream knew.
+    let labelled = room.summary(&["company.jsonl", "crimes.jsonl", "-t", "small.toml"]);
+    let count = |name: &str| labelled[name].as_u64().unwrap() - plain[name].as_u64().unwrap();
+    assert_eq!((count("labels"), count("rejected"), count("duplicates")), (crimes.len() as u64, 0, 0), "{labelled}");
 }

@@ -6,6 +6,7 @@
 mod alert;
 mod budget;
 mod evidence;
+mod found;
 mod index;
 mod kept;
 mod table;
@@ -14,13 +15,13 @@ mod watch;
 pub use alert::{Alert, AlertStatus, Edge, Member, Subject};
 pub use evidence::Evidence;
 pub(super) use evidence::Proof;
+pub(super) use found::{Found, Moment};
 pub use table::AlertLimits;
 
 use super::GuardTurn;
 use super::guard::Standing;
 use crate::decision::Outcome;
 use crate::event::{Duration, EventType, Id, IdKind, SLOTS, Sequence, Timestamp, slot_kinds};
-use crate::graph::RECENT;
 use crate::typology::{Typology, TypologyOptions, slot};
 use budget::Budget;
 use table::{Table, grows, head};
@@ -49,51 +50,8 @@ impl Default for AlertOptions {
     }
 }
 
-/// Typologies whose members lead to their alert, a bit each.
-const RINGS: u64 = 1 << Typology::SharedDevice as u8 | 1 << Typology::HeldRing as u8;
-
 /// The slots of a payment by which alerts grow, in this order.
 const GROWS_BY: [usize; 3] = [slot::DEVICE, slot::CARD, slot::USER];
-
-/// The record at which something happens to alerts.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
-    pub sequence: Sequence,
-    pub received: Timestamp,
-    /// Stream time.
-    pub now: Timestamp,
-}
-
-/// A finding with the names of what proves it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Found {
-    pub typology: Typology,
-    pub score: u16,
-    pub cut: bool,
-    pub subject: Id,
-    pub kind: IdKind,
-    /// Its subject is suppressed while stream time lies before this.
-    pub suppressed: Timestamp,
-    /// Oldest first.
-    proofs: [Option<Proof>; RECENT + 1],
-    count: u8,
-}
-
-impl Found {
-    pub(super) fn new(typology: Typology, score: u16, cut: bool, subject: (Id, IdKind), suppressed: Timestamp) -> Found {
-        Found { typology, score, cut, subject: subject.0, kind: subject.1, suppressed, proofs: [None; RECENT + 1], count: 0 }
-    }
-
-    /// Adds what is no older than what was added before.
-    pub(super) fn prove(&mut self, proof: Proof) {
-        self.proofs[usize::from(self.count)] = Some(proof);
-        self.count += 1;
-    }
-
-    fn proofs(&self) -> impl Iterator<Item = &Proof> {
-        self.proofs[..usize::from(self.count)].iter().flatten()
-    }
-}
 
 /// How many alerts there are and were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -186,7 +144,7 @@ impl Alerts {
     }
 
     fn is_ring(&self, slot: usize) -> bool {
-        self.table.get(slot, head::TYPOLOGIES) & RINGS != 0
+        self.table.get(slot, head::TYPOLOGIES) & u64::from(Typology::RINGS) != 0
     }
 
     /// Puts an event into an alert, by its typology.
