@@ -147,6 +147,8 @@ fn a_newcomer_sees_the_company_judged_and_an_attack_followed() {
             && number(page, "Decisions a second</h2><p class=\"figure\">").is_some_and(|rate| rate > 0.0)
             && number(page, "<span class=\"dot approve\"></span>").is_some_and(|approved| approved > 0.0)
     });
+    let (head, told) = playing.ask("GET /v1/model");
+    assert!(head.starts_with("HTTP/1.1 200") && !told.contains("\"model\":null"), "the demo's own model judges: {head}\n{told}");
     let (head, told) = playing.ask("POST /v1/demo/attacks/card-testing");
     assert!(head.starts_with("HTTP/1.1 202") && told.contains("\"begins\""), "{head}\n{told}");
     let (head, told) = playing.ask("POST /v1/demo/attacks/none");

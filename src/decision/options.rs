@@ -2,6 +2,7 @@
 
 use super::{Outcome, ReasonCode};
 use crate::event::{Duration, EventType};
+use crate::feature::PROBABILITY;
 
 /// `[policy]`: rules, velocity limits and thresholds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,9 +42,21 @@ pub struct RuleOptions {
     pub outcome: Outcome,
     /// 0..=1000; the decision's risk score is the greatest of its causes.
     pub risk_score: u16,
+    /// Of a rule that asks the model of transfers, one that only AML is told of.
     pub reason: ReasonCode,
     /// The analyst's sentence; empty: that of the reason code.
     pub text: String,
+}
+
+impl RuleOptions {
+    /// The reason of a rule that names none: what the model is asked for where it is asked.
+    pub fn reason_by_default(of: EventType, when: &str) -> ReasonCode {
+        match of {
+            _ if !when.contains(PROBABILITY) => ReasonCode::Rule,
+            EventType::Transfer => ReasonCode::ModelLaundering,
+            _ => ReasonCode::ModelFraud,
+        }
+    }
 }
 
 /// `[policy.velocity.NAME]`: at most `max` of one windowed figure.

@@ -48,13 +48,17 @@ pub enum ReasonCode {
     ListReview = 504,
     /// An entity stands on a list of those for whom rules and scores have no say.
     ListAllow = 505,
+    /// The model finds fraud likely.
+    ModelFraud = 601,
+    /// The model finds laundering likely.
+    ModelLaundering = 602,
     /// A rule of the policy that names no other reason.
     Rule = 901,
 }
 
 impl ReasonCode {
     /// All codes, by number.
-    pub const ALL: [ReasonCode; 15] = [
+    pub const ALL: [ReasonCode; 17] = [
         ReasonCode::VelocityCount,
         ReasonCode::VelocitySum,
         ReasonCode::VelocityDistinct,
@@ -69,6 +73,8 @@ impl ReasonCode {
         ReasonCode::ListBlock,
         ReasonCode::ListReview,
         ReasonCode::ListAllow,
+        ReasonCode::ModelFraud,
+        ReasonCode::ModelLaundering,
         ReasonCode::Rule,
     ];
 
@@ -89,6 +95,8 @@ impl ReasonCode {
             ReasonCode::ListBlock => "list_block",
             ReasonCode::ListReview => "list_review",
             ReasonCode::ListAllow => "list_allow",
+            ReasonCode::ModelFraud => "model_fraud",
+            ReasonCode::ModelLaundering => "model_laundering",
             ReasonCode::Rule => "rule",
         }
     }
@@ -120,6 +128,8 @@ impl ReasonCode {
             ReasonCode::ListBlock => "an entity of this event is blocked",
             ReasonCode::ListReview => "an entity of this event is to be looked at by a person",
             ReasonCode::ListAllow => "an entity of this event is allowed whatever rules say",
+            ReasonCode::ModelFraud => "the model finds fraud likely",
+            ReasonCode::ModelLaundering => "the model finds laundering likely",
             ReasonCode::Rule => "a rule of the policy holds",
         }
     }
@@ -141,7 +151,9 @@ impl ReasonCode {
             | ReasonCode::ListBlock
             | ReasonCode::ListReview
             | ReasonCode::ListAllow
+            | ReasonCode::ModelFraud
             | ReasonCode::Rule => Audience::Internal,
+            ReasonCode::ModelLaundering => Audience::Aml,
         }
     }
 }

@@ -4,11 +4,24 @@ use super::sample::{EDGE_FIGURES, Rows};
 use crate::gnn::{Coded, PIECES_MAX};
 use crate::graph::ego::SEED_SLOTS;
 
-/// Pieces of a code between quantiles.
-const PIECES: usize = 8;
-/// Steps of a code at most: places where the share of the bad changes most, each with an edge on both sides.
-const STEPS: usize = 4;
-const _: () = assert!(PIECES + 2 * STEPS <= PIECES_MAX);
+/// How fine a code is.
+#[derive(Clone, Copy)]
+struct Fineness {
+    /// Pieces between quantiles.
+    pieces: usize,
+    /// Places at most where the share of the bad changes most, each with an edge on both sides.
+    steps: usize,
+}
+
+/// From the finest that codes are made with to the coarsest.
+const FINENESSES: [Fineness; 5] = [
+    Fineness { pieces: 8, steps: 4 },
+    Fineness { pieces: 8, steps: 2 },
+    Fineness { pieces: 6, steps: 1 },
+    Fineness { pieces: 4, steps: 1 },
+    Fineness { pieces: 2, steps: 1 },
+];
+const _: () = assert!(FINENESSES[0].pieces + 2 * FINENESSES[0].steps <= PIECES_MAX);
 
 /// Rows that a step has on each side at least.
 const SIDE_MIN: usize = 16;
@@ -35,15 +48,21 @@ pub struct Coding {
 
 impl Coding {
     /// Codes with edges at quantiles of what `rows` show of the inputs `wanted`, the bad and the good counting for a half each, and at both
-    /// sides of steps; inputs that are the same in all of them have none.
-    pub fn new(rows: &Rows, chosen: &[u32], wanted: &[usize]) -> Coding {
+    /// sides of steps; inputs that are the same in all of them have none. As fine as `pieces_max` pieces allow, or as coarse as codes get.
+    pub fn new(rows: &Rows, chosen: &[u32], wanted: &[usize], pieces_max: usize) -> Coding {
+        let [finer @ .., coarsest] = FINENESSES;
+        let made = |fineness| Coding::as_fine(rows, chosen, wanted, fineness);
+        finer.into_iter().map(made).find(|coding| coding.pieces() <= pieces_max).unwrap_or_else(|| made(coarsest))
+    }
+
+    fn as_fine(rows: &Rows, chosen: &[u32], wanted: &[usize], fineness: Fineness) -> Coding {
         let mut sorted: Vec<(f32, bool)> = Vec::with_capacity(chosen.len());
         let coder = |at: &usize| {
             sorted.clear();
             sorted.extend(chosen.iter().map(|row| (rows.inputs(*row as usize)[*at], rows.is_bad(*row as usize))));
             sorted.sort_by(|one, other| one.0.total_cmp(&other.0));
-            let mut edges = quantiles(&sorted);
-            steps(&sorted, &mut edges);
+            let mut edges = quantiles(&sorted, fineness.pieces);
+            steps(&sorted, fineness.steps, &mut edges);
             (edges.len() > 1).then_some(Coder { at: *at, edges })
         };
         Coding { inputs: wanted.iter().filter_map(coder).collect() }
@@ -71,9 +90,9 @@ impl Coding {
     }
 }
 
-/// Edges between pieces that hold as much each of values with whether they were bad, by value; the bad and the good count for a half each. A
+/// Edges between `pieces` pieces that hold as much each of values with whether they were bad, by value; the bad and the good count for a half each. A
 /// value that many rows share takes one edge, and the others part what lies behind it. No edges where there is but one value.
-fn quantiles(sorted: &[(f32, bool)]) -> Vec<f32> {
+fn quantiles(sorted: &[(f32, bool)], pieces: usize) -> Vec<f32> {
     let [Some(first), Some(last)] = [sorted.first(), sorted.last()].map(|end| end.map(|end| end.0)) else { return Vec::new() };
     let bads = sorted.iter().filter(|(_, bad)| *bad).count();
     let goods = sorted.len() - bads;
@@ -81,7 +100,7 @@ fn quantiles(sorted: &[(f32, bool)]) -> Vec<f32> {
     let weight = |bad: bool| 1.0 / (total * if bad { bads } else { goods } as f64);
     let mut edges = vec![first];
     // What is behind the latest edge, what of it was walked over, and pieces to make of it.
-    let (mut rest, mut mass, mut left) = (1.0, 0.0, PIECES);
+    let (mut rest, mut mass, mut left) = (1.0, 0.0, pieces);
     for same in sorted.chunk_by(|one, other| one.0 == other.0) {
         mass += same.iter().map(|(_, bad)| weight(*bad)).sum::<f64>();
         if left > 1 && mass * left as f64 >= rest {
@@ -99,14 +118,14 @@ fn quantiles(sorted: &[(f32, bool)]) -> Vec<f32> {
     edges
 }
 
-/// Adds the edges of the steps that part the bad from the good best, of values with whether they were bad, by value. A tree of a few leaves
+/// Adds the edges of the `steps` steps that part the bad from the good best, of values with whether they were bad, by value. A tree of a few leaves
 /// would part there (the target-aware edges of Gorishniy et al.): what quantiles blur, such as a limit that a few of the bad exceed and none
 /// of the good. Rows count as often as they were sampled, so that steps stand where few good rows are left rather than fewer than elsewhere.
-fn steps(sorted: &[(f32, bool)], edges: &mut Vec<f32>) {
+fn steps(sorted: &[(f32, bool)], steps: usize, edges: &mut Vec<f32>) {
     let impurity = |bad: usize, good: usize| if bad + good > 0 { 2.0 * bad as f64 * good as f64 / (bad + good) as f64 } else { 0.0 };
     let all = sorted.iter().filter(|(_, bad)| *bad).count();
     let mut leaves = Vec::from([(0, sorted.len())]);
-    for _ in 0..STEPS {
+    for _ in 0..steps {
         let mut best: Option<(f64, usize, usize)> = None;
         for (number, (start, end)) in leaves.iter().copied().enumerate() {
             let bads = sorted[start..end].iter().filter(|(_, bad)| *bad).count();
@@ -188,22 +207,22 @@ mod tests {
     fn what_is_mostly_nothing_is_told_apart_where_it_is_something() {
         let mut values: Vec<(f32, bool)> = (0..9_000).map(|at| (0.0, at % 2 == 0)).collect();
         values.extend((0..1_000).map(|at| (1.0 + (at / 10) as f32, at % 2 == 0)));
-        let edges = quantiles(&values);
-        assert_eq!(edges.len(), 1 + PIECES, "{edges:?}");
+        let edges = quantiles(&values, 8);
+        assert_eq!(edges.len(), 1 + 8, "{edges:?}");
         assert!(edges.windows(2).skip(1).all(|pair| (11.0..15.0).contains(&(pair[1] - pair[0]))), "{edges:?}");
-        assert_eq!((quantiles(&values[..9_000]), quantiles(&[])), (vec![0.0], vec![]));
+        assert_eq!((quantiles(&values[..9_000], 8), quantiles(&[], 8)), (vec![0.0], vec![]));
     }
 
     #[test]
     fn a_step_stands_where_the_bad_begin() {
         let mut edges = vec![0.0, 100.0, 329.0];
-        steps(&values(), &mut edges);
+        steps(&values(), 4, &mut edges);
         assert!(edges.windows(2).any(|pair| pair == [199.0, 250.0]), "{edges:?}");
-        assert!(edges.len() <= 3 + 2 * STEPS && edges.is_sorted_by(|one, other| one < other), "{edges:?}");
+        assert!(edges.len() <= 3 + 2 * 4 && edges.is_sorted_by(|one, other| one < other), "{edges:?}");
         // Where the bad lie as the good there is no step.
         let even: Vec<(f32, bool)> = (0..2_000).map(|at| ((at / 4) as f32, at % 2 == 0)).collect();
         let mut edges = vec![0.0, 499.0];
-        steps(&even, &mut edges);
+        steps(&even, 4, &mut edges);
         assert_eq!(edges, [0.0, 499.0]);
     }
 }

@@ -164,6 +164,8 @@ const EPOCHS: (u64, u64) = (8, 40);
 /// How much better the average precision of an earlier epoch is than the last one's where learning went on for too long. A few dozen bad rows
 /// make figures that differ by less without a reason, and where the rate is still high a network is less good than what becomes of it.
 const BETTER_MIN: f64 = 0.02;
+/// Pieces of all codes at most: what is left of 100,000 parameters.
+const PIECES_ALL: usize = 1_240;
 /// Rows of the short fit that chooses inputs, a branch; importance needs no more.
 const CHOOSING_ROWS: usize = 100_000;
 /// Rows that quantiles are taken of, a half of them bad where there are as many.
@@ -226,7 +228,7 @@ impl<'a> Training<'a> {
 
         let mut inputs: [Vec<usize>; BRANCHES] = std::array::from_fn(|_| offered.clone());
         self.choose(&branches, &early, &mut inputs)?;
-        let lessons = self.lessons(&branches, &early, &inputs);
+        let lessons = self.lessons(&branches, &early, &inputs, PIECES_ALL);
         let mut epochs: Vec<Epoch> = Vec::new();
         let mut best: Option<(usize, f64, Network)> = None;
         let mut last_precision = 0.0;
@@ -256,7 +258,7 @@ impl<'a> Training<'a> {
 
         let again = (options.refit && !self.stopped()).then(|| {
             self.of = self.done + batches(&late) * (best as u64 + 1);
-            let lessons = self.lessons(&branches, &late, &inputs);
+            let lessons = self.lessons(&branches, &late, &inputs, PIECES_ALL);
             self.fit(&lessons, REFITTING, best + 1, epochs_max, |_, _, _| None)
         });
         let refitted = again.is_some() && !self.stopped();
@@ -330,7 +332,7 @@ impl<'a> Training<'a> {
             few.truncate(CHOOSING_ROWS);
             few
         });
-        let lessons = self.lessons(branches, &few, inputs);
+        let lessons = self.lessons(branches, &few, inputs, usize::MAX);
         let inputs_max = self.options.inputs_max.min(INPUTS_MAX);
         if lessons.iter().any(|lesson| lesson.coding.inputs.len() > inputs_max) {
             self.of += lessons.iter().map(|lesson| lesson.chosen.len().div_ceil(self.options.batch) as u64).sum::<u64>();
@@ -350,7 +352,14 @@ impl<'a> Training<'a> {
         if self.stopped() { Err(TrainError::Stopped) } else { Ok(()) }
     }
 
-    fn lessons(&self, branches: &[usize], chosen: &[Vec<u32>; BRANCHES], inputs: &[Vec<usize>; BRANCHES]) -> Vec<Lesson<'a>> {
+    /// Branches share `pieces_max` pieces.
+    fn lessons(
+        &self,
+        branches: &[usize],
+        chosen: &[Vec<u32>; BRANCHES],
+        inputs: &[Vec<usize>; BRANCHES],
+        pieces_max: usize,
+    ) -> Vec<Lesson<'a>> {
         let mut chance = Chance::new(self.options.seed, QUANTILES);
         let mut lesson = |branch: &usize| {
             let (rows, chosen) = (rows_of(self.sample, *branch), &chosen[*branch]);
@@ -360,7 +369,7 @@ impl<'a> Training<'a> {
             bads.truncate(QUANTILE_ROWS / 2);
             goods.truncate(QUANTILE_ROWS - bads.len());
             bads.append(&mut goods);
-            let coding = Coding::new(rows, &bads, &inputs[*branch]);
+            let coding = Coding::new(rows, &bads, &inputs[*branch], pieces_max / branches.len());
             Lesson { branch: *branch, rows, chosen: chosen.clone(), coding }
         };
         branches.iter().map(&mut lesson).collect()

@@ -6,7 +6,7 @@ use crate::engine::{Layout, NO_MODEL, NamedModel};
 use crate::event::IdKey;
 use crate::gnn::{BYTES_MAX, Bound, Inputs, Model};
 use crate::journal::{Blobs, hex};
-use crate::topology::{Deciding, Topology};
+use crate::topology::{BUILT_IN, Deciding, Topology};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs::File;
@@ -23,11 +23,15 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    /// Reads the file at `path`.
+    /// Reads the file at `path`, or takes what is built in of this name.
     ///
     /// # Errors
     /// Where it cannot be read, or is no model.
     pub fn read(path: &Path) -> Result<ModelFile, ReplayError> {
+        if let Some(name) = path.to_str().and_then(|path| path.strip_prefix(BUILT_IN)) {
+            let bytes = built_in(name).ok_or_else(|| wrong(path, format!("found no such model, expected {BUILT_IN}company")))?;
+            return ModelFile::parse(path, bytes.to_vec());
+        }
         let mut bytes = Vec::new();
         // One byte more than a model may have: the file says itself that it is too long.
         let read = File::open(path).and_then(|file| file.take(BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
@@ -51,6 +55,11 @@ impl ModelFile {
     pub fn hash(&self) -> [u8; 32] {
         self.hash
     }
+}
+
+/// The models that are part of the program: one, learnt from the simulated company with the figures that the demo counts.
+fn built_in(name: &str) -> Option<&'static [u8]> {
+    (name == "company").then_some(include_bytes!("demo/company.safetensors"))
 }
 
 fn wrong(path: &Path, what: String) -> ReplayError {

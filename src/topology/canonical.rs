@@ -9,7 +9,7 @@ use super::published::{self, Published};
 use super::quantity::{DURATION_MAX, format_billionths, format_day, format_share};
 use super::section::Section;
 use super::{alert, guard, lists, money, policy, relation};
-use crate::decision::{PolicyOptions, ReasonCode};
+use crate::decision::{PolicyOptions, RuleOptions};
 use crate::engine::{GuardOptions, SourceTime};
 use crate::event::{CurrencyRates, Duration, Timestamp};
 use crate::graph::Family;
@@ -153,7 +153,7 @@ pub(super) fn canonical_policy(policy: &PolicyOptions, guard: &GuardOptions, ale
         out.table(&format!("policy.rule.{}", rule.name));
         out.text("of", rule.of.name());
         out.text("outcome", rule.outcome.name());
-        if rule.reason != ReasonCode::Rule {
+        if rule.reason != RuleOptions::reason_by_default(rule.of, &rule.when) {
             out.text("reason", rule.reason.name());
         }
         out.number("risk_score", rule.risk_score);

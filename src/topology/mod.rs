@@ -38,7 +38,7 @@ pub use check::{grouped, report, svg};
 pub use deciding::Deciding;
 pub use difference::policy_diff;
 pub use document::{Error, Errors, Place};
-pub use model::ModelOptions;
+pub use model::{BUILT_IN, ModelOptions};
 pub use operation::{AuthorizeOptions, JournalOptions, SnapshotOptions, Topics};
 pub use published::Published;
 pub use quantity::{parse_duration, parse_moment};

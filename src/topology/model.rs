@@ -3,6 +3,9 @@
 use super::section::Section;
 use std::path::{Path, PathBuf};
 
+/// How the name of a model begins that is part of the program and no file, such as `built-in:company`.
+pub const BUILT_IN: &str = "built-in:";
+
 /// `[model]`. What a model says is decided by its bytes, which the journal keeps: no text that decisions bear a hash of names these files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelOptions {
@@ -12,14 +15,31 @@ pub struct ModelOptions {
     pub shadow: Option<PathBuf>,
 }
 
-/// Reads `[model]`. `folders` are those of the layers, against which their relative files are resolved.
+/// Reads `[model]`, which a layer may turn off. `folders` are those of the layers, against which their relative files are resolved.
 pub(super) fn read(section: &Section, folders: &[&Path]) -> ModelOptions {
     let file = |key: &str| -> Option<PathBuf> {
         let item = section.find(key)?;
         let text = item.text("a model file's path", 4096)?;
-        Some(folders.get(item.layer).copied().unwrap_or(Path::new("")).join(text))
+        let folder = folders.get(item.layer).filter(|_| !text.starts_with(BUILT_IN));
+        Some(folder.copied().unwrap_or(Path::new("")).join(text))
     };
     let options = ModelOptions { file: file("file"), shadow: file("shadow") };
+    let off = section.find("off").and_then(|item| item.boolean()).unwrap_or(false);
     section.finish();
-    options
+    if off { ModelOptions::default() } else { options }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::{Layer, Topology};
+
+    #[test]
+    fn built_in_models_lie_in_no_folder_and_a_layer_turns_models_off() {
+        let layer = |text| Layer { name: "layer.toml", text, folder: Path::new("there") };
+        let named = layer("[model]\nfile = 'built-in:company'\nshadow = 'shadow.safetensors'");
+        let options = Topology::parse(&[named]).unwrap().model;
+        assert_eq!((options.file, options.shadow), (Some("built-in:company".into()), Some("there/shadow.safetensors".into())));
+        assert_eq!(Topology::parse(&[named, layer("[model]\noff = true")]).unwrap().model, ModelOptions::default());
+    }
 }

@@ -51,13 +51,16 @@ fn read_control(section: &Section) -> u32 {
 
 fn read_rule(name: &str, section: &Section) -> RuleOptions {
     let reasons = ReasonCode::ALL.map(|reason| (reason.name(), reason));
+    let of = section.word("of", &JUDGED.map(|of| (of.name(), of)));
+    let when = section.text("when", "a condition in CEL", RULE_BYTES_MAX);
+    let reason = section.find("reason").and_then(|item| item.word(&reasons));
     let rule = RuleOptions {
         name: name.to_string(),
-        of: section.word("of", &JUDGED.map(|of| (of.name(), of))),
-        when: section.text("when", "a condition in CEL", RULE_BYTES_MAX),
+        reason: reason.unwrap_or_else(|| RuleOptions::reason_by_default(of, &when)),
+        of,
+        when,
         outcome: read_outcome(section),
         risk_score: section.integer("risk_score", 0..=RISK_SCORE_MAX) as u16,
-        reason: section.find("reason").and_then(|item| item.word(&reasons)).unwrap_or(ReasonCode::Rule),
         text: section.find("text").and_then(|item| item.text("a sentence", 512)).unwrap_or_default().to_string(),
     };
     section.finish();

@@ -1,7 +1,7 @@
 //! From a policy as it is stated to one that judges: each rule and limit a piece of a flat program, or all that is wrong with them.
 
 use super::super::rule::{Class, Condition, Emitter, Relation, RuleError, Value, check, deep};
-use super::super::{Outcome, PolicyOptions, ReasonCode, RuleOptions, SHARE_ONE, VelocityLimit};
+use super::super::{Audience, Outcome, PolicyOptions, ReasonCode, RuleOptions, SHARE_ONE, VelocityLimit};
 use super::{Cause, GUARDED_MAX, Policy};
 use crate::event::{EventType, IdKey};
 use crate::feature::{FeatureType, Schema};
@@ -88,6 +88,7 @@ impl Policy {
         for rule in &options.rules {
             let name = format!("rule.{}", rule.name);
             let condition = check(&rule.when, schema, key).map_err(|error| at_rule(&name, error));
+            let condition = condition.and_then(|condition| discreet(&name, rule).map(|()| condition));
             let cause = Cause::new(&name, rule.of, rule.outcome, rule.risk_score, rule.reason, said(rule));
             add(name, cause, condition);
         }
@@ -154,6 +155,17 @@ fn at_rule(name: &str, error: RuleError) -> PolicyError {
     PolicyError { name: name.to_owned(), message: error.message, offset: Some(error.offset) }
 }
 
+/// Refuses a rule that asks how likely laundering is and says so to others than those whose work that is.
+fn discreet(name: &str, rule: &RuleOptions) -> Result<(), PolicyError> {
+    let expected = RuleOptions::reason_by_default(rule.of, &rule.when);
+    if expected.audience() != Audience::Aml || rule.reason.audience() == Audience::Aml {
+        return Ok(());
+    }
+    let (found, who, expected) = (rule.reason.name(), rule.reason.audience().name(), expected.name());
+    let message = format!("asks the model of transfers: found the reason {found}, for the audience {who}, expected {expected}");
+    Err(PolicyError { name: name.to_owned(), message, offset: None })
+}
+
 /// The reason code and column of a velocity limit.
 fn watched(limit: &VelocityLimit, schema: &Schema) -> Result<(ReasonCode, u16), String> {
     let code = match limit.stat.as_str() {
@@ -200,5 +212,25 @@ mod tests {
         let found = Policy::compared(&options, &schema, &IdKey::FILES, "model_probability");
         assert_eq!(found, [(EventType::Payment, 0.5), (EventType::Payment, 0.25), (EventType::Transfer, 0.75)]);
         assert_eq!(Policy::compared(&options, &schema, &IdKey::FILES, "nothing"), []);
+    }
+
+    /// Who may read decisions must not read there that somebody may be laundering.
+    #[test]
+    fn a_rule_over_the_probability_of_laundering_tells_nobody_but_aml() {
+        let mut schema = Schema::default();
+        schema.push("model_probability", FeatureType::Double, "");
+        let compiled = |rule: RuleOptions| {
+            let options = PolicyOptions { rules: vec![rule], ..PolicyOptions::default() };
+            Policy::compile(&options, &schema, &IdKey::FILES).map(|_| ()).map_err(|errors| errors[0].message.clone())
+        };
+        let when = "model_probability > 0.5";
+        let wrong = compiled(RuleOptions { reason: ReasonCode::AmountHigh, ..rule(EventType::Transfer, when) });
+        let message = "asks the model of transfers: found the reason amount_high, for the audience customer, expected model_laundering";
+        assert_eq!(wrong, Err(message.to_owned()));
+        for (of, reason) in [(EventType::Transfer, ReasonCode::ModelLaundering), (EventType::Payment, ReasonCode::ModelFraud)] {
+            assert_eq!(RuleOptions::reason_by_default(of, when), reason);
+            assert_eq!(compiled(RuleOptions { reason, ..rule(of, when) }), Ok(()));
+        }
+        assert_eq!(RuleOptions::reason_by_default(EventType::Transfer, "true"), ReasonCode::Rule);
     }
 }

@@ -95,3 +95,23 @@ impl Demo {
         self.show.played()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::check_models;
+    use crate::topology::Topology;
+
+    /// The demo's figures and the model that was learnt from them belong together: where the ones change, `company.sh` makes the other.
+    #[test]
+    fn the_demo_s_model_reads_the_demo_s_figures() {
+        let topology = Topology::parse(&[Demo::layer()]).unwrap();
+        let [model] = check_models(&topology).unwrap().try_into().unwrap();
+        assert!(model.contains("judges payments and transfers"), "{model}");
+        let off = Layer { name: "off", text: "[model]\noff = true", folder: Path::new("") };
+        assert_eq!(check_models(&Topology::parse(&[Demo::layer(), off]).unwrap()), Ok(vec![]));
+        let other = Layer { name: "other", text: "[model]\nfile = 'built-in:other'", folder: Path::new("") };
+        let wrong = check_models(&Topology::parse(&[Demo::layer(), other]).unwrap()).unwrap_err();
+        assert_eq!(wrong, ["other:2: model.file: built-in:other: found no such model, expected built-in:company"]);
+    }
+}

@@ -186,7 +186,7 @@ events_per_day = 100
                 other => panic!("found {other:?}"),
             }
         }
-        assert_eq!((past.events, recorded), (events, Sequence(events + 3)));
+        assert_eq!((past.events, recorded), (events, Sequence(events + 4)));
         assert!(events > 100 && awaited > events / 10 && awaited < events, "{awaited} of {events} events were awaited");
         assert!(latest > before - Duration::SECOND.times(5), "up to the present");
     }
