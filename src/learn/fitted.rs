@@ -210,8 +210,9 @@ mod tests {
         prop_oneof![Just(0), Just(1), Just(RECENT), 0..=RECENT]
     }
 
-    /// Of the sum of the sizes of all terms, the share by which two logits may differ. Both round some three hundred additions one behind the other,
-    /// each by up to half an epsilon of what has come together; but terms and roundings lean to both sides: of 46,000 logits none used more than 0.37 of it.
+    /// Of the sum of the sizes of all terms, the share by which two logits may differ. Both round some three hundred additions one behind
+    /// the other, each by up to half an epsilon of what has come together; but terms and roundings lean to both sides: of 46,000 logits none
+    /// used more than 0.37 of it.
     const TOLERANCE: f64 = f32::EPSILON as f64 / 8.0;
 
     proptest! {
