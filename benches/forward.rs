@@ -3,11 +3,11 @@
 //!
 //! `cargo bench --bench forward --features learn` (about 1 GiB).
 //!
-//! *In the step* is the engine's own phase between two readings of the clock, which are in it, batch by batch while the company goes on: gathering and deciding
-//! stand between two batches and take the caches. *Alone* asks the same of the same 1,024 events again and again, as do *burn* – its forward
-//! pass with the `flex` backend, without gradients, parameters already tensors and figures of states already worked out – and *f64*, the
-//! reference. The model's parameters are drawn, for they do not matter to the time: 96 inputs a type where there are as many, with codes and
-//! spreads fitted to the events as training does.
+//! *In the step* is the engine's own phase between two readings of the clock, which are in it, batch by batch while the company goes on:
+//! gathering and deciding stand between two batches and take the caches. *Alone* asks the same of the same 1,024 events again and again, as
+//! do *burn* – its forward pass with the `flex` backend, without gradients, parameters already tensors and figures of states already worked
+//! out – and *f64*, the reference. The model's parameters are drawn, for they do not matter to the time: 96 inputs a type where there are as
+//! many, with codes and spreads fitted to the events as training does.
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
 use std::convert::Infallible;
