@@ -21,9 +21,17 @@ mod train;
 
 #[cfg(feature = "learn")]
 pub use ablation::Ablation;
+#[cfg(feature = "learn")]
+pub use chance::Chance;
+#[cfg(feature = "learn")]
+pub use coding::{Coder, Coding, Standard};
 pub use export::{Export, ExportError};
 #[cfg(feature = "learn")]
+pub use fitted::{Fitted, KINDS};
+#[cfg(feature = "learn")]
 pub use measure::{Platt, Validation};
+#[cfg(feature = "learn")]
+pub use network::{BRANCHES, Forward, Gradients, Network, Parameter, Part, Reading};
 pub use rows::{Around, Count, Expected, Row, RowSink, pooled, pooled_names};
 pub use sample::{EDGE_FIGURES, Rows, Sample, SampleOptions};
 #[cfg(feature = "learn")]

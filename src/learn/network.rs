@@ -183,14 +183,8 @@ impl Network {
     pub fn logits(&self, reading: &Reading<'_>, rows: &[u32]) -> Vec<f32> {
         let share = rows.len().div_ceil(PARTS).max(1);
         let run = |rows: &[u32]| {
-            let device = Device::flex();
-            let tensors = self.tensors(&device, false);
-            let mut logits = Vec::with_capacity(rows.len());
-            for rows in rows.chunks(FORWARD_ROWS) {
-                let batch = Batch::read(self, reading, rows);
-                logits.extend(floats(self.forward(&tensors, batch, None, &device).into_data()));
-            }
-            logits
+            let forward = Forward::new(self);
+            rows.chunks(FORWARD_ROWS).flat_map(|rows| forward.logits(reading, rows)).collect::<Vec<f32>>()
         };
         std::thread::scope(|scope| {
             let threads: Vec<_> = rows.chunks(share).map(|rows| scope.spawn(move || run(rows))).collect();
@@ -267,6 +261,26 @@ impl Network {
             (squares / count - of_mean).max(0.0).sqrt()
         };
         reading.coding.inputs.iter().map(spread).collect()
+    }
+}
+
+/// A network ready to be asked, without gradients: its parameters are tensors.
+pub struct Forward<'a> {
+    network: &'a Network,
+    tensors: Vec<Option<Tensor<2>>>,
+    device: Device,
+}
+
+impl Forward<'_> {
+    pub fn new(network: &Network) -> Forward<'_> {
+        let device = Device::flex();
+        Forward { network, tensors: network.tensors(&device, false), device }
+    }
+
+    /// Logits of rows, as one batch on this thread.
+    pub fn logits(&self, reading: &Reading<'_>, rows: &[u32]) -> Vec<f32> {
+        let batch = Batch::read(self.network, reading, rows);
+        floats(self.network.forward(&self.tensors, batch, None, &self.device).into_data())
     }
 }
 
