@@ -20,8 +20,8 @@ use weir::gnn::{Bound, Inputs, Model, SeedView, reference};
 use weir::graph::ego::{EgoBatch, SEED_SLOTS};
 use weir::ingress::{Reading, wire::parse_event};
 use weir::learn::{
-    Around, BRANCHES, Chance, Coding, Count, Expected, Fitted, Forward, KINDS, Network, Platt, Row, RowSink, Rows, Sample, SampleOptions,
-    Standard, TrainOptions,
+    Around, BRANCHES, Chance, Coding, Count, Expected, Fitted, Forward, KINDS, Network, PIECES_ALL, Platt, Row, RowSink, Rows, Sample,
+    SampleOptions, Standard, TrainOptions,
 };
 use weir::sim::company::{Company, Options, occurrence};
 use weir::topology::Topology;
@@ -158,16 +158,13 @@ impl World {
         let all: Vec<u32> = (0..POOL as u32).collect();
         let rows = rows_of(&self.sample);
         let wanted: Vec<usize> = (0..self.inputs.len()).collect();
+        let (most, pieces) = (TrainOptions::default().inputs_max, PIECES_ALL / BRANCHES);
         let codings = rows.map(|rows| {
-            let mut coding = Coding::new(rows, &all, &wanted);
-            let (count, most) = (coding.inputs.len(), TrainOptions::default().inputs_max);
-            let mut number = 0;
-            coding.inputs.retain(|_| {
-                number += 1;
-                // As many as are read, from everywhere among them.
-                count <= most || number * most / count > (number - 1) * most / count
-            });
-            coding
+            let varying: Vec<usize> = Coding::new(rows, &all, &wanted, usize::MAX).inputs.iter().map(|input| input.at).collect();
+            // As many as are read, from everywhere among them.
+            let read = |number: &usize| varying.len() <= most || (number + 1) * most / varying.len() > number * most / varying.len();
+            let read: Vec<usize> = (0..varying.len()).filter(read).map(|number| varying[number]).collect();
+            Coding::new(rows, &all, &read, pieces)
         });
         let standard = Standard::new(rows.iter().map(|rows| (*rows, &all[..])));
         let network = Network::new(codings.each_ref().map(Coding::pieces), [true; SEED_SLOTS], &mut Chance::new(1, 0));

@@ -238,6 +238,7 @@ fn why(skip: &Skip, texts: &PolicyTexts) -> String {
         Why::LateFull => "ring of late events was full".to_owned(),
         Why::NoRate => "no rate for this currency".to_owned(),
         Why::Deadline => "not judged within the deadline: a stand-in answered".to_owned(),
+        Why::NoNumber => "what the model said is no number".to_owned(),
         Why::Guarded if skip.value < 0 => "so much was declined of a sudden that declines yield".to_owned(),
         Why::Guarded => format!("{} declined so much of a sudden that it yields", texts.cause(skip.value)),
         Why::RuleError => format!("{} overflowed, divided by zero or compared what is not a number", texts.cause(skip.value)),

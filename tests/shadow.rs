@@ -189,6 +189,24 @@ fn a_shadow_that_says_no_number_is_counted() {
     assert!(lines.lines().all(|line| line.ends_with("\"shadow_probability\":null}")), "{lines}");
 }
 
+/// A rule must not take it for certainty. Caught as it was written: the probability of a logit that is no number, which is one.
+#[test]
+fn what_a_serving_model_says_without_a_number_is_left_out() {
+    let room = room("file = \"nan.safetensors\"\n");
+    write(&room.path("nan.safetensors"), &no_number());
+    let served = Served::start(&room, "data");
+    let decisions = served.pay_many(300);
+    served.service.end();
+    served_as_without(&room, "data", &decisions);
+    for decision in &decisions {
+        let left_out = json!({ "part": "gnn", "why": "what the model said is no number" });
+        assert_eq!((&decision["fraud_probability"], &decision["status"]), (&Value::Null, &json!("degraded")), "{decision}");
+        assert!(decision["skipped"].as_array().unwrap().contains(&left_out), "{decision}");
+        assert!(!decision["used"].as_array().unwrap().contains(&json!("gnn")), "{decision}");
+        assert!(decision["reasons"].as_array().unwrap().iter().all(|reason| reason["code"] != "model_fraud"), "{decision}");
+    }
+}
+
 fn uniform(edges: &[f32]) -> Spread {
     Spread { edges: edges.to_vec(), shares: vec![1.0 / (edges.len() + 1) as f32; edges.len() + 1] }
 }

@@ -121,11 +121,13 @@ pub enum Why {
     /// A cause suddenly declines so many that it is a mistake more likely than an attack: it yields. [`Skip::value`] holds its index in the
     /// policy, -1 for all causes together.
     Guarded = 11,
+    /// What the model says is no number: its parameters are too large for an event like this.
+    NoNumber = 12,
 }
 
 impl Why {
     /// All causes, by number.
-    pub const ALL: [Why; 12] = [
+    pub const ALL: [Why; 13] = [
         Why::NoModel,
         Why::NoTypologies,
         Why::Effort,
@@ -138,6 +140,7 @@ impl Why {
         Why::RuleError,
         Why::Deadline,
         Why::Guarded,
+        Why::NoNumber,
     ];
 
     /// Whether it makes a decision `degraded`: what is not configured does not.
@@ -199,6 +202,11 @@ impl Parts {
     /// This set with `part` in it.
     pub fn with(self, part: Part) -> Parts {
         Parts(self.0 | 1 << part as u8)
+    }
+
+    /// This set without `part`.
+    pub fn without(self, part: Part) -> Parts {
+        Parts(self.0 & !(1 << part as u8))
     }
 
     /// Whether `part` is in it.

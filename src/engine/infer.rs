@@ -20,7 +20,7 @@ pub struct NamedModel {
 pub const NO_MODEL: [u8; 16] = [0; 16];
 
 /// A seed, the words of its feature columns, and where its score goes.
-type Judging<'a> = ((&'a Seed, &'a mut [u64]), &'a mut Option<Score>);
+type Judging<'a> = ((&'a mut Seed, &'a mut [u64]), &'a mut Option<Score>);
 
 /// Events that one thread infers at least, where several are allowed.
 const SHARE_MIN: usize = 32;
@@ -88,17 +88,23 @@ impl Engine {
                 true => model.score(SeedView { kind: seed.kind, row, egos, seed: number }),
                 false => None,
             };
-            if let Some(score) = score {
-                row[at] = double(f64::from(score.probability));
+            match score {
+                Some(said) if said.logit.is_nan() => {
+                    *score = None;
+                    seed.used = seed.used.without(Part::Gnn);
+                    seed.skips.push(Skip { part: Part::Gnn, why: Why::NoNumber, value: 0, window: 0 });
+                }
+                Some(said) => row[at] = double(f64::from(said.probability)),
+                None => {}
             }
         };
         match pool {
             Some(pool) if seeds.len() >= 2 * SHARE_MIN => pool.install(|| {
                 use rayon::prelude::*;
                 let rows = features.par_chunks_exact_mut(width);
-                seeds.par_iter().zip(rows).zip(scores.par_iter_mut()).enumerate().with_min_len(SHARE_MIN).for_each(judge);
+                seeds.par_iter_mut().zip(rows).zip(scores.par_iter_mut()).enumerate().with_min_len(SHARE_MIN).for_each(judge);
             }),
-            _ => seeds.iter().zip(features.chunks_exact_mut(width)).zip(scores.iter_mut()).enumerate().for_each(judge),
+            _ => seeds.iter_mut().zip(features.chunks_exact_mut(width)).zip(scores.iter_mut()).enumerate().for_each(judge),
         }
     }
 }

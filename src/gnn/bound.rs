@@ -2,7 +2,7 @@
 
 use super::file::ModelError;
 use super::input::{Inputs, Source};
-use super::model::{Branch, HIDDEN, Model};
+use super::model::{Branch, HIDDEN, Model, PIECES_MAX};
 use crate::event::EventType;
 
 /// A model whose inputs are those of one engine.
@@ -17,43 +17,40 @@ pub struct Bound {
 #[derive(Clone, Debug)]
 pub(super) struct Encoder {
     pub(super) inputs: Vec<Input>,
-    /// By input, its edges in a row.
-    edges: Vec<f32>,
-    /// By piece: the sum of the pieces before it, and its own row.
-    steps: Vec<Step>,
+    /// By piece: its lower edge, and one by its width.
+    slopes: Vec<(f32, f32)>,
+    /// By piece.
+    pub(super) steps: Vec<Step>,
 }
 
 /// Where an input is found, and its code.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Input {
     pub(super) source: Source,
-    edges_at: u32,
     steps_at: u32,
-    pieces: u32,
+    /// The edges between its pieces, then such as no value reaches.
+    inner: [f32; PIECES_MAX],
 }
 
+/// What a piece adds.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
-    /// Its lower edge, and one by its width.
-    low: f32,
-    per_width: f32,
     /// What the pieces below it add together.
     pub(super) below: [f32; HIDDEN],
     pub(super) row: [f32; HIDDEN],
 }
 
 impl Encoder {
-    /// The step in which `value` lies, and how far through it: from 0 to 1.
+    /// The place of the step in which `value` lies, and how far through it: from 0 to 1.
     #[inline(always)]
-    pub(super) fn step(&self, input: &Input, value: f32) -> (&Step, f32) {
-        let first = input.edges_at as usize;
-        // Which inner edges lie at or below the value: without a branch, for figures follow no pattern.
-        let inner = &self.edges[first + 1..first + input.pieces as usize];
-        let piece: usize = inner.iter().map(|edge| usize::from(value >= *edge)).sum();
-        let step = &self.steps[input.steps_at as usize + piece];
-        let through = (value - step.low) * step.per_width;
+    pub(super) fn step(&self, input: &Input, value: f32) -> (u32, f32) {
+        // How many inner edges lie at or below the value: without a branch, for figures follow no pattern.
+        let piece: u32 = input.inner.iter().map(|edge| u32::from(value >= *edge)).sum();
+        let place = input.steps_at + piece;
+        let (low, per_width) = self.slopes[place as usize];
+        let through = (value - low) * per_width;
         let through = if through > 0.0 { through } else { 0.0 };
-        (step, if through < 1.0 { through } else { 1.0 })
+        (place, if through < 1.0 { through } else { 1.0 })
     }
 }
 
@@ -89,23 +86,25 @@ impl Bound {
 }
 
 fn encoder(branch: &Branch, known: &Inputs) -> Result<Encoder, ModelError> {
-    let mut encoder = Encoder { inputs: Vec::new(), edges: Vec::new(), steps: Vec::new() };
+    let mut encoder = Encoder { inputs: Vec::new(), slopes: Vec::new(), steps: Vec::new() };
     let mut unknown = Vec::new();
     for coded in &branch.inputs {
         let Some(source) = known.source(&coded.name) else {
             unknown.push(coded.name.as_str());
             continue;
         };
-        let (edges_at, steps_at) = (encoder.edges.len() as u32, encoder.steps.len() as u32);
-        encoder.inputs.push(Input { source, edges_at, steps_at, pieces: coded.pieces() as u32 });
+        let mut inner = [f32::NAN; PIECES_MAX];
+        let between = &coded.edges[1..coded.pieces()];
+        inner[..between.len()].copy_from_slice(between);
+        encoder.inputs.push(Input { source, steps_at: encoder.steps.len() as u32, inner });
         let mut below = [0.0; HIDDEN];
         for pair in coded.edges.windows(2) {
             // A branch's pieces stand in the order of its inputs, as its steps do here.
             let row = branch.pieces[encoder.steps.len()];
-            encoder.steps.push(Step { low: pair[0], per_width: 1.0 / (pair[1] - pair[0]), below, row });
+            encoder.slopes.push((pair[0], 1.0 / (pair[1] - pair[0])));
+            encoder.steps.push(Step { below, row });
             below = std::array::from_fn(|h| below[h] + row[h]);
         }
-        encoder.edges.extend_from_slice(&coded.edges);
     }
     if unknown.is_empty() {
         return Ok(encoder);

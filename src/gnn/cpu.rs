@@ -4,10 +4,11 @@
 //! across outputs and never across what is summed. So any CPU gives the same bits, at any batch size, and a kernel can.
 
 use super::bound::{Bound, Encoder};
-use super::input::{Figures, state_figures};
+use super::input::{Figures, STATE_LANES, figures_of};
 use super::model::{EDGE_INPUTS, HIDDEN, MESSAGE, NARROW, TIME_CODES, bucket};
 use crate::arithmetic::decay;
 use crate::event::EventType;
+use crate::graph::RECENT;
 use crate::graph::ego::{AGE, EDGE, EgoBatch, SEED_SLOTS};
 use crate::graph::state::STATE;
 
@@ -39,8 +40,11 @@ impl Bound {
     pub fn score(&self, seed: SeedView<'_>) -> Option<Score> {
         let encoder = self.encoder(seed.kind)?;
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("fma") && std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: both features were just found.
+        if std::arch::is_x86_feature_detected!("fma")
+            && std::arch::is_x86_feature_detected!("avx2")
+            && std::arch::is_x86_feature_detected!("popcnt")
+        {
+            // SAFETY: all three features were just found.
             return Some(unsafe { forward_fma(self, encoder, seed) });
         }
         Some(forward(self, encoder, seed))
@@ -49,7 +53,7 @@ impl Bound {
 
 /// As [`forward`], compiled for CPUs with a fused multiply-add of their own: without one each costs a call.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn forward_fma(bound: &Bound, encoder: &Encoder, seed: SeedView<'_>) -> Score {
     forward(bound, encoder, seed)
 }
@@ -59,7 +63,7 @@ fn forward(bound: &Bound, encoder: &Encoder, seed: SeedView<'_>) -> Score {
     let model = &bound.model;
     let branch = model.branch(seed.kind).expect("an encoder is made of a branch");
     let own = &seed.egos.own_features()[seed.seed * SEED_SLOTS..][..SEED_SLOTS];
-    let states: [[f32; STATE]; SEED_SLOTS] = std::array::from_fn(|slot| state_figures(&own[slot]));
+    let states = figures_of(own);
     let mut hidden = branch.bias;
     encode(encoder, Figures { row: seed.row, states: &states }, &mut hidden);
     for slot in 0..SEED_SLOTS {
@@ -67,7 +71,9 @@ fn forward(bound: &Bound, encoder: &Encoder, seed: SeedView<'_>) -> Score {
         let range = seed.egos.row_offsets()[place] as usize..seed.egos.row_offsets()[place + 1] as usize;
         let sums = aggregate(&model.time[slot], &seed.egos.edge_features()[range.clone()], &seed.egos.neighbour_features()[range]);
         let mut message = model.message_bias[slot];
-        linear(sums.as_flattened(), &model.message[slot], &mut message);
+        for (sums, weights) in sums.iter().zip(model.message[slot].as_chunks().0) {
+            linear::<EDGE_INPUTS, MESSAGE>(&sums[..EDGE_INPUTS], weights, &mut message);
+        }
         linear(&message.map(relu), &model.join[slot], &mut hidden);
     }
     let mut embedding = model.narrow_bias;
@@ -77,28 +83,44 @@ fn forward(bound: &Bound, encoder: &Encoder, seed: SeedView<'_>) -> Score {
     Score { logit, probability: sigmoid(branch.slope.mul_add(logit, branch.offset)), embedding }
 }
 
+/// Inputs whose steps are looked up before the first of them is added: rows of a table that no first cache holds are then on their way.
+const AHEAD: usize = 32;
+
 /// Adds the codes of an event's figures.
 #[inline(always)]
 fn encode(encoder: &Encoder, figures: Figures<'_>, hidden: &mut [f32; HIDDEN]) {
-    for input in &encoder.inputs {
-        let (step, through) = encoder.step(input, figures.value(input.source));
-        for ((hidden, row), below) in hidden.iter_mut().zip(&step.row).zip(&step.below) {
-            *hidden = through.mul_add(*row, *hidden + below);
+    let mut found = [(0, 0.0); AHEAD];
+    for inputs in encoder.inputs.chunks(AHEAD) {
+        for (found, input) in found.iter_mut().zip(inputs) {
+            *found = encoder.step(input, figures.value(input.source));
+        }
+        for (place, through) in &found[..inputs.len()] {
+            let step = &encoder.steps[*place as usize];
+            for ((hidden, row), below) in hidden.iter_mut().zip(&step.row).zip(&step.below) {
+                *hidden = through.mul_add(*row, *hidden + below);
+            }
         }
     }
 }
 
-/// Sums of edges with weights by age, newest first.
+/// An edge's inputs in whole vectors.
+const EDGE_LANES: usize = EDGE_INPUTS.next_multiple_of(LANES);
+
+/// Sums of edges with weights by age, newest first; zeroes behind an edge's inputs.
 #[inline(always)]
-fn aggregate(time: &[[f32; TIME_CODES]], edges: &[[f32; EDGE]], neighbours: &[[f32; STATE]]) -> [[f32; EDGE_INPUTS]; TIME_CODES] {
-    let mut sums = [[0.0; EDGE_INPUTS]; TIME_CODES];
-    for (edge, state) in edges.iter().zip(neighbours) {
-        let mut inputs = [1.0; EDGE_INPUTS];
+fn aggregate(time: &[[f32; TIME_CODES]], edges: &[[f32; EDGE]], neighbours: &[[f32; STATE]]) -> [[f32; EDGE_LANES]; TIME_CODES] {
+    let figures: [[f32; STATE_LANES]; RECENT] = figures_of(neighbours);
+    let mut inputs = [[0.0; EDGE_LANES]; RECENT];
+    for ((inputs, edge), figures) in inputs.iter_mut().zip(edges).zip(&figures) {
+        inputs[0] = 1.0;
         inputs[1..=EDGE].copy_from_slice(edge);
-        inputs[1 + EDGE..].copy_from_slice(&state_figures(state));
-        let weights = time[bucket(edge[AGE])];
+        inputs[1 + EDGE..EDGE_INPUTS].copy_from_slice(&figures[..STATE]);
+    }
+    let mut sums = [[0.0; EDGE_LANES]; TIME_CODES];
+    for (inputs, edge) in inputs.iter().zip(edges) {
+        let weights = &time[bucket(edge[AGE])];
         for (sums, weight) in sums.iter_mut().zip(weights) {
-            for i in 0..EDGE_INPUTS {
+            for i in 0..EDGE_LANES {
                 sums[i] = weight.mul_add(inputs[i], sums[i]);
             }
         }
@@ -117,7 +139,7 @@ fn linear<const I: usize, const O: usize>(values: &[f32], weights: &[[f32; O]; I
     }
 }
 
-/// Lanes of a dot product, summed as a tree at the end.
+/// Lanes of a vector; of a dot product they are summed as a tree at the end.
 const LANES: usize = 8;
 
 #[inline(always)]

@@ -25,22 +25,37 @@ pub const STATE_FIGURES: [&str; STATE] = [
     "refunded",
 ];
 
-/// A state's sums as figures that can be compared between the busy and the quiet: logarithms of counts, and means over the faded events of
-/// a fortnight.
+/// A state's figures in whole vectors of eight.
+pub(super) const STATE_LANES: usize = STATE.next_multiple_of(8);
+
+/// States' sums as figures that can be compared between the busy and the quiet: logarithms of counts, and means over the faded events of
+/// a fortnight. For at most N states, side by side and without a branch; behind the last zeroes.
 #[inline(always)]
-pub fn state_figures(sums: &[f32; STATE]) -> [f32; STATE] {
-    let count = sums[state::COUNT + 2];
-    let per = 1.0 / if count > 1.0 { count } else { 1.0 };
-    let usual = Usual::of(sums);
-    let mean = sums[state::MONEY] * per;
-    let mut figures = sums.map(|sum| sum * per);
-    for at in 0..3 {
-        figures[at] = log2_1p(sums[state::COUNT + at]);
-    }
-    figures[4] = log2_1p(mean);
+pub(super) fn figures_of<const N: usize>(states: &[[f32; STATE]]) -> [[f32; STATE_LANES]; N] {
+    let of = |figure: usize| -> [f32; N] {
+        let mut column = [0.0; N];
+        column.iter_mut().zip(states).for_each(|(place, sums)| *place = sums[figure]);
+        column
+    };
+    let counts: [[f32; N]; 3] = [of(state::COUNT), of(state::COUNT + 1), of(state::COUNT + 2)];
+    let (money, square) = (of(state::MONEY), of(state::SQUARE));
+    let per = counts[2].map(|count| 1.0 / if count > 1.0 { count } else { 1.0 });
+    let logs = counts.map(|counts| counts.map(log2_1p));
+    let usual: [f32; N] = std::array::from_fn(|n| log2_1p(money[n] * per[n]));
     // Between a quarter and what heavy tails give: how unlike each other the amounts are.
-    figures[5] = usual.map_or(0.0, |usual| usual.spread / if usual.mean > 1.0 { usual.mean } else { 1.0 });
+    let spreads: [f32; N] = std::array::from_fn(|n| Usual::spread_in_means(counts[2][n], money[n], square[n]));
+    let mut figures = [[0.0; STATE_LANES]; N];
+    for (n, (figures, sums)) in figures.iter_mut().zip(states).enumerate() {
+        figures[..STATE].copy_from_slice(&sums.map(|sum| sum * per[n]));
+        (figures[0], figures[1], figures[2], figures[4], figures[5]) = (logs[0][n], logs[1][n], logs[2][n], usual[n], spreads[n]);
+    }
     figures
+}
+
+/// As [`figures_of`], of one state.
+pub fn state_figures(sums: &[f32; STATE]) -> [f32; STATE] {
+    let [figures] = figures_of(std::slice::from_ref(sums));
+    std::array::from_fn(|figure| figures[figure])
 }
 
 /// Where an input is found.
@@ -50,7 +65,7 @@ pub enum Source {
     Int(u32),
     /// A column of doubles.
     Double(u32),
-    /// A figure of the states of the event's entities, counted through.
+    /// A figure of the states of the event's entities, counted through with what stands behind a state's own.
     State(u32),
 }
 
@@ -82,7 +97,8 @@ impl Inputs {
         for slot in 0..SEED_SLOTS {
             names.extend(STATE_FIGURES.iter().map(|figure| format!("entity_{slot}.{figure}")));
         }
-        sources.extend((0..(SEED_SLOTS * STATE) as u32).map(Source::State));
+        let of = |slot: usize| (0..STATE).map(move |figure| Source::State((slot * STATE_LANES + figure) as u32));
+        sources.extend((0..SEED_SLOTS).flat_map(of));
         Inputs { names, sources }
     }
 
@@ -108,7 +124,7 @@ impl Inputs {
 
     /// Writes the inputs of one event: `row` holds the words of its feature columns, `own` the states of its first entities.
     pub fn fill(&self, row: &[u64], own: &[[f32; STATE]], out: &mut [f32]) {
-        let states: [[f32; STATE]; SEED_SLOTS] = std::array::from_fn(|slot| state_figures(&own[slot]));
+        let states = figures_of(&own[..SEED_SLOTS]);
         let figures = Figures { row, states: &states };
         for (value, source) in out.iter_mut().zip(&self.sources) {
             *value = figures.value(*source);
@@ -120,7 +136,7 @@ impl Inputs {
 #[derive(Clone, Copy)]
 pub(super) struct Figures<'a> {
     pub(super) row: &'a [u64],
-    pub(super) states: &'a [[f32; STATE]; SEED_SLOTS],
+    pub(super) states: &'a [[f32; STATE_LANES]; SEED_SLOTS],
 }
 
 impl Figures<'_> {

@@ -69,14 +69,26 @@ impl Usual {
 
     #[inline(always)]
     fn new(count: f32, money: f32, square: f32) -> Option<Usual> {
-        if count < USUAL_MIN {
-            return None;
-        }
+        (count >= USUAL_MIN).then(|| Usual::reckon(count, money, square))
+    }
+
+    /// The spread in means, of a state's sums of faded events, their amounts, and the squares of these; 0 with fewer than about three
+    /// events. Without a branch: there are dozens of states an event.
+    #[inline(always)]
+    pub fn spread_in_means(count: f32, money: f32, square: f32) -> f32 {
+        let usual = Usual::reckon(count, money, square);
+        let spread = usual.spread / if usual.mean > 1.0 { usual.mean } else { 1.0 };
+        if count >= USUAL_MIN { spread } else { 0.0 }
+    }
+
+    /// Means nothing where there are too few events.
+    #[inline(always)]
+    fn reckon(count: f32, money: f32, square: f32) -> Usual {
         let mean = money / count;
         let variance = square / count - mean * mean;
         let deviation = if variance > 0.0 { variance.sqrt() } else { 0.0 };
         let least = if mean * SPREAD_SHARE_MIN > SPREAD_MIN { mean * SPREAD_SHARE_MIN } else { SPREAD_MIN };
-        Some(Usual { mean, spread: if deviation > least { deviation } else { least } })
+        Usual { mean, spread: if deviation > least { deviation } else { least } }
     }
 
     /// How many spreads `amount` lies above the mean.

@@ -188,7 +188,7 @@ mod tests {
     fn drawn(sample: &Sample, slots: [bool; SEED_SLOTS], chance: &mut Chance) -> Fitted {
         let lessons = [&sample.payment, &sample.transfer].map(|rows| (rows, (0..rows.len() as u32 / 2).collect::<Vec<_>>()));
         let all: Vec<usize> = (0..sample.names.len()).collect();
-        let codings = lessons.each_ref().map(|(rows, chosen)| Coding::new(rows, chosen, &all));
+        let codings = lessons.each_ref().map(|(rows, chosen)| Coding::new(rows, chosen, &all, usize::MAX));
         let standard = Standard::new(lessons.iter().map(|(rows, chosen)| (*rows, &chosen[..])));
         let mut network = Network::new(codings.each_ref().map(Coding::pieces), slots, chance);
         for value in network.parameters.iter_mut().flat_map(|parameter| &mut parameter.values) {

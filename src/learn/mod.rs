@@ -35,4 +35,4 @@ pub use network::{BRANCHES, Forward, Gradients, Network, Parameter, Part, Readin
 pub use rows::{Around, Count, Expected, Row, RowSink, pooled, pooled_names};
 pub use sample::{EDGE_FIGURES, Rows, Sample, SampleOptions};
 #[cfg(feature = "learn")]
-pub use train::{Epoch, Learnt, Stage, Step, TrainError, TrainOptions, Trained, train};
+pub use train::{Epoch, Learnt, PIECES_ALL, Stage, Step, TrainError, TrainOptions, Trained, train};

@@ -165,7 +165,7 @@ const EPOCHS: (u64, u64) = (8, 40);
 /// make figures that differ by less without a reason, and where the rate is still high a network is less good than what becomes of it.
 const BETTER_MIN: f64 = 0.02;
 /// Pieces of all codes at most: what is left of 100,000 parameters.
-const PIECES_ALL: usize = 1_240;
+pub const PIECES_ALL: usize = 1_240;
 /// Rows of the short fit that chooses inputs, a branch; importance needs no more.
 const CHOOSING_ROWS: usize = 100_000;
 /// Rows that quantiles are taken of, a half of them bad where there are as many.
