@@ -20,7 +20,7 @@ use weir::gnn::{Bound, Inputs, Model, SeedView, reference};
 use weir::graph::ego::{EgoBatch, SEED_SLOTS};
 use weir::ingress::{Reading, wire::parse_event};
 use weir::learn::{
-    Around, BRANCHES, Chance, Coding, Count, Expected, Fitted, Forward, KINDS, Network, PIECES_ALL, Platt, Row, RowSink, Rows, Sample,
+    Around, BRANCHES, Chance, Coding, Count, Expected, Fitted, Forward, KINDS, Network, PIECES_MAX_ALL, Platt, Row, RowSink, Rows, Sample,
     SampleOptions, Standard, TrainOptions,
 };
 use weir::sim::company::{Company, Options, occurrence};
@@ -158,7 +158,7 @@ impl World {
         let all: Vec<u32> = (0..POOL as u32).collect();
         let rows = rows_of(&self.sample);
         let wanted: Vec<usize> = (0..self.inputs.len()).collect();
-        let (most, pieces) = (TrainOptions::default().inputs_max, PIECES_ALL / BRANCHES);
+        let (most, pieces) = (TrainOptions::default().inputs_max, PIECES_MAX_ALL / BRANCHES);
         let codings = rows.map(|rows| {
             let varying: Vec<usize> = Coding::new(rows, &all, &wanted, usize::MAX).inputs.iter().map(|input| input.at).collect();
             // As many as are read, from everywhere among them.

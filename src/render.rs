@@ -54,6 +54,7 @@ enum CauseText {
     Rule {
         name: String,
         text: String,
+        audience: Audience,
     },
     Limit(LimitText),
 }
@@ -81,7 +82,7 @@ impl PolicyTexts {
     pub fn new(policy: &PolicyOptions, aggregates: &[Aggregate], lists: &ListsOptions, reporting: Currency) -> PolicyTexts {
         let mut causes = Vec::with_capacity(policy.rules.len() + policy.velocity.len());
         for rule in &policy.rules {
-            causes.push(CauseText::Rule { name: rule.name.clone(), text: rule.text.clone() });
+            causes.push(CauseText::Rule { name: rule.name.clone(), text: rule.text.clone(), audience: rule.reason.audience() });
         }
         for limit in &policy.velocity {
             let aggregate = aggregates.iter().find(|aggregate| aggregate.name == limit.aggregate);
@@ -140,8 +141,10 @@ impl PolicyTexts {
     }
 
     /// What to call the rule or limit with this index.
-    pub fn cause(&self, index: i64) -> String {
+    pub fn cause(&self, index: i64, view: View) -> String {
         match usize::try_from(index).ok().and_then(|index| self.causes.get(index)) {
+            // Its very name may say what it suspects.
+            Some(CauseText::Rule { audience, .. }) if !view.shows(*audience) => "a rule".to_owned(),
             Some(CauseText::Rule { name, .. }) => format!("rule {name}"),
             Some(CauseText::Limit(limit)) => format!("limit {}", limit.name),
             None => format!("rule {index}"),
@@ -170,7 +173,7 @@ pub fn decision(decision: &Decision, view: View, texts: &PolicyTexts, id_text: &
         control_group: decision.control_group.map(|share| WireControl { propensity: f64::from(share) / f64::from(SHARE_ONE) }),
         status: decision.status.name(),
         used: Part::ALL.into_iter().filter(|part| decision.used.contains(*part)).map(Part::name).collect(),
-        skipped: decision.skipped.as_slice().iter().map(|skip| WireSkip { part: part(skip), why: why(skip, texts) }).collect(),
+        skipped: decision.skipped.as_slice().iter().map(|skip| WireSkip { part: part(skip), why: why(skip, view, texts) }).collect(),
         model: provenance.model.as_ref().map(hexadecimal),
         policy: hexadecimal(&provenance.policy),
         topology: hexadecimal(&provenance.topology),
@@ -226,7 +229,7 @@ fn part(skip: &Skip) -> String {
     }
 }
 
-fn why(skip: &Skip, texts: &PolicyTexts) -> String {
+fn why(skip: &Skip, view: View, texts: &PolicyTexts) -> String {
     match skip.why {
         Why::NoModel => "no model configured".to_owned(),
         Why::NoTypologies => "no typologies configured".to_owned(),
@@ -240,8 +243,8 @@ fn why(skip: &Skip, texts: &PolicyTexts) -> String {
         Why::Deadline => "not judged within the deadline: a stand-in answered".to_owned(),
         Why::NoNumber => "what the model said is no number".to_owned(),
         Why::Guarded if skip.value < 0 => "so much was declined of a sudden that declines yield".to_owned(),
-        Why::Guarded => format!("{} declined so much of a sudden that it yields", texts.cause(skip.value)),
-        Why::RuleError => format!("{} overflowed, divided by zero or compared what is not a number", texts.cause(skip.value)),
+        Why::Guarded => format!("{} declined so much of a sudden that it yields", texts.cause(skip.value, view)),
+        Why::RuleError => format!("{} overflowed, divided by zero or compared what is not a number", texts.cause(skip.value, view)),
     }
 }
 
@@ -330,7 +333,11 @@ mod tests {
             label_windows: vec![],
         };
         let options = PolicyOptions {
-            rules: vec![rule("large", ""), rule("night", "a \"large\" payment\nat night")],
+            rules: vec![
+                rule("large", ""),
+                rule("night", "a \"large\" payment\nat night"),
+                RuleOptions { reason: ReasonCode::ModelLaundering, ..rule("smurfing", "") },
+            ],
             velocity: vec![
                 limit("user_payments", "count", Duration::HOUR, 20),
                 limit("user_payments", "sum", Duration::DAY, 100_000),
@@ -353,7 +360,7 @@ mod tests {
 
     fn sample() -> Decision {
         let mut reasons = Reasons::default();
-        reasons.insert(reason(ReasonCode::VelocityCount, 2, 610, 31));
+        reasons.insert(reason(ReasonCode::VelocityCount, 3, 610, 31));
         reasons.insert(reason(ReasonCode::AmountHigh, 1, 500, 0));
         let mut skipped = Skips::default();
         skipped.push(skip(Part::Rules, Why::RuleError, 0, Duration(0)));
@@ -402,6 +409,22 @@ mod tests {
         assert_eq!(rendered(&sample(), &|_| Some("payment-1".to_owned())), golden);
     }
 
+    /// Caught as it was written: the name of a rule that yields or fails, in the hook's answer.
+    #[test]
+    fn what_is_for_aml_alone_is_not_even_named_elsewhere() {
+        let mut one = sample();
+        (one.reasons, one.skipped) = (Reasons::default(), Skips::default());
+        one.reasons.insert(reason(ReasonCode::ModelLaundering, 2, 700, 0));
+        one.skipped.push(skip(Part::Rules, Why::Guarded, 2, Duration(0)));
+        one.skipped.push(skip(Part::Rules, Why::RuleError, 2, Duration(0)));
+        let shown = rendered(&one, &|_| None);
+        assert!(!shown.contains("smurfing") && !shown.contains("laundering"), "{shown}");
+        let mut internal = Vec::new();
+        decision(&one, View::Internal, &texts(), &|_| None, &mut internal);
+        let internal = String::from_utf8(internal).unwrap();
+        assert!(internal.contains("rule smurfing declined") && internal.contains("model_laundering"), "{internal}");
+    }
+
     #[test]
     fn an_id_without_text_shows_its_hash() {
         let hash = sample().event.to_string();
@@ -413,9 +436,9 @@ mod tests {
         use ReasonCode::*;
         for (reason, expected) in [
             (reason(AmountHigh, 0, 1, 0), "an unusually large amount"),
-            (reason(VelocitySum, 3, 1, 123_450), "1234.50 EUR in payments of this user within 1d, at most 1000.00 EUR"),
-            (reason(VelocityDistinct, 4, 1, 6), "6 different merchants in payments of this user within 7d, at most 5"),
-            (reason(VelocityCount, 5, 1, 4), "4 payments of this merchant within 1m counted by shop_abroad, at most 3"),
+            (reason(VelocitySum, 4, 1, 123_450), "1234.50 EUR in payments of this user within 1d, at most 1000.00 EUR"),
+            (reason(VelocityDistinct, 5, 1, 6), "6 different merchants in payments of this user within 7d, at most 5"),
+            (reason(VelocityCount, 6, 1, 4), "4 payments of this merchant within 1m counted by shop_abroad, at most 3"),
             (reason(Rule, 99, 1, 0), "a rule of the policy holds"),
         ] {
             assert_eq!(texts().sentence(&reason, EventType::Payment), expected);
@@ -464,7 +487,7 @@ mod tests {
                 decided.skipped.push(skip(Part::ALL[*part], Why::ALL[*why], *value, Duration(*window)));
             }
             let mut texts = texts();
-            texts.causes[1] = CauseText::Rule { name: text.clone(), text: text.clone() };
+            texts.causes[1] = CauseText::Rule { name: text.clone(), text: text.clone(), audience: Audience::Internal };
             let mut out = Vec::new();
             decision(&decided, View::Internal, &texts, &|_| Some(id.clone()), &mut out);
             let parsed: serde_json::Value = serde_json::from_slice(&out).unwrap();

@@ -121,7 +121,7 @@ pub enum Why {
     /// A cause suddenly declines so many that it is a mistake more likely than an attack: it yields. [`Skip::value`] holds its index in the
     /// policy, -1 for all causes together.
     Guarded = 11,
-    /// What the model says is no number: its parameters are too large for an event like this.
+    /// What the model says is no number, or infinite: its parameters are too large for an event like this.
     NoNumber = 12,
 }
 

@@ -42,14 +42,14 @@ pub struct RuleOptions {
     pub outcome: Outcome,
     /// 0..=1000; the decision's risk score is the greatest of its causes.
     pub risk_score: u16,
-    /// Of a rule that asks the model of transfers, one that only AML is told of.
+    /// [`super::Policy::compile`] refuses a rule that asks the model of transfers and tells others than AML.
     pub reason: ReasonCode,
     /// The analyst's sentence; empty: that of the reason code.
     pub text: String,
 }
 
 impl RuleOptions {
-    /// The reason of a rule that names none: what the model is asked for where it is asked.
+    /// The reason of a rule that names none: what the model is asked for, where the text of the rule has its name anywhere.
     pub fn reason_by_default(of: EventType, when: &str) -> ReasonCode {
         match of {
             _ if !when.contains(PROBABILITY) => ReasonCode::Rule,

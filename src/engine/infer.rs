@@ -89,7 +89,7 @@ impl Engine {
                 false => None,
             };
             match score {
-                Some(said) if said.logit.is_nan() => {
+                Some(said) if !said.logit.is_finite() => {
                     *score = None;
                     seed.used = seed.used.without(Part::Gnn);
                     seed.skips.push(Skip { part: Part::Gnn, why: Why::NoNumber, value: 0, window: 0 });

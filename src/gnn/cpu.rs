@@ -154,9 +154,10 @@ fn dot(a: &[f32; NARROW], b: &[f32; NARROW]) -> f32 {
     (pairs[0] + pairs[2]) + (pairs[1] + pairs[3])
 }
 
+/// What is no number stays none.
 #[inline(always)]
 fn relu(value: f32) -> f32 {
-    if value > 0.0 { value } else { 0.0 }
+    if value < 0.0 { 0.0 } else { value }
 }
 
 /// 1 / (1 + e^-x), with the powers of two of [`decay`].

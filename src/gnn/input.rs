@@ -32,6 +32,7 @@ pub(super) const STATE_LANES: usize = STATE.next_multiple_of(8);
 /// a fortnight. For at most N states, side by side and without a branch; behind the last zeroes.
 #[inline(always)]
 pub(super) fn figures_of<const N: usize>(states: &[[f32; STATE]]) -> [[f32; STATE_LANES]; N] {
+    assert!(states.len() <= N);
     let of = |figure: usize| -> [f32; N] {
         let mut column = [0.0; N];
         column.iter_mut().zip(states).for_each(|(place, sums)| *place = sums[figure]);

@@ -19,6 +19,7 @@ impl Chance {
         Chance(mix(seed ^ mix(part)))
     }
 
+    /// 64 bits, each as likely as any.
     pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)

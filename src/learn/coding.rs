@@ -50,9 +50,7 @@ impl Coding {
     /// Codes with edges at quantiles of what `rows` show of the inputs `wanted`, the bad and the good counting for a half each, and at both
     /// sides of steps; inputs that are the same in all of them have none. As fine as `pieces_max` pieces allow, or as coarse as codes get.
     pub fn new(rows: &Rows, chosen: &[u32], wanted: &[usize], pieces_max: usize) -> Coding {
-        let [finer @ .., coarsest] = FINENESSES;
-        let made = |fineness| Coding::as_fine(rows, chosen, wanted, fineness);
-        finer.into_iter().map(made).find(|coding| coding.pieces() <= pieces_max).unwrap_or_else(|| made(coarsest))
+        finest(pieces_max, |fineness| Coding::as_fine(rows, chosen, wanted, fineness))
     }
 
     fn as_fine(rows: &Rows, chosen: &[u32], wanted: &[usize], fineness: Fineness) -> Coding {
@@ -90,9 +88,15 @@ impl Coding {
     }
 }
 
-/// Edges between `pieces` pieces that hold as much each of values with whether they were bad, by value; the bad and the good count for a half each. A
-/// value that many rows share takes one edge, and the others part what lies behind it. No edges where there is but one value.
-fn quantiles(sorted: &[(f32, bool)], pieces: usize) -> Vec<f32> {
+/// The finest coding that has at most `pieces_max` pieces, or the coarsest.
+fn finest(pieces_max: usize, made: impl Fn(Fineness) -> Coding) -> Coding {
+    let [finer @ .., coarsest] = FINENESSES;
+    finer.into_iter().map(&made).find(|coding| coding.pieces() <= pieces_max).unwrap_or_else(|| made(coarsest))
+}
+
+/// Edges between at most `pieces_max` pieces that hold as much each of values with whether they were bad, by value; the bad and the good count for
+/// a half each. A value that many rows share takes one edge, and the others part what lies behind it. No edges where there is but one value.
+fn quantiles(sorted: &[(f32, bool)], pieces_max: usize) -> Vec<f32> {
     let [Some(first), Some(last)] = [sorted.first(), sorted.last()].map(|end| end.map(|end| end.0)) else { return Vec::new() };
     let bads = sorted.iter().filter(|(_, bad)| *bad).count();
     let goods = sorted.len() - bads;
@@ -100,7 +104,7 @@ fn quantiles(sorted: &[(f32, bool)], pieces: usize) -> Vec<f32> {
     let weight = |bad: bool| 1.0 / (total * if bad { bads } else { goods } as f64);
     let mut edges = vec![first];
     // What is behind the latest edge, what of it was walked over, and pieces to make of it.
-    let (mut rest, mut mass, mut left) = (1.0, 0.0, pieces);
+    let (mut rest, mut mass, mut left) = (1.0, 0.0, pieces_max);
     for same in sorted.chunk_by(|one, other| one.0 == other.0) {
         mass += same.iter().map(|(_, bad)| weight(*bad)).sum::<f64>();
         if left > 1 && mass * left as f64 >= rest {
@@ -118,14 +122,14 @@ fn quantiles(sorted: &[(f32, bool)], pieces: usize) -> Vec<f32> {
     edges
 }
 
-/// Adds the edges of the `steps` steps that part the bad from the good best, of values with whether they were bad, by value. A tree of a few leaves
-/// would part there (the target-aware edges of Gorishniy et al.): what quantiles blur, such as a limit that a few of the bad exceed and none
+/// Adds the edges of the `steps_max` steps that part the bad from the good best, of values with whether they were bad, by value. A tree of a few
+/// leaves would part there (the target-aware edges of Gorishniy et al.): what quantiles blur, such as a limit that a few of the bad exceed and none
 /// of the good. Rows count as often as they were sampled, so that steps stand where few good rows are left rather than fewer than elsewhere.
-fn steps(sorted: &[(f32, bool)], steps: usize, edges: &mut Vec<f32>) {
+fn steps(sorted: &[(f32, bool)], steps_max: usize, edges: &mut Vec<f32>) {
     let impurity = |bad: usize, good: usize| if bad + good > 0 { 2.0 * bad as f64 * good as f64 / (bad + good) as f64 } else { 0.0 };
     let all = sorted.iter().filter(|(_, bad)| *bad).count();
     let mut leaves = Vec::from([(0, sorted.len())]);
-    for _ in 0..steps {
+    for _ in 0..steps_max {
         let mut best: Option<(f64, usize, usize)> = None;
         for (number, (start, end)) in leaves.iter().copied().enumerate() {
             let bads = sorted[start..end].iter().filter(|(_, bad)| *bad).count();
@@ -211,6 +215,16 @@ mod tests {
         assert_eq!(edges.len(), 1 + 8, "{edges:?}");
         assert!(edges.windows(2).skip(1).all(|pair| (11.0..15.0).contains(&(pair[1] - pair[0]))), "{edges:?}");
         assert_eq!((quantiles(&values[..9_000], 8), quantiles(&[], 8)), (vec![0.0], vec![]));
+    }
+
+    #[test]
+    fn codes_are_as_fine_as_pieces_allow() {
+        let made = |fineness: Fineness| {
+            let edges = (0..=fineness.pieces + 2 * fineness.steps).map(|edge| edge as f32).collect();
+            Coding { inputs: vec![Coder { at: 0, edges }; 10] }
+        };
+        let pieces = [160, 159, 120, 119, 80, 60, 1].map(|pieces_max| finest(pieces_max, made).pieces());
+        assert_eq!(pieces, [160, 120, 120, 80, 80, 60, 40]);
     }
 
     #[test]

@@ -8,13 +8,15 @@ use crate::event::EventType;
 use crate::gnn::{Branch, EDGE_INPUTS, HIDDEN, MESSAGE, Model, NARROW, TIME_CODES};
 use crate::graph::ego::SEED_SLOTS;
 
-/// Of the branches.
+/// The type of event that each branch judges.
 pub const KINDS: [EventType; BRANCHES] = [EventType::Payment, EventType::Transfer];
 
 /// A network with what its inputs are brought to a common measure by.
 pub struct Fitted {
     pub network: Network,
+    /// Of edges.
     pub standard: Standard,
+    /// Of each branch's inputs; `None` where it was not learnt.
     pub codings: [Option<Coding>; BRANCHES],
 }
 

@@ -24,15 +24,15 @@ pub use ablation::Ablation;
 #[cfg(feature = "learn")]
 pub use chance::Chance;
 #[cfg(feature = "learn")]
-pub use coding::{Coder, Coding, Standard};
+pub use coding::{Coding, Standard};
 pub use export::{Export, ExportError};
 #[cfg(feature = "learn")]
 pub use fitted::{Fitted, KINDS};
 #[cfg(feature = "learn")]
 pub use measure::{Platt, Validation};
 #[cfg(feature = "learn")]
-pub use network::{BRANCHES, Forward, Gradients, Network, Parameter, Part, Reading};
+pub use network::{BRANCHES, Forward, Network};
 pub use rows::{Around, Count, Expected, Row, RowSink, pooled, pooled_names};
 pub use sample::{EDGE_FIGURES, Rows, Sample, SampleOptions};
 #[cfg(feature = "learn")]
-pub use train::{Epoch, Learnt, PIECES_ALL, Stage, Step, TrainError, TrainOptions, Trained, train};
+pub use train::{Epoch, Learnt, PIECES_MAX_ALL, Stage, Step, TrainError, TrainOptions, Trained, train};

@@ -272,6 +272,7 @@ pub struct Forward<'a> {
 }
 
 impl Forward<'_> {
+    /// Makes tensors of the parameters.
     pub fn new(network: &Network) -> Forward<'_> {
         let device = Device::flex();
         Forward { network, tensors: network.tensors(&device, false), device }

@@ -164,8 +164,9 @@ const EPOCHS: (u64, u64) = (8, 40);
 /// How much better the average precision of an earlier epoch is than the last one's where learning went on for too long. A few dozen bad rows
 /// make figures that differ by less without a reason, and where the rate is still high a network is less good than what becomes of it.
 const BETTER_MIN: f64 = 0.02;
-/// Pieces of all codes at most: what is left of 100,000 parameters.
-pub const PIECES_ALL: usize = 1_240;
+/// Pieces of all codes at most, shared evenly among branches: what the rest leaves of 100,000 parameters. With very many inputs codes are as
+/// coarse as they get, and more.
+pub const PIECES_MAX_ALL: usize = 1_240;
 /// Rows of the short fit that chooses inputs, a branch; importance needs no more.
 const CHOOSING_ROWS: usize = 100_000;
 /// Rows that quantiles are taken of, a half of them bad where there are as many.
@@ -228,7 +229,7 @@ impl<'a> Training<'a> {
 
         let mut inputs: [Vec<usize>; BRANCHES] = std::array::from_fn(|_| offered.clone());
         self.choose(&branches, &early, &mut inputs)?;
-        let lessons = self.lessons(&branches, &early, &inputs, PIECES_ALL);
+        let lessons = self.lessons(&branches, &early, &inputs, PIECES_MAX_ALL);
         let mut epochs: Vec<Epoch> = Vec::new();
         let mut best: Option<(usize, f64, Network)> = None;
         let mut last_precision = 0.0;
@@ -258,7 +259,7 @@ impl<'a> Training<'a> {
 
         let again = (options.refit && !self.stopped()).then(|| {
             self.of = self.done + batches(&late) * (best as u64 + 1);
-            let lessons = self.lessons(&branches, &late, &inputs, PIECES_ALL);
+            let lessons = self.lessons(&branches, &late, &inputs, PIECES_MAX_ALL);
             self.fit(&lessons, REFITTING, best + 1, epochs_max, |_, _, _| None)
         });
         let refitted = again.is_some() && !self.stopped();

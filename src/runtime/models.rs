@@ -29,7 +29,10 @@ impl ModelFile {
     /// Where it cannot be read, or is no model.
     pub fn read(path: &Path) -> Result<ModelFile, ReplayError> {
         if let Some(name) = path.to_str().and_then(|path| path.strip_prefix(BUILT_IN)) {
-            let bytes = built_in(name).ok_or_else(|| wrong(path, format!("found no such model, expected {BUILT_IN}company")))?;
+            let (_, bytes) = BUILT_IN_MODELS.iter().find(|(known, _)| *known == name).ok_or_else(|| {
+                let known: Vec<String> = BUILT_IN_MODELS.iter().map(|(known, _)| format!("{BUILT_IN}{known}")).collect();
+                wrong(path, format!("found no such model, expected {}", known.join(" or ")))
+            })?;
             return ModelFile::parse(path, bytes.to_vec());
         }
         let mut bytes = Vec::new();
@@ -57,10 +60,8 @@ impl ModelFile {
     }
 }
 
-/// The models that are part of the program: one, learnt from the simulated company with the figures that the demo counts.
-fn built_in(name: &str) -> Option<&'static [u8]> {
-    (name == "company").then_some(include_bytes!("demo/company.safetensors"))
-}
+/// The models that are part of the program, by name: one, learnt from the simulated company with the figures that the demo counts.
+const BUILT_IN_MODELS: [(&str, &[u8]); 1] = [("company", include_bytes!("demo/company.safetensors"))];
 
 fn wrong(path: &Path, what: String) -> ReplayError {
     ReplayError::Model(path.to_owned(), what)

@@ -24,9 +24,11 @@ pub(super) fn read(section: &Section, folders: &[&Path]) -> ModelOptions {
         Some(folder.copied().unwrap_or(Path::new("")).join(text))
     };
     let options = ModelOptions { file: file("file"), shadow: file("shadow") };
-    let off = section.find("off").and_then(|item| item.boolean()).unwrap_or(false);
+    let off = section.find("off").filter(|item| item.boolean() == Some(true)).map(|item| item.layer);
+    let named = ["file", "shadow"].into_iter().filter_map(|key| section.find(key)).map(|item| item.layer).max();
     section.finish();
-    if off { ModelOptions::default() } else { options }
+    // A later layer may name one again.
+    if off.is_some_and(|off| named.is_none_or(|named| off >= named)) { ModelOptions::default() } else { options }
 }
 
 #[cfg(test)]
@@ -40,6 +42,8 @@ mod tests {
         let named = layer("[model]\nfile = 'built-in:company'\nshadow = 'shadow.safetensors'");
         let options = Topology::parse(&[named]).unwrap().model;
         assert_eq!((options.file, options.shadow), (Some("built-in:company".into()), Some("there/shadow.safetensors".into())));
-        assert_eq!(Topology::parse(&[named, layer("[model]\noff = true")]).unwrap().model, ModelOptions::default());
+        let off = layer("[model]\noff = true");
+        assert_eq!(Topology::parse(&[named, off]).unwrap().model, ModelOptions::default());
+        assert!(Topology::parse(&[off, named]).unwrap().model.file.is_some(), "the later layer has the say");
     }
 }

@@ -391,13 +391,18 @@ fn layers() -> impl Strategy<Value = String> {
         let days: Vec<String> = rates.iter().map(|(day, rate)| format!("\"{day}\" = \"{}\"", quantity::format_billionths(*rate))).collect();
         format!("[money.rates]\nJPY = {{ {} }}\nUSD = {}\n", days.join(", "), quantity::format_billionths(*rates.values().next().unwrap()))
     });
-    let rule = ("\\PC{1,40}", "[a-z\"\\\\ \u{1}\u{7f}\n\té]{0,20}", 0u16..=1000, prop::sample::select(vec!["approve", "decline"])).prop_map(
-        |(when, text, score, outcome)| {
+    let rule = ("\\PC{1,40}", "[a-z\"\\\\ \u{1}\u{7f}\n\té]{0,20}", 0u16..=1000, prop::sample::select(vec!["approve", "decline"]))
+        .prop_map(|(when, text, score, outcome)| {
+            // Some ask the model, and have another reason where they name none.
+            let (when, reason) = match when.chars().count() % 3 {
+                0 => (format!("model_probability > 0.5 || {when}"), ""),
+                1 => (format!("model_probability > 0.5 || {when}"), "reason = \"rule\"\n"),
+                _ => (when, "reason = \"amount_high\"\n"),
+            };
             let text = if text.is_empty() { String::new() } else { format!("text = {}\n", canonical::quote(&text)) };
             let when = canonical::quote(&when);
-            format!("[policy.rule.random]\nof = \"transfer\"\nwhen = {when}\noutcome = \"{outcome}\"\nrisk_score = {score}\nreason = \"amount_high\"\n{text}")
-        },
-    );
+            format!("[policy.rule.random]\nof = \"transfer\"\nwhen = {when}\noutcome = \"{outcome}\"\nrisk_score = {score}\n{reason}{text}")
+        });
     let aggregate = (prop::collection::btree_set(1u32..1000, 1..4), any::<bool>()).prop_map(|(windows, filtered)| {
         let windows: Vec<String> = windows.iter().rev().map(|seconds| format!("\"{seconds}s\"")).collect();
         let filter =

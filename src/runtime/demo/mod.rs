@@ -108,6 +108,12 @@ mod tests {
         let topology = Topology::parse(&[Demo::layer()]).unwrap();
         let [model] = check_models(&topology).unwrap().try_into().unwrap();
         assert!(model.contains("judges payments and transfers"), "{model}");
+        // The card beside it is this model's, and what it has is what a model may have.
+        let card: serde_json::Value = serde_json::from_str(include_str!("company.json")).unwrap();
+        let name = card["model"].as_str().unwrap();
+        let parameters = card["parameters"].as_u64().unwrap();
+        assert!(model.contains(&name[..32]) && model.contains(&format!("{parameters} parameters")), "{model}");
+        assert!(parameters < 100_000);
         let off = Layer { name: "off", text: "[model]\noff = true", folder: Path::new("") };
         assert_eq!(check_models(&Topology::parse(&[Demo::layer(), off]).unwrap()), Ok(vec![]));
         let other = Layer { name: "other", text: "[model]\nfile = 'built-in:other'", folder: Path::new("") };

@@ -3,7 +3,7 @@
 use super::Service;
 use super::judge::Judge;
 use crate::engine::{Alert, AlertStatus, Engine, Output};
-use crate::render;
+use crate::render::{self, View};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -57,7 +57,7 @@ impl Service {
     /// A version of an alert as JSON.
     pub(super) fn alert_json(&self, alert: &Alert) -> Vec<u8> {
         let mut out = Vec::with_capacity(2048);
-        let cause = |policy: &[u8; 16], cause| self.shared.policies.texts(policy).cause(i64::from(cause));
+        let cause = |policy: &[u8; 16], cause| self.shared.policies.texts(policy).cause(i64::from(cause), View::Internal);
         let text_of = |id| self.shared.identity.text(id).ok().flatten().map(|(_, text)| text);
         render::alert(alert, self.shared.options.rates.reporting, &cause, &text_of, &mut out);
         out

@@ -11,6 +11,7 @@ use crate::engine::{Engine, Output, Phase, Standing};
 use crate::event::{Body, Content, Id, Record, Refusal, Sequence};
 use crate::graph::Family;
 use crate::journal::{Files, JournalError, OutputLog, Place, Records, hex};
+use crate::render::View;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -261,7 +262,7 @@ impl Judge {
     fn tell_turns(&self) {
         for turn in self.engine.guard_turns() {
             let texts = self.shared.policies.texts(&turn.policy);
-            let cause = turn.cause.map_or("all declines".to_owned(), |cause| texts.cause(i64::from(cause)));
+            let cause = turn.cause.map_or("all declines".to_owned(), |cause| texts.cause(i64::from(cause), View::Public));
             let (of, policy, sequence) = (turn.of.name(), hex(&turn.policy), turn.sequence.0);
             let (declines, judged) = (turn.declines, turn.judged);
             self.shared.metrics.guard_turns_total.with_label_values(&[turn.to.name()]).inc();

@@ -233,7 +233,7 @@ impl Monitor {
         let Some(score) = shadow.model.score(SeedView { kind, row, egos: &shown.egos, seed }) else { return };
         let metrics = &self.shared.metrics;
         // Of a logit that is no number the probability would be one all the same.
-        let said = Some(score.probability).filter(|_| !score.logit.is_nan());
+        let said = Some(score.probability).filter(|_| score.logit.is_finite());
         match said {
             None => metrics.model_shadow_invalid_total.inc(),
             Some(said) => {

@@ -71,7 +71,7 @@ impl Service {
         let party = |id: Option<Id>| id.map_or_else(|| "outside".to_owned(), &text);
         let decision = &item.decision;
         let texts = self.shared.policies.texts(&decision.provenance.policy);
-        let shown = decision.reasons.as_slice().iter().filter(|reason| View::Internal.shows(reason.code.audience()));
+        let shown = decision.reasons.as_slice().iter().filter(|reason| View::Public.shows(reason.code.audience()));
         Attention {
             time: clock_time(decision.time),
             event: text(decision.event),
