@@ -4,11 +4,14 @@
 
 mod house;
 
+use house::model::model;
 use house::{GENEROUS, NARROW, engine, options, records};
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use weir::engine::{Imaging, Output, Progress};
+use weir::engine::{Imaging, NO_MODEL, NamedModel, Output, Progress};
 use weir::event::Sequence;
+use weir::gnn::{Bound, Inputs};
 use weir::memory::image::Blocks;
 
 struct Counting;
@@ -38,21 +41,27 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// From the very first step on, with room for everything and with tables that are full. Caught when planted: a `Vec` of one element made in
-/// `Engine::step`.
+/// From the very first step on, with room for everything and with tables that are full; with a model, too. Caught when planted: a `Vec` of one
+/// element made in `Engine::step`, and one in the forward pass.
 #[test]
 fn no_step_allocates() {
-    for limits in [GENEROUS, NARROW] {
+    for (limits, judged) in [(GENEROUS, false), (NARROW, false), (GENEROUS, true)] {
         let records = records("tiny", 21, 4000);
         let mut engine = engine(&options(limits));
-        let (mut out, mut alerts) = (Vec::with_capacity(1024), 0);
+        if judged {
+            let bound = Bound::new(model(1), &Inputs::new(&engine.layout().schema)).expect("its figures are counted here");
+            engine.put_model_in_force(Some(NamedModel { name: [1; 16], model: Arc::new(bound) }), NO_MODEL);
+        }
+        let (mut out, mut alerts, mut scores) = (Vec::with_capacity(1024), 0, 0);
         for (number, batch) in records.chunks(256).enumerate() {
             out.clear();
             let before = CALLS.load(Ordering::Relaxed);
             engine.step(batch, &mut |_| {}, &mut out);
             alerts += told(&out);
+            scores += out.iter().filter(|output| matches!(output, Output::Decision(decision) if decision.probability.is_some())).count();
             assert_eq!(CALLS.load(Ordering::Relaxed) - before, told(&out), "batch {number}, {limits:?}");
         }
+        assert_eq!(scores > 100, judged, "{scores} scores");
         assert!(alerts > 20 && alerts < 2000, "{alerts} lists in versions of alerts");
     }
     no_step_of_a_snapshot_allocates();
