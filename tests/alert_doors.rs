@@ -1,88 +1,27 @@
 //! Alerts as an analyst meets them: payments and results come in by the doors of a real service, an alert opens and grows, and door, stream
 //! and topic say the same of it. All alerts are of kind fraud so far; nothing here can show one of laundering.
 
+mod house;
+
+use house::service::{PATIENCE, Room, Running};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tempfile::TempDir;
 
-/// Also on loopback nobody comes in without a key.
-const SMALL: &str = "\
-[limits]
-nodes_max = 2_000
-ids_max = 2_000
-[limits.money]
-rows_max = 10_000
-warm_nodes_max = 100
-pairs_max = 1_000
-late_rows_max = 100
-events_per_day = 100
-[limits.access]
-rows_max = 1_000
-warm_nodes_max = 100
-late_rows_max = 100
-events_per_day = 10
-[limits.interest]
-rows_max = 1_000
-warm_nodes_max = 100
-late_rows_max = 100
-events_per_day = 10
-[security]
-loopback_open = false
-";
-
-/// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A service in a directory of its own.
-struct Running {
-    child: Child,
-    address: String,
-    dir: TempDir,
+fn key(room: &Room, scope: &str) -> String {
+    room.done(&["keys", "add", "--name", scope, "--scope", scope, "--data", "data"]).trim().to_owned()
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Only where a test fails it lives still.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+/// A service that asks for keys.
+struct Guarded(Running);
 
-fn weir(dir: &TempDir, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-    command.args(arguments).args(["--data", "data"]).current_dir(dir.path()).stdin(Stdio::null()).stderr(Stdio::inherit());
-    command
-}
-
-/// What a command prints that ends well.
-fn done(dir: &TempDir, arguments: &[&str]) -> String {
-    let output = weir(dir, arguments).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn key(dir: &TempDir, scope: &str) -> String {
-    done(dir, &["keys", "add", "--name", scope, "--scope", scope]).trim().to_owned()
-}
-
-impl Running {
-    fn start(dir: TempDir) -> Running {
-        let mut child = weir(&dir, &["run", "--listen", "127.0.0.1:0", "-t", "small.toml"]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.strip_prefix("listening on http://").and_then(|rest| rest.split(',').next());
-        let address = address.unwrap_or_else(|| panic!("found {line:?}, expected where it listens")).to_owned();
-        Running { child, address, dir }
-    }
-
+impl Guarded {
     /// A request by this version of HTTP: 1.0 has no chunks.
     fn open(&self, line: &str, key: &str, headers: &str, body: &str) -> BufReader<TcpStream> {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let mut stream = TcpStream::connect(&self.0.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let length = body.len();
         write!(
@@ -127,15 +66,6 @@ impl Running {
             assert!(Instant::now() < until, "expected version {version}, found {body}");
             std::thread::sleep(Duration::from_millis(20));
         }
-    }
-
-    /// Ends it as a supervisor does; what is left is its directory.
-    fn end(mut self) -> TempDir {
-        let pid = i32::try_from(self.child.id()).unwrap();
-        // SAFETY: a signal to a child that was not waited for yet, so the number is its.
-        assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);
-        assert!(self.child.wait().unwrap().success());
-        std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
     }
 }
 
@@ -185,12 +115,11 @@ fn refused(n: i64) -> String {
 /// client had read last.
 #[test]
 fn an_alert_raised_by_events_is_the_same_at_door_stream_and_topic() {
-    let dir = tempfile::tempdir().unwrap();
-    let topology = dir.path().join("small.toml");
-    fs::write(&topology, SMALL).unwrap();
-    fs::set_permissions(&topology, fs::Permissions::from_mode(0o600)).unwrap();
-    let [hook, ingest, analyst] = ["hook", "ingest", "analyst"].map(|scope| key(&dir, scope));
-    let service = Running::start(dir);
+    // Also on loopback nobody comes in without a key.
+    let room = Room::new("[security]\nloopback_open = false\n");
+    fs::set_permissions(room.path("small.toml"), fs::Permissions::from_mode(0o600)).unwrap();
+    let [hook, ingest, analyst] = ["hook", "ingest", "analyst"].map(|scope| key(&room, scope));
+    let service = Guarded(room.start("data", &[]));
     for door in ["GET /v1/alerts", "GET /v1/streams/alerts"] {
         for key in [&hook, &ingest] {
             assert_eq!(service.ask(door, key, "", "").0, 403, "{door}");
@@ -223,6 +152,10 @@ fn an_alert_raised_by_events_is_the_same_at_door_stream_and_topic() {
     assert_eq!(service.follow(&analyst, &place).next(), (next, second.clone()));
     assert_eq!(service.follow(&analyst, "0").next(), (place, first.clone()));
 
-    let dir = service.end();
-    assert_eq!(done(&dir, &["tail", "alerts"]), format!("{first}\n{second}\n"), "the topic has both versions, in their order");
+    service.0.end();
+    assert_eq!(
+        room.done(&["tail", "alerts", "--data", "data"]),
+        format!("{first}\n{second}\n"),
+        "the topic has both versions, in their order"
+    );
 }
