@@ -5,7 +5,7 @@
 
 use super::bound::{Bound, Encoder};
 use super::input::{Figures, STATE_LANES, figures_of};
-use super::model::{EDGE_INPUTS, HIDDEN, MESSAGE, NARROW, TIME_CODES, bucket};
+use super::model::{EDGE_INPUTS, HIDDEN, LANES, MESSAGE, NARROW, TIME_CODES, bucket};
 use crate::arithmetic::decay;
 use crate::event::EventType;
 use crate::graph::RECENT;
@@ -139,9 +139,7 @@ fn linear<const I: usize, const O: usize>(values: &[f32], weights: &[[f32; O]; I
     }
 }
 
-/// Lanes of a vector; of a dot product they are summed as a tree at the end.
-const LANES: usize = 8;
-
+/// The lanes are summed as a tree at the end.
 #[inline(always)]
 fn dot(a: &[f32; NARROW], b: &[f32; NARROW]) -> f32 {
     let mut lanes = [0.0f32; LANES];

@@ -2,6 +2,7 @@
 //!
 //! Whatever trains and whatever serves reads through here, so that the one sees the very numbers that the other will see.
 
+use super::model::LANES;
 use crate::arithmetic::log2_1p;
 use crate::feature::{FeatureType, PROBABILITY, Schema};
 use crate::graph::ego::SEED_SLOTS;
@@ -25,8 +26,8 @@ pub const STATE_FIGURES: [&str; STATE] = [
     "refunded",
 ];
 
-/// A state's figures in whole vectors of eight.
-pub(super) const STATE_LANES: usize = STATE.next_multiple_of(8);
+/// A state's figures in whole vectors.
+pub(super) const STATE_LANES: usize = STATE.next_multiple_of(LANES);
 
 /// States' sums as figures that can be compared between the busy and the quiet: logarithms of counts, and means over the faded events of
 /// a fortnight. For at most N states, side by side and without a branch; behind the last zeroes.

@@ -34,6 +34,8 @@ pub const AGE_BUCKETS: usize = 48;
 pub const EDGE_INPUTS: usize = 1 + EDGE + STATE;
 /// Sums of an entity's edges.
 pub const SUMS: usize = TIME_CODES * EDGE_INPUTS;
+/// Lanes of a vector, whatever the processor's are.
+pub const LANES: usize = 8;
 /// Figures that a model reads at most.
 pub const INPUTS_MAX: usize = 256;
 /// Pieces of a code at most.
