@@ -35,6 +35,8 @@ pub fn check_brokers(arguments: &BrokerArguments) -> Result<(), String> {
 fn config(arguments: &BrokerArguments, settings: &[(&str, &str)]) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &arguments.brokers).set("client.id", "weir-loadtest");
+    // Ten seconds by default: after an outage they would count as delay, and are the client's alone.
+    config.set("reconnect.backoff.max.ms", "500");
     for (key, value) in settings.iter().copied().chain(arguments.options.iter().map(|(key, value)| (&key[..], &value[..]))) {
         config.set(key, value);
     }
