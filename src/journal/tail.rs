@@ -9,6 +9,8 @@ use super::rejected::{RawInput, RawInputs};
 use crate::decision::Decision;
 use crate::engine::{Alert, Output, Rejected};
 use crate::event::{Field, Origin, Refusal, Refused, Sequence};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
@@ -83,7 +85,7 @@ pub fn tail(
             (Topic::Alerts, Output::Alert(alert)) => (shown.alert)(alert),
             (Topic::Rejected, Output::Rejected(rejected)) => {
                 let input = raw.of(rejected.sequence)?;
-                rejected_json(rejected, input.as_ref(), &(shown.source)(rejected.origin), shown.text_of)
+                rejected_json(rejected, input.as_ref(), &(shown.source)(rejected.origin), None, shown.text_of)
             }
             _ => continue,
         };
@@ -93,9 +95,9 @@ pub fn tail(
 }
 
 /// `{source, partition, offset, reason, raw}`, and `event_id` where there was an event; of a source's several files the partition is the
-/// number. `raw` is null where the input is no longer kept, or where it
-/// was an event: that stands in the journal.
-pub fn rejected_json(rejected: &Rejected, input: Option<&RawInput>, source: &str, text_of: &TextOf) -> String {
+/// number. `topic` is the one that the source is, where it is one. `raw` is null where the input is no longer kept, or where it was an event:
+/// that stands in the journal; bytes that are no UTF-8 stand in `raw_base64` as they were.
+pub fn rejected_json(rejected: &Rejected, input: Option<&RawInput>, source: &str, topic: Option<&str>, text_of: &TextOf) -> String {
     let mut reason = reason(rejected.refused);
     if let Some(input) = input.filter(|input| !input.detail.is_empty()) {
         // The detail may begin with the field that is named already.
@@ -104,12 +106,15 @@ pub fn rejected_json(rejected: &Rejected, input: Option<&RawInput>, source: &str
         reason = format!("{reason}: {detail}");
     }
     let raw = input.map(|input| String::from_utf8_lossy(&input.raw).into_owned());
+    let raw_base64 = input.filter(|input| std::str::from_utf8(&input.raw).is_err()).map(|input| BASE64_STANDARD.encode(&input.raw));
     let line = WireRejected {
         source,
         partition: rejected.origin.partition,
         offset: rejected.origin.offset,
         reason,
         raw,
+        raw_base64,
+        topic,
         event_id: rejected.event.map(|event| id_text(event, text_of)),
     };
     serde_json::to_string(&line).expect("the object has text keys only")
@@ -123,6 +128,10 @@ struct WireRejected<'a> {
     offset: u64,
     reason: String,
     raw: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     event_id: Option<String>,
 }
