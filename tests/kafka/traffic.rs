@@ -22,6 +22,14 @@ pub fn event(run: &str, n: usize) -> (String, String) {
     (key, line.to_string())
 }
 
+/// The payment number `n` of those that a run asks for by the hook: its id and its line.
+pub fn payment(run: &str, n: usize) -> (String, String) {
+    let id = format!("{run}-{n}");
+    let line = json!({"id": id, "type": "payment", "time": super::service::now(), "user": format!("u-{}", n % 97), "merchant": "m-1",
+                      "amount": 1_000 + n % 700, "currency": "EUR"});
+    (id, line.to_string())
+}
+
 pub fn is_judged(n: usize) -> bool {
     n % 20 < 9
 }
@@ -50,4 +58,8 @@ pub fn decisions(seen: &[Seen]) -> BTreeMap<String, Value> {
         assert!(found.insert(id.clone(), decision).is_none(), "{id} was decided twice");
     }
     found
+}
+
+pub fn ids(decisions: &BTreeMap<String, Value>) -> BTreeSet<String> {
+    decisions.keys().cloned().collect()
 }

@@ -23,7 +23,7 @@ use crate::topology::Topology;
 use crossbeam::channel::Sender;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -41,8 +41,10 @@ pub(super) struct TopicState {
     last_by_door: AtomicU64,
     /// Outputs of the records before it are committed in the topics.
     sent: watch::Sender<u64>,
-    /// Why nobody should come here yet, or any more.
+    /// Why nobody should come here yet.
     unready: Mutex<Option<String>>,
+    /// Why nothing is sent or read any more.
+    failed: OnceLock<String>,
 }
 
 /// Records of a partition that gave none in the journal.
@@ -64,6 +66,7 @@ impl Default for TopicState {
             last_by_door: AtomicU64::new(0),
             sent: watch::Sender::new(0),
             unready: Mutex::new(None),
+            failed: OnceLock::new(),
         }
     }
 }
@@ -104,7 +107,7 @@ impl TopicState {
 
     /// Why nobody should come here.
     pub(super) fn unready(&self) -> Option<String> {
-        self.unready.lock().expect("nobody panics with it").clone()
+        self.failed.get().cloned().or_else(|| self.unready.lock().expect("nobody panics with it").clone())
     }
 }
 

@@ -109,17 +109,13 @@ impl Sink {
     pub(super) fn run(mut self) {
         let mut ending = None;
         while !self.is_over(&mut ending) {
-            let opened = Outbound::open(&self.kafka, &self.topics.decisions);
-            let cause = match opened {
-                Ok((outbound, sent)) => match self.begin(&outbound, sent) {
-                    Ok(Some(reading)) => match self.send(&outbound, reading, &mut ending) {
-                        Ok(()) => return,
-                        Err(cause) => cause,
-                    },
-                    Ok(None) => return,
+            let cause = match self.open() {
+                Ok(Some((outbound, reading))) => match self.send(&outbound, reading, &mut ending) {
+                    Ok(()) => return,
                     Err(cause) => cause,
                 },
-                Err(cause) => Stop::Send(cause),
+                Ok(None) => return,
+                Err(cause) => cause,
             };
             self.shared.metrics.kafka_connected.set(0);
             match cause {
@@ -180,48 +176,71 @@ impl Sink {
     /// Nothing more is sent until somebody acts.
     fn fail(&self, why: &str) {
         error!(why, "nothing more is sent to the topics, or read from them");
-        *self.shared.topics.unready.lock().expect("nobody panics with it") = Some(why.to_owned());
+        // The first cause is the one to be told.
+        let _ = self.shared.topics.failed.set(why.to_owned());
     }
 
     /// Another producer of this identity has begun, or the broker gave up on this one. Who has taken over says so when it commits.
     fn is_taken_over(&mut self, why: &str) -> bool {
         std::thread::sleep(FENCED_PATIENCE);
-        let other = match Outbound::look(&self.kafka, &self.topics.decisions) {
-            Ok(Some(sent)) if sent.owner != self.owner => sent.owner,
-            Ok(_) => return false,
+        match Outbound::look(&self.kafka, &self.topics.decisions) {
+            Ok(Some(sent)) if sent.owner != self.owner => {
+                self.give_way(&sent, why);
+                true
+            }
+            Ok(_) => false,
             Err(cause) => {
                 self.warn(&cause.to_string());
-                return false;
+                false
             }
-        };
-        let elsewhere = format!("fenced: process {other} has taken over {} ({why})", self.kafka.identity());
+        }
+    }
+
+    /// Another process has sent since this one did: nothing is recorded here any more.
+    fn give_way(&self, sent: &Sent, why: &str) {
+        let elsewhere = format!("fenced: process {} has taken over {} ({why})", sent.owner, self.kafka.identity());
         warn!(elsewhere, "nothing more is recorded here");
         // What could not be synced is told by whoever syncs.
         let _ = self.shared.fence(&elsewhere);
+    }
+
+    /// A producer, and the logs behind what was committed; `None` where it is not this process that sends.
+    fn open(&mut self) -> Result<Option<(Outbound, Reading)>, Stop> {
+        // A look fences nobody: who has no business here disturbs nobody.
+        if self.is_not_ours(Outbound::look(&self.kafka, &self.topics.decisions)?.as_ref()) {
+            return Ok(None);
+        }
+        let (outbound, sent) = Outbound::open(&self.kafka, &self.topics.decisions)?;
+        if self.is_not_ours(sent.as_ref()) {
+            return Ok(None);
+        }
+        let reading = self.begin(&outbound, sent.map_or(0, |sent| sent.next))?;
+        Ok(Some((outbound, reading)))
+    }
+
+    /// Whether what was committed forbids to go on from there: it is another journal's, it is more than this one holds, or another process
+    /// has sent since this one did.
+    fn is_not_ours(&self, sent: Option<&Sent>) -> bool {
+        let recorded = self.shared.recorded.load(Ordering::Acquire);
+        let has_sent = self.met.is_none();
+        match sent {
+            Some(sent) if sent.journal != self.journal => self.fail(&format!(
+                "the topics hold outputs of another journal ({}, this one is {}), up to its record {}: give another kafka.group, or the data \
+                 directory that they came from",
+                sent.journal, self.journal, sent.next
+            )),
+            Some(sent) if sent.owner != self.owner && has_sent => self.give_way(sent, "while this one could not send"),
+            Some(Sent { next, .. }) if *next > recorded => self.fail(&format!(
+                "the topics hold outputs up to record {next}, the journal ends before record {recorded}: it has lost records, or is an old copy"
+            )),
+            None if has_sent => self.fail("the brokers do not know any more up to which record outputs were sent"),
+            _ => return false,
+        }
         true
     }
 
-    /// Compares what was committed with the journal, says whose the topics are from here on, and opens the logs behind it. `None` where the
-    /// topics are another journal's.
-    fn begin(&mut self, outbound: &Outbound, sent: Option<Sent>) -> Result<Option<Reading>, Stop> {
-        let recorded = self.shared.recorded.load(Ordering::Acquire);
-        if let Some(other) = sent.as_ref().filter(|sent| sent.journal != self.journal) {
-            let why = format!(
-                "the topics hold outputs of another journal ({}, this one is {}), up to its record {}: give another kafka.group, or the data \
-                 directory that they came from",
-                other.journal, self.journal, other.next
-            );
-            self.fail(&why);
-            return Ok(None);
-        }
-        let next = sent.map_or(0, |sent| sent.next);
-        if next > recorded {
-            let why = format!(
-                "the topics hold outputs up to record {next}, the journal ends before record {recorded}: it has lost records, or is an old copy"
-            );
-            self.fail(&why);
-            return Ok(None);
-        }
+    /// Says whose the topics are from here on, and opens the logs at the record `next`.
+    fn begin(&mut self, outbound: &Outbound, next: u64) -> Result<Reading, Stop> {
         outbound.begin()?;
         self.commit_on(outbound, &Consumed::default(), next)?;
         self.shared.topics.sent.send_replace(next);
@@ -233,12 +252,12 @@ impl Sink {
         }
         let (files, dir) = (self.shared.files.clone(), &self.shared.dir);
         let from = Sequence(next);
-        Ok(Some(Reading {
+        Ok(Reading {
             records: Records::open(files.clone(), &dir.join("journal"), from)?,
             outputs: Outputs::open(files.clone(), &dir.join("outputs"), from)?,
             raw: RawInputs::open(files, &dir.join("rejected"), from)?,
             at: next,
-        }))
+        })
     }
 
     /// Commits a transaction whose outputs are those before the record `next`.

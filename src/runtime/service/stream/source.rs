@@ -122,7 +122,8 @@ impl Source {
     }
 
     fn is_over(&self) -> bool {
-        self.shared.is_closing() || self.shared.is_stopped() || self.shared.elsewhere.get().is_some()
+        let shared = &self.shared;
+        shared.is_closing() || shared.is_stopped() || shared.elsewhere.get().is_some() || shared.topics.failed.get().is_some()
     }
 
     /// What becomes of a record of a topic.
