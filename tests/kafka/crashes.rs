@@ -2,7 +2,7 @@
 
 use super::broker::{Topics, shared};
 use super::service::{Caller, PATIENCE, Room, Running, address};
-use super::traffic::{decisions, ids, judged, payment, send};
+use super::traffic::{Stopping, decisions, ids, judged, payment, send};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -89,6 +89,7 @@ fn kills_at_any_moment_lose_and_double_nothing() {
             }
             sent
         });
+        let stopping = Stopping(&stop);
         let mut service = service;
         for kill in 0..KILLS {
             let rest = Duration::from_millis(50 + chance.below(1_200));
@@ -98,7 +99,7 @@ fn kills_at_any_moment_lose_and_double_nothing() {
             service = room.start("data", &[]);
             *at.lock().unwrap() = service.address.clone();
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         (producing.join().unwrap(), asking.join().unwrap(), service)
     });
     let asked: BTreeSet<String> = judged("crash", sent).into_iter().chain(answers.keys().cloned()).collect();

@@ -3,7 +3,7 @@
 use super::broker::{Own, Topics};
 use super::crashes::caught_up;
 use super::service::{Caller, Room, Running};
-use super::traffic::{decisions, ids, judged, payment, send};
+use super::traffic::{Stopping, decisions, ids, judged, payment, send};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -74,6 +74,7 @@ fn an_outage_is_not_noticed_at_the_till() {
     let till = Till { asked: AtomicUsize::new(0), behind: AtomicUsize::new(0), stop: AtomicBool::new(false) };
     std::thread::scope(|scope| {
         let asking = scope.spawn(|| till.ask_on(&service));
+        let stopping = Stopping(&till.stop);
         let mut sent = 200;
         for verb in ["kill", "stop"] {
             let behind = till.behind.load(Ordering::Relaxed);
@@ -94,7 +95,7 @@ fn an_outage_is_not_noticed_at_the_till() {
             let behind = || service.metric("kafka_behind_seconds{topic=\"events.outage\"}").unwrap();
             service.until(|_| behind() < 1.0);
         }
-        till.stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         asking.join().unwrap();
     });
     caught_up(&service);

@@ -3,6 +3,7 @@
 use super::broker::{Seen, Topics};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Event number `n` of one run: its key and its line. Of twenty nine are judged.
 pub fn event(run: &str, n: usize) -> (String, String) {
@@ -62,4 +63,13 @@ pub fn decisions(seen: &[Seen]) -> BTreeMap<String, Value> {
 
 pub fn ids(decisions: &BTreeMap<String, Value>) -> BTreeSet<String> {
     decisions.keys().cloned().collect()
+}
+
+/// Tells those who send to stop, however a test ends.
+pub struct Stopping<'t>(pub &'t AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
