@@ -84,6 +84,7 @@ pub struct Metrics {
     pub kafka_sent_total: IntCounterVec,
     pub kafka_transactions_total: IntCounterVec,
     pub kafka_commit_seconds: Histogram,
+    pub kafka_recovered_total: IntCounterVec,
     pub sink_lag_records: IntGauge,
     pub sink_lag_seconds: Gauge,
     pub hook_publish_lag_ms: IntGauge,
@@ -193,6 +194,11 @@ impl Metrics {
                 "kafka_commit_seconds",
                 "From the end of a transaction's records to its commit",
                 &COMMIT_SECONDS,
+            ),
+            kafka_recovered_total: list.counters(
+                "kafka_recovered_total",
+                "Published decisions of records that the journal lost: came out the same, different, or were lost",
+                &["decision"],
             ),
             sink_lag_records: list.gauge("sink_lag_records", "Records whose outputs are not committed in the topics"),
             sink_lag_seconds: list.gauge_of_parts("sink_lag_seconds", "Age of the oldest record whose outputs are not committed"),
@@ -342,6 +348,7 @@ mod tests {
             &metrics.snapshots_total,
             &metrics.kafka_sent_total,
             &metrics.kafka_transactions_total,
+            &metrics.kafka_recovered_total,
         ] {
             counters.with_label_values(&["one"]).inc_by(2);
         }

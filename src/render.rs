@@ -253,6 +253,7 @@ fn why(skip: &Skip, view: View, texts: &PolicyTexts) -> String {
         Why::NoRate => "no rate for this currency".to_owned(),
         Why::Deadline => "not judged within the deadline: a stand-in answered".to_owned(),
         Why::NoNumber => "what the model said is no number".to_owned(),
+        Why::ColdShard => "cold shard".to_owned(),
         Why::Behind => format!("{} {} s behind", texts.source(skip.window), skip.value),
         Why::Guarded if skip.value < 0 => "so much was declined of a sudden that declines yield".to_owned(),
         Why::Guarded => format!("{} declined so much of a sudden that it yields", texts.cause(skip.value, view)),

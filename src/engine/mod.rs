@@ -336,9 +336,7 @@ impl Engine {
     }
 
     fn take_event(&mut self, record: &Record, event: &Event) {
-        if matches!(event.body, Body::Label(_) | Body::PaymentResult(_)) {
-            self.waiting.remove(event.id);
-        }
+        self.waiting.remove(event.id);
         let admitted = self.admit(record, event);
         self.batch.revision = admitted.unwrap_or(1);
         if let Err(reason) = admitted {

@@ -1,4 +1,5 @@
-//! Which labels and results wait for what they speak of: those that a `waiting` record holds and that were not taken as events yet.
+//! Which events wait: those that a `waiting` record holds and that were not taken as events yet. Labels and results wait for what they speak
+//! of; what comes by a door while the shard is restored waits for the end of that.
 //!
 //! The engine makes nothing of them. It keeps them so that whoever goes on with the journal knows which of its records to look at again.
 
@@ -9,7 +10,7 @@ use crate::memory::image::{Table, Used, Words, front};
 /// Words an entry: the sequence and one, two of the event's id.
 const ENTRY: usize = 3;
 /// Events that may wait.
-pub const WAITING_MAX: u32 = 16_384;
+pub const WAITING_MAX: u32 = 262_144;
 
 /// The events that wait.
 pub struct Waiting {

@@ -148,4 +148,6 @@ pub struct Answered {
 pub enum StandInWhy {
     /// The caller's deadline was over.
     Deadline = 1,
+    /// The shard's graph is being restored.
+    ColdShard = 2,
 }

@@ -108,10 +108,17 @@ fn refused() -> impl Strategy<Value = Refused> {
 }
 
 fn answered() -> impl Strategy<Value = Answered> {
-    (id(), any::<u64>(), select(EventType::ALL.to_vec()), id(), time(), 1u8..=2, 0u8..4).prop_map(
-        |(event, fingerprint, kind, key, time, revision, outcome)| {
-            let why = StandInWhy::Deadline;
-            Answered { event, fingerprint, kind, key, time, revision, outcome, why }
+    let why = select(vec![StandInWhy::Deadline, StandInWhy::ColdShard]);
+    (id(), any::<u64>(), select(EventType::ALL.to_vec()), id(), time(), 1u8..=2, 0u8..4, why).prop_map(
+        |(event, fingerprint, kind, key, time, revision, outcome, why)| Answered {
+            event,
+            fingerprint,
+            kind,
+            key,
+            time,
+            revision,
+            outcome,
+            why,
         },
     )
 }

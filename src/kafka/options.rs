@@ -43,6 +43,8 @@ pub struct KafkaOptions {
     pub ready_lag_max: Duration,
     /// The alarm of events that came through the doors and are not in the topic.
     pub publish_lag_max: Duration,
+    /// Whether a journal that has lost its end is restored from the topics; without it nothing is sent or read then.
+    pub recover: bool,
     /// How long a label or result waits for what it speaks of; then it is refused.
     pub orphans_wait: Length,
     /// Options of librdkafka, sorted by name.

@@ -278,7 +278,7 @@ impl<'a> Cursor<'a> {
         let (key, time) = (self.id()?, self.time()?);
         let revision = self.one_of(&[1, 2], 1, "no answer has this revision")?;
         let outcome = self.one_of(&[0, 1, 2, 3], 0, "no outcome has this number")?;
-        let why = self.one_of(&[StandInWhy::Deadline], 1, "no stand-in has this cause")?;
+        let why = self.one_of(&[StandInWhy::Deadline, StandInWhy::ColdShard], 1, "no stand-in has this cause")?;
         Ok(Answered { event, fingerprint, kind, key, time, revision, outcome, why })
     }
 

@@ -1,4 +1,5 @@
-//! Labels and results that came from a topic before what they speak of, in memory: they stand in the journal as `waiting` records.
+//! Labels and results that came from a topic before what they speak of, and events that came by a door before the shard was restored: in
+//! memory, for they stand in the journal as `waiting` records.
 //!
 //! When the payment or transfer comes, they are recorded behind it as events; when it does not come in time, they are recorded as they are,
 //! and the engine refuses them for their unknown target.
@@ -27,7 +28,12 @@ pub(super) struct Orphans {
     len: usize,
     /// How long they may wait.
     patience: Duration,
+    /// What came by a door while the shard was cold.
+    held: Vec<Orphan>,
 }
+
+/// Labels and results that may wait; the other places are for what comes by a door.
+const ORPHANS_MAX: usize = 16_384;
 
 /// What a label or result speaks of, where nobody knows it.
 pub(super) fn unknown_target(event: &Event) -> Option<Id> {
@@ -41,7 +47,7 @@ pub(super) fn unknown_target(event: &Event) -> Option<Id> {
 impl Orphans {
     /// None; they may wait so long.
     pub(super) fn new(patience: Duration) -> Orphans {
-        Orphans { by_target: BTreeMap::new(), order: VecDeque::new(), len: 0, patience }
+        Orphans { by_target: BTreeMap::new(), order: VecDeque::new(), len: 0, patience, held: Vec::new() }
     }
 
     /// Those that `engine` knows to wait, as the journal holds them.
@@ -56,8 +62,10 @@ impl Orphans {
         {
             if record.sequence == **sequence {
                 waiting.next();
-                if let Content::Waiting(event) = record.content {
-                    orphans.insert(record.origin, event, record.received);
+                match record.content {
+                    Content::Waiting(event) if record.origin.source >= Origin::DOOR => orphans.hold(record.origin, event),
+                    Content::Waiting(event) => orphans.insert(record.origin, event, record.received),
+                    _ => {}
                 }
             }
         }
@@ -66,7 +74,22 @@ impl Orphans {
 
     /// Whether one more may wait.
     pub(super) fn has_room(&self) -> bool {
-        self.patience > Duration(0) && self.len < WAITING_MAX as usize
+        self.patience > Duration(0) && self.len < ORPHANS_MAX
+    }
+
+    /// Whether one more may be held until the shard is warm.
+    pub(super) fn may_hold(&self) -> bool {
+        self.held.len() < WAITING_MAX as usize - ORPHANS_MAX
+    }
+
+    /// An event that came by a door is held until the shard is warm.
+    pub(super) fn hold(&mut self, origin: Origin, event: Event) {
+        self.held.push(Orphan { origin, event, received: Timestamp(0) });
+    }
+
+    /// Those that were held, in the order in which they came.
+    pub(super) fn release(&mut self) -> Vec<Orphan> {
+        std::mem::take(&mut self.held)
     }
 
     /// How many wait.
