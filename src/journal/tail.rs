@@ -92,9 +92,9 @@ pub fn tail(
     }
 }
 
-/// `{source, partition, offset, reason, raw}`, and `event_id` where there was an event; of a source's several files the partition is the
-/// number. `raw` is null where the input is no longer kept, or where it
-/// was an event: that stands in the journal.
+/// `{source, partition, offset, code, reason, raw}`, `field` where it is about one, and `event_id` where there was an event; of a source's
+/// several files the partition is the number. `raw` is null where the input is no longer kept, or where it was an event: that stands in
+/// the journal.
 pub fn rejected_json(rejected: &Rejected, input: Option<&RawInput>, source: &str, text_of: &TextOf) -> String {
     let mut reason = reason(rejected.refused);
     if let Some(input) = input.filter(|input| !input.detail.is_empty()) {
@@ -108,6 +108,8 @@ pub fn rejected_json(rejected: &Rejected, input: Option<&RawInput>, source: &str
         source,
         partition: rejected.origin.partition,
         offset: rejected.origin.offset,
+        code: rejected.refused.reason.code(),
+        field: rejected.refused.field.map(Field::name),
         reason,
         raw,
         event_id: rejected.event.map(|event| id_text(event, text_of)),
@@ -115,16 +117,39 @@ pub fn rejected_json(rejected: &Rejected, input: Option<&RawInput>, source: &str
     serde_json::to_string(&line).expect("the object has text keys only")
 }
 
-/// The contract's object; the order of the fields is that of the keys.
+/// Input that became no event.
+// The order of the fields is that of the keys; what is said of them here is what the schema says.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct WireRejected<'a> {
+    /// The name of the source that sent it: as the topology calls it, or a door.
     source: &'a str,
+    /// The file among a source's files, or the partition of a topic.
     partition: u32,
+    /// The line or row in the file, from 0, or the offset in the partition.
     offset: u64,
-    reason: String,
-    raw: Option<String>,
+    /// Why it was refused.
+    #[cfg_attr(test, schemars(extend("enum" = Refusal::ALL.map(Refusal::code), "$comment" = "open: words may be added")))]
+    code: &'static str,
+    /// The field of the event that it is about, where it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("type" = "string")))]
+    field: Option<&'static str>,
+    /// Code, field, what was found and what was expected as a sentence for a person; its words may change.
+    reason: String,
+    /// The input as it stood, cut at its limit; null where it is no longer kept, or was an event: that stands in the journal.
+    raw: Option<String>,
+    /// The id of the event, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("type" = "string")))]
     event_id: Option<String>,
+}
+
+/// The schema of rejected input.
+#[cfg(test)]
+pub(crate) fn rejected_schema() -> schemars::Schema {
+    let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
+    settings.into_generator().into_root_schema_for::<WireRejected>()
 }
 
 /// `invalid amount`, `missing user`, `malformed`, `unknown target`: the field where the reason alone does not say it.
@@ -189,10 +214,19 @@ mod tests {
         let out = String::from_utf8(out).unwrap();
         let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let reason = "invalid amount: \"x\", expected an integer";
-        assert_eq!(lines[0], json!({"source": "source2", "partition": 0, "offset": 20, "reason": reason, "raw": "{\"amount\":\"x\"}"}));
+        assert_eq!(
+            lines[0],
+            json!({
+                "source": "source2", "partition": 0, "offset": 20, "code": "invalid", "field": "amount", "reason": reason,
+                "raw": "{\"amount\":\"x\"}",
+            })
+        );
         assert_eq!(
             lines[1],
-            json!({"source": "source2", "partition": 0, "offset": 30, "reason": "future dated", "raw": null, "event_id": "late"})
+            json!({
+                "source": "source2", "partition": 0, "offset": 30, "code": "future_dated", "reason": "future dated", "raw": null,
+                "event_id": "late",
+            })
         );
         let offsets: Vec<u64> = lines.iter().map(|line| line["offset"].as_u64().unwrap()).collect();
         assert_eq!(offsets, (2..12).map(|n| n * 10).collect::<Vec<_>>());
