@@ -111,6 +111,8 @@ fn follow(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         // Committed is what was kept, not what was fetched.
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
+        // So long do the partitions of one that was killed wait before another gets them.
+        .set("session.timeout.ms", "10000")
         .create()?;
     consumer.subscribe(&[&arguments.topic])?;
     let mut behind = 0;
