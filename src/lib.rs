@@ -15,6 +15,7 @@ pub mod graph;
 pub mod identity;
 pub mod ingress;
 pub mod journal;
+pub mod kafka;
 pub mod learn;
 pub mod memory;
 pub mod metrics;
@@ -47,7 +48,7 @@ mod tests {
         &["decision"],
         &["velocity"],
         &["engine"],
-        &["journal", "store", "targets", "identity", "ingress", "render", "metrics", "snapshot", "console", "learn", "evaluate"],
+        &["journal", "store", "targets", "identity", "ingress", "render", "metrics", "snapshot", "console", "learn", "evaluate", "kafka"],
         &["api"],
         // Above api: the doors are whom its routes ask, through api's own seam.
         &["doors"],

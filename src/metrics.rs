@@ -19,6 +19,9 @@ const STEP_SECONDS: [f64; 12] = [0.000002, 0.000005, 0.00001, 0.000025, 0.00005,
 /// From a write into the page cache to a disk that stalls: seconds.
 const DISK_SECONDS: [f64; 13] = [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
 
+/// From a broker beside this process to one that comes back: seconds.
+const COMMIT_SECONDS: [f64; 10] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 60.0];
+
 /// From a small engine to a company's on a slow disk: seconds.
 const SNAPSHOT_SECONDS: [f64; 9] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0];
 
@@ -71,6 +74,19 @@ pub struct Metrics {
     pub journal_failed: IntGauge,
     pub journal_first_sequence: IntGauge,
     pub followers_lag_records: IntGauge,
+
+    pub kafka_connected: IntGauge,
+    pub kafka_lag_records: IntGaugeVec,
+    pub kafka_behind_seconds: GaugeVec,
+    pub kafka_rebalances_total: IntCounter,
+    pub kafka_pauses_total: IntCounter,
+    pub kafka_sent_total: IntCounterVec,
+    pub kafka_transactions_total: IntCounterVec,
+    pub kafka_commit_seconds: Histogram,
+    pub sink_lag_records: IntGauge,
+    pub sink_lag_seconds: Gauge,
+    pub hook_publish_lag_ms: IntGauge,
+    pub hook_uncommitted_total: IntCounter,
 
     pub snapshots_total: IntCounterVec,
     pub snapshot_sequence: IntGauge,
@@ -159,6 +175,28 @@ impl Metrics {
                 .gauge("journal_first_sequence", "First record that the journal still keeps, as of the last snapshot"),
             followers_lag_records: list
                 .gauge("followers_lag_records", "Records that followers may not see yet: not settled, synced or named"),
+            kafka_connected: list.gauge("kafka_connected", "1 while outputs are sent to the topics of Kafka"),
+            kafka_lag_records: list.gauges("kafka_lag_records", "Records of a partition that are not read", &["topic", "partition"]),
+            kafka_behind_seconds: list.gauges_of_parts(
+                "kafka_behind_seconds",
+                "Since a topic was last known to be read to its end, or the newest record that was read came into it",
+                &["topic"],
+            ),
+            kafka_rebalances_total: list.counter("kafka_rebalances_total", "Times the group gave partitions or took them"),
+            kafka_pauses_total: list.counter("kafka_pauses_total", "Times reading paused because too many events waited for the journal"),
+            kafka_sent_total: list.counters("kafka_sent_total", "Records handed to the producer, by topic", &["topic"]),
+            kafka_transactions_total: list.counters("kafka_transactions_total", "Transactions: committed, aborted", &["outcome"]),
+            kafka_commit_seconds: list.histogram(
+                "kafka_commit_seconds",
+                "From the end of a transaction's records to its commit",
+                &COMMIT_SECONDS,
+            ),
+            sink_lag_records: list.gauge("sink_lag_records", "Records whose outputs are not committed in the topics"),
+            sink_lag_seconds: list.gauge_of_parts("sink_lag_seconds", "Age of the oldest record whose outputs are not committed"),
+            hook_publish_lag_ms: list
+                .gauge("hook_publish_lag_ms", "Age of the oldest event that came by a door and is not committed in its topic, at most"),
+            hook_uncommitted_total: list
+                .counter("hook_uncommitted_total", "Answers that left at their deadline, before their decision was committed in its topic"),
             snapshots_total: list.counters("snapshots_total", "Snapshots, by what became of them", &["outcome"]),
             snapshot_sequence: list.gauge("snapshot_sequence", "First record that the newest snapshot does not know"),
             snapshot_bytes: list.gauge("snapshot_bytes", "Bytes of the newest snapshot that this process took"),
@@ -299,12 +337,16 @@ mod tests {
             &metrics.engine_rejected_total,
             &metrics.guard_turns_total,
             &metrics.snapshots_total,
+            &metrics.kafka_sent_total,
+            &metrics.kafka_transactions_total,
         ] {
             counters.with_label_values(&["one"]).inc_by(2);
         }
         for gauges in [&metrics.inbox_events, &metrics.graph_rows] {
             gauges.with_label_values(&["one"]).set(3);
         }
+        metrics.kafka_lag_records.with_label_values(&["weir.events", "0"]).set(4);
+        metrics.kafka_behind_seconds.with_label_values(&["weir.events"]).set(0.5);
         metrics.model_info.with_label_values(&["0a1b", "serving"]).set(1);
         metrics.model_drift_psi.with_label_values(&["payment", "score"]).set(0.01);
         for gauges in [&metrics.model_precision, &metrics.model_recall] {
@@ -333,6 +375,8 @@ mod tests {
                 "guard",
                 "graph",
                 "journal",
+                "kafka",
+                "sink",
                 "model",
                 "snapshot",
                 "snapshots",

@@ -41,6 +41,8 @@ pub struct PolicyTexts {
     causes: Vec<CauseText>,
     /// By number.
     lists: Vec<ListText>,
+    /// Names of the sources, by number.
+    sources: Vec<String>,
 }
 
 /// A list, as sentences name it.
@@ -106,7 +108,16 @@ impl PolicyTexts {
             causes.push(CauseText::Limit(LimitText { name: limit.name.clone(), figure, place, max: limit.max }));
         }
         let lists = lists.lists.iter().map(|list| ListText { name: list.name.clone(), effect: list.effect }).collect();
-        PolicyTexts { causes, lists }
+        PolicyTexts { causes, lists, sources: Vec::new() }
+    }
+
+    /// These words, where the sources have these names.
+    pub fn with_sources<'n>(self, names: impl Iterator<Item = &'n str>) -> PolicyTexts {
+        PolicyTexts { sources: names.map(str::to_owned).collect(), ..self }
+    }
+
+    fn source(&self, number: i64) -> &str {
+        usize::try_from(number).ok().and_then(|number| self.sources.get(number)).map_or("a source", String::as_str)
     }
 
     /// The sentence for `reason` of an event of type `of`.
@@ -262,7 +273,7 @@ struct WireControl {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct WireSkip {
-    /// Its name; a window's carries its length: window_30d. judgement is all of it.
+    /// Its name; a window's carries its length: window_30d. judgement is all of it, stream what a source has sent and nobody read yet.
     #[cfg_attr(test, schemars(extend("anyOf" = schema::skipped())))]
     part: String,
     /// A sentence for a person; its words may change.
@@ -289,6 +300,7 @@ fn why(skip: &Skip, view: View, texts: &PolicyTexts) -> String {
         Why::NoRate => "no rate for this currency".to_owned(),
         Why::Deadline => "not judged within the deadline: a stand-in answered".to_owned(),
         Why::NoNumber => "what the model said is no number".to_owned(),
+        Why::Behind => format!("{} {} s behind", texts.source(skip.window), skip.value),
         Why::Guarded if skip.value < 0 => "so much was declined of a sudden that declines yield".to_owned(),
         Why::Guarded => format!("{} declined so much of a sudden that it yields", texts.cause(skip.value, view)),
         Why::RuleError => format!("{} overflowed, divided by zero or compared what is not a number", texts.cause(skip.value, view)),

@@ -49,7 +49,7 @@ fn answers_given_while_the_engine_stood_still_survive_kill_9() {
     let (runtime, service) = (runtime(), start(dir.path()));
     for (body, answer) in &answers {
         match runtime.block_on(service.authorize(body.as_bytes(), LONG)) {
-            Answer::Decided { status: Status::Fallback, json } => assert_eq!(&String::from_utf8_lossy(&json), answer, "{body}"),
+            Answer::Decided { status: Status::Fallback, json, .. } => assert_eq!(&String::from_utf8_lossy(&json), answer, "{body}"),
             other => panic!("expected the stand-in's answer to {body}, found {other:?}"),
         }
     }

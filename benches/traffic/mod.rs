@@ -82,7 +82,7 @@ pub fn options(payments: u64, aggregates: &[Aggregate]) -> Options {
         labels: LabelOptions { maturity: Duration::DAY.times(7), known: Duration::DAY.times(400) },
         dedupe: Duration::DAY.times(7),
         future_skew_max: Duration::HOUR,
-        sources: vec![SourceTime { jump_max: None, maturity: None }],
+        sources: vec![SourceTime { jump_max: None, maturity: None, fresh_max: None }],
         id_key: IdKey::FILES,
         provenance: Provenance::default(),
         threads: 1,

@@ -1,4 +1,4 @@
-//! Open-loop load against the authorization hook of Weir.
+//! Open-loop load against the authorization hook of Weir, and over topics of Kafka (`kafka`, a feature of its own).
 //!
 //! Three threads: one paces (`pace`), one owns all connections (`pool`), one shows progress. Requests are due at absolute times that are
 //! fixed before the run (`schedule`) and go through a bounded queue (`inbox`); every one of them ends in exactly one record (`record`),
@@ -9,6 +9,8 @@ mod answers;
 mod chance;
 mod clock;
 mod inbox;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod machine;
 mod measure;
 mod options;
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.command {
         Some(Command::Verify(verify)) => verify::verify(verify),
+        #[cfg(feature = "kafka")]
+        Some(Command::Kafka(command)) => kafka::run(command),
         None => run::run(&arguments.run),
     };
     done.unwrap_or_else(|message| {

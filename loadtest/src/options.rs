@@ -22,7 +22,9 @@ Examples:
   weir-loadtest --rate 2000 --duration 30s --answers answers.jsonl       # kill -9 the server meanwhile, start it again, then:
   weir-loadtest verify --answers answers.jsonl --wait-ready 30s
   weir simulate --out s.jsonl && weir-loadtest --events s.jsonl --restamp --rate 1000
-  WEIR_KEY=… weir-loadtest --url https://10.0.0.5:8443 --ca ca.pem --i-own-this-host --rate 500 --duration 10s",
+  WEIR_KEY=… weir-loadtest --url https://10.0.0.5:8443 --ca ca.pem --i-own-this-host --rate 500 --duration 10s
+
+`weir-loadtest kafka` does the same over topics; it is there when built with --features kafka.",
     args_conflicts_with_subcommands = true,
     arg_required_else_help = true
 )]
@@ -36,6 +38,9 @@ pub struct Arguments {
 #[derive(Subcommand)]
 pub enum Command {
     Verify(VerifyArguments),
+    #[cfg(feature = "kafka")]
+    #[command(subcommand)]
+    Kafka(crate::kafka::KafkaCommand),
 }
 
 /// Whom to speak to, and how.
@@ -206,7 +211,7 @@ pub struct VerifyArguments {
     pub json: bool,
 }
 
-fn parse_share(text: &str) -> Result<f64, String> {
+pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
         _ => Err(format!("share is {text:?}, expected 0 up to but not including 1")),

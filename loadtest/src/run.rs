@@ -109,7 +109,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode, String> {
 }
 
 /// The prefix of all ids, made from the time where none is given.
-fn prefix(given: Option<&str>) -> Result<String, String> {
+pub fn prefix(given: Option<&str>) -> Result<String, String> {
     let Some(given) = given else { return Ok(format!("lt{:x}", Timestamp::now().as_millisecond())) };
     let is_plain = given.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     if given.is_empty() || given.len() > PREFIX_BYTES_MAX || !is_plain {
@@ -290,7 +290,7 @@ impl Load<'_> {
 }
 
 /// The first interrupt ends the schedule; a second one ends the process.
-fn stop_on_interrupt(stop: &Arc<AtomicBool>) -> Result<(), String> {
+pub fn stop_on_interrupt(stop: &Arc<AtomicBool>) -> Result<(), String> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(stop))
@@ -355,7 +355,7 @@ fn reconcile_run(arguments: &RunArguments, target: &Target, limits: Limits, sent
 }
 
 /// The command line as it was given, without the key.
-fn command_line(arguments: impl Iterator<Item = String>) -> String {
+pub fn command_line(arguments: impl Iterator<Item = String>) -> String {
     let mut shown: Vec<String> = Vec::new();
     let mut is_key = false;
     for (number, argument) in arguments.enumerate() {

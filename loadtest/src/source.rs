@@ -222,7 +222,8 @@ impl Source {
         format!("{}-{}", self.prefix, event.get("id").and_then(Value::as_str).unwrap_or_default())
     }
 
-    fn time(&self, slot: u64) -> Timestamp {
+    /// The time that the event of `slot` bears, where it is made or restamped.
+    pub fn time(&self, slot: u64) -> Timestamp {
         let at_us = self.started_us + (self.schedule.even_ns(slot) / 1000) as i64;
         Timestamp::from_microsecond(at_us).unwrap_or(Timestamp::UNIX_EPOCH)
     }

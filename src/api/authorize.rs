@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 pub(super) const JSON: [&str; 1] = ["application/json"];
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// Where the decision is when the answer leaves: `kafka` or, at the deadline, the `journal` alone.
+const COMMITTED: HeaderName = HeaderName::from_static("weir-committed");
 
 /// Counters of answers, by kind.
 pub(super) struct Answers {
@@ -105,12 +107,15 @@ fn answered<D: Desk, G: Gate>(shared: &Shared<D, G>, answer: Answer, start: Inst
     let took = start.elapsed();
     shared.metrics.http_authorization_seconds.observe(took.as_secs_f64());
     match answer {
-        Answer::Decided { json, .. } => {
+        Answer::Decided { json, committed, .. } => {
             // The bytes as they are: a retry, whenever it comes, is answered with the same.
             let mut response = Response::new(Body::from(Bytes::from_owner(json)));
             let headers: &mut HeaderMap = response.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             headers.insert(SERVER_TIMING, server_timing(took));
+            if let Some(committed) = committed {
+                headers.insert(COMMITTED, HeaderValue::from_static(if committed { "kafka" } else { "journal" }));
+            }
             Ok(response)
         }
         Answer::Conflict { detail } => Err(Problem::new(Kind::Conflict, detail).reason("id_conflict").field("id")),

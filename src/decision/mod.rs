@@ -82,16 +82,28 @@ pub enum Part {
     Distinct = 7,
     /// All of it: a stand-in answered.
     Judgement = 8,
+    /// What a source has sent and nobody read yet; [`Skip::window`] holds the source's number.
+    Stream = 9,
 }
 
 impl Part {
     /// All parts, by number.
-    pub const ALL: [Part; 9] =
-        [Part::Rules, Part::Velocity, Part::Gnn, Part::Typology, Part::Graph, Part::Money, Part::Window, Part::Distinct, Part::Judgement];
+    pub const ALL: [Part; 10] = [
+        Part::Rules,
+        Part::Velocity,
+        Part::Gnn,
+        Part::Typology,
+        Part::Graph,
+        Part::Money,
+        Part::Window,
+        Part::Distinct,
+        Part::Judgement,
+        Part::Stream,
+    ];
 
     /// The word in `used` and `skipped`; a window's carries its length behind it (`window_30d`).
     pub fn name(self) -> &'static str {
-        ["rules", "velocity", "gnn", "typology", "graph", "money", "window", "distinct", "judgement"][self as usize]
+        ["rules", "velocity", "gnn", "typology", "graph", "money", "window", "distinct", "judgement", "stream"][self as usize]
     }
 }
 
@@ -126,11 +138,13 @@ pub enum Why {
     Guarded = 11,
     /// What the model says is no number, or infinite: its parameters are too large for an event like this.
     NoNumber = 12,
+    /// The source is further behind than it may be: by the seconds in [`Skip::value`].
+    Behind = 13,
 }
 
 impl Why {
     /// All causes, by number.
-    pub const ALL: [Why; 13] = [
+    pub const ALL: [Why; 14] = [
         Why::NoModel,
         Why::NoTypologies,
         Why::Effort,
@@ -144,6 +158,7 @@ impl Why {
         Why::Deadline,
         Why::Guarded,
         Why::NoNumber,
+        Why::Behind,
     ];
 
     /// Whether it makes a decision `degraded`: what is not configured does not.
@@ -160,7 +175,7 @@ pub struct Skip {
     /// A window's length, a moment or an index, as `part` and `why` say; else 0. Where a window lacks history it is the moment, and
     /// the window's length stands in `window`.
     pub value: i64,
-    /// A window's length in microseconds; 0 where `part` is not [`Part::Window`].
+    /// A window's length in microseconds where `part` is [`Part::Window`], a source's number where it is [`Part::Stream`], else 0.
     pub window: i64,
 }
 

@@ -219,6 +219,7 @@ impl Engine {
             Err(skip) => skips.push(skip),
         }
         skips.push(Skip { part: Part::Typology, why: Why::NoTypologies, value: 0, window: 0 });
+        self.sources.missing(&mut skips);
         let mut families = [false; 3];
         for used in &self.layout.uses[row_type(kind)] {
             families[used.family] = true;

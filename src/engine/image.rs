@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 pub const SCALARS: u32 = u32::MAX;
 
 /// Changes whenever the layout of a table or the order of the numbers does.
-const LAYOUT: u64 = 5;
+const LAYOUT: u64 = 6;
 
 /// What an image fits: an engine of another shape cannot read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +112,7 @@ impl Engine {
         self.judged.tables().into_iter().for_each(|table| visit("judged", table));
         visit("lists", self.lists.table());
         visit("guard", self.guard.table());
+        visit("sources", self.sources.table());
         self.alerts.tables().into_iter().for_each(|table| visit("alerts", table));
         visit("alerts", self.evidence.table());
         for family in Family::ALL {
@@ -213,6 +214,7 @@ impl Engine {
         let mut out = vec![LAYOUT, sequence.0, self.now.0 as u64, self.counts.duplicates, self.counts.late, self.course.hash, self.found];
         self.judged.words(&mut out);
         self.lists.words(&mut out);
+        self.sources.words(&mut out);
         self.evidence.words(&mut out);
         self.alerts.words(&mut out);
         self.graph.nodes.words(&mut out);
@@ -236,6 +238,7 @@ impl Engine {
         self.found = words.word()?;
         self.judged.restore_words(words)?;
         self.lists.restore_words(words)?;
+        self.sources.restore_words(words)?;
         self.evidence.restore_words(words)?;
         self.alerts.restore_words(words)?;
         self.graph.nodes.restore_words(words)?;
@@ -275,6 +278,7 @@ impl Engine {
         self.guard.wake();
         self.alerts.wake().map_err(|what| format!("alerts: {what}"))?;
         self.lists.check().map_err(|what| format!("lists: {what}"))?;
+        self.sources.check().map_err(|what| format!("sources: {what}"))?;
         self.judged.check().map_err(|what| format!("judged: {what}"))
     }
 

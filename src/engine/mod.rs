@@ -23,6 +23,7 @@ mod options;
 mod output;
 mod policies;
 mod snapshot;
+mod sources;
 
 pub use alerts::{Alert, AlertCounts, AlertLimits, AlertOptions, AlertStatus, Edge, Evidence, Member, Subject};
 pub use course::{CHECKPOINT_EVERY, Checkpoint};
@@ -37,6 +38,7 @@ pub use options::{GuardOptions, LabelOptions, Options, SourceTime};
 pub use output::{Output, Rejected};
 pub use policies::NamedPolicy;
 pub use snapshot::SnapshotError;
+pub use sources::{PARTITIONS_MAX, Position, TOPICS_MAX};
 
 use crate::decision::{Declining, Effect, ListLadder, Policy, PolicyError, Program, Provenance, RuleError};
 use crate::event::{
@@ -52,6 +54,7 @@ use batch::{Batch, Moment, Pending};
 use course::Course;
 use infer::named_model;
 use policies::named_policy;
+use sources::Sources;
 use std::fmt;
 use std::sync::Arc;
 
@@ -137,6 +140,7 @@ pub struct Engine {
     /// How causes came to stand otherwise in the last step.
     turns: Vec<GuardTurn>,
     lists: Lists,
+    sources: Sources,
     /// The lists that suppress alerts, a bit each.
     suppressing: u32,
     alerts: Alerts,
@@ -200,6 +204,7 @@ impl Engine {
             guard: Guard::new(guard, guarded, progress),
             turns: Vec::with_capacity(TURNS_AT_START),
             lists: Lists::new(options.lists.entries_max, progress),
+            sources: Sources::new(&options.sources, progress),
             suppressing: options.lists.with_effect(Effect::Suppress),
             alerts: Alerts::new(alerts, progress),
             evidence: Evidence::new(alerts.limits.evidence_rows_max, progress),
@@ -298,10 +303,12 @@ impl Engine {
 
     /// Takes one record in.
     fn take(&mut self, record: &Record) {
+        self.sources.note(record.origin);
         match &record.content {
             Content::Event(event) => self.take_event(record, event),
             Content::Refused(refused) => self.reject(record, *refused, None),
             Content::Tick(time) => self.advance(*time),
+            Content::Lag(lag) => self.sources.tell(*lag),
             Content::Answered(answered) => self.take_answered(record, answered),
             Content::Listed(change) => {
                 // What no list of this topology is meant by has no effect: the record may be read long after.
@@ -401,6 +408,11 @@ impl Engine {
     /// Who stands on which list.
     pub fn lists(&self) -> &Lists {
         &self.lists
+    }
+
+    /// Where the partitions of topics are read on, in no order that means anything.
+    pub fn positions(&self) -> impl Iterator<Item = Position> {
+        self.sources.positions()
     }
 
     /// Stream time; before any event [`BEGINNING`].

@@ -75,4 +75,6 @@ pub struct SourceTime {
     pub jump_max: Option<Duration>,
     /// Maturity of this source's events, where it differs from the default.
     pub maturity: Option<Duration>,
+    /// For topics: decisions say so where the source is further behind.
+    pub fresh_max: Option<Duration>,
 }

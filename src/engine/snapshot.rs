@@ -1,7 +1,7 @@
 //! Ground state to bytes and back.
 //!
 //! Ground is everything whose value depends on what is no longer visible: rings, nodes, states, ids judged, late rows that found room, the
-//! order of returned records, lists, counters of the guard. What can be recomputed to the bit (recent positions, counters, pairs, tails) is not written: restoring
+//! order of returned records, lists, positions in topics, counters of the guard. What can be recomputed to the bit (recent positions, counters, pairs, tails) is not written: restoring
 //! rebuilds it. The state hash is the BLAKE3 hash of these very bytes, without their head and the course: the course tells how the state
 //! came about, and two engines whose state is one may have come there by other decisions.
 
@@ -14,7 +14,7 @@ use std::io::{self, Read, Write};
 
 const MAGIC: [u8; 8] = *b"weirsnap";
 /// Changes whenever the layout of the bytes does.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 /// Why a snapshot cannot be restored.
 #[derive(Debug)]
@@ -116,6 +116,7 @@ impl Engine {
         self.write_nodes(sink)?;
         Family::ALL.into_iter().try_for_each(|family| self.write_family(family, sink))?;
         self.write_lists(sink)?;
+        self.write_sources(sink)?;
         self.guard.ground().iter().try_for_each(|word| sink.u64(*word))?;
         let (tail, head, words) = self.evidence.ground();
         [tail, head].into_iter().chain(words).try_for_each(|word| sink.u64(word))?;
@@ -134,6 +135,13 @@ impl Engine {
             sink.u64(slot as u64)?;
             entry.iter().try_for_each(|word| sink.u64(*word))
         })
+    }
+
+    fn write_sources(&self, sink: &mut Sink<'_>) -> io::Result<()> {
+        let (mut lags, len, mut positions) = self.sources.ground();
+        lags.try_for_each(|lag| sink.u64(lag))?;
+        sink.u64(len as u64)?;
+        positions.try_for_each(|(slot, entry)| [slot].into_iter().chain(entry).try_for_each(|word| sink.u64(word)))
     }
 
     fn restore_lists(&mut self, source: &mut Source<'_>) -> Result<(), SnapshotError> {
@@ -241,6 +249,7 @@ impl Engine {
         self.restore_nodes(&mut source)?;
         Family::ALL.into_iter().try_for_each(|family| self.restore_family(family, now, &mut source))?;
         self.restore_lists(&mut source)?;
+        self.sources.restore::<SnapshotError>(|| Ok(source.u64()?))?;
         let mut counters = vec![0; self.guard.ground().len()];
         for word in &mut counters {
             *word = source.u64()?;

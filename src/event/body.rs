@@ -332,6 +332,23 @@ pub struct Erase {
     pub user: Id,
 }
 
+impl Body {
+    /// The key under which an event stands in a topic: who it is about, so that all of theirs stay in order.
+    pub fn stream_key(&self) -> Option<Id> {
+        match self {
+            Body::Payment(payment) => Some(payment.user),
+            Body::Transfer(transfer) => transfer.from.or(transfer.to),
+            Body::Session(session) => Some(session.user),
+            Body::Interaction(interaction) => Some(interaction.user),
+            Body::Item(item) => Some(item.item),
+            Body::Profile(profile) => Some(profile.user),
+            Body::Erase(erase) => Some(erase.user),
+            Body::PaymentResult(result) => result.user,
+            Body::Label(label) => label.user.or(label.from),
+        }
+    }
+}
+
 /// The most entities of one event.
 pub const SLOTS: usize = 5;
 

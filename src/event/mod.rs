@@ -17,7 +17,7 @@ pub use body::{
 };
 pub use id::{Id, IdKey, IdKind};
 pub use money::{AMOUNT_MINOR_MAX, Currency, CurrencyRates, Money, RATE_ONE, Rates};
-pub use record::{Answered, Content, Control, ControlKind, Effort, ListChange, Origin, Record, Sequence, StandInWhy};
+pub use record::{Answered, Content, Control, ControlKind, Effort, ListChange, Origin, Record, Sequence, SourceLag, StandInWhy};
 pub use refusal::{Field, Refusal, Refused};
 pub use time::{Duration, Timestamp};
 

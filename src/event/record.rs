@@ -65,8 +65,19 @@ pub enum Content {
     Listed(ListChange),
     /// A stand-in answered for an event that was not judged in time.
     Answered(Answered),
+    /// How far a source is behind from here on: a control record that holds its content itself.
+    Lag(SourceLag),
     /// Moves stream time through silence.
     Tick(Timestamp),
+}
+
+/// How far a source of a stream is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceLag {
+    /// As [`Origin::source`].
+    pub source: u16,
+    /// Milliseconds between the newest event read and now, while there are more to read; 0 at the end of the topic.
+    pub behind_ms: u64,
 }
 
 /// A change to what decides, in the journal's order.

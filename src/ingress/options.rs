@@ -1,4 +1,4 @@
-//! What a source is: files in the wire format, or foreign tables read through a mapping.
+//! What a source is: files in the wire format, foreign tables read through a mapping, or a topic.
 
 use crate::event::{Duration, EventType, Field, Timestamp, Verdict};
 use std::path::PathBuf;
@@ -7,6 +7,10 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceOptions {
     pub name: String,
+    /// The topic of Kafka that it is; then it has no files.
+    pub topic: Option<String>,
+    /// Of a topic: decisions say so where it is further behind.
+    pub fresh_max: Option<Duration>,
     /// Resolved against the folder of the topology file that names them.
     pub files: Vec<PathBuf>,
     pub format: Format,

@@ -29,7 +29,15 @@ fn constant(text: &str) -> Cell {
 }
 
 fn source(name: &str, files: &[PathBuf], format: Format) -> SourceOptions {
-    SourceOptions { name: name.to_owned(), files: files.to_vec(), format, jump_max: Duration::DAY.times(3650), maturity: None }
+    SourceOptions {
+        name: name.to_owned(),
+        files: files.to_vec(),
+        format,
+        jump_max: Duration::DAY.times(3650),
+        maturity: None,
+        topic: None,
+        fresh_max: None,
+    }
 }
 
 /// Everything that sinks are told.

@@ -81,6 +81,11 @@ pub fn record_json(record: &Record, text_of: &TextOf) -> Value {
             line.fields.insert("outcome".to_owned(), json!(Outcome::ALL[usize::from(answered.outcome & 3)].name()));
             line.fields.insert("revision".to_owned(), json!(answered.revision));
         }
+        Content::Lag(lag) => {
+            line.word(Field::Type, "lag");
+            line.fields.insert("source".to_owned(), json!(lag.source));
+            line.fields.insert("behind_ms".to_owned(), json!(lag.behind_ms));
+        }
         Content::Tick(time) => {
             line.word(Field::Type, "tick");
             line.word(Field::Time, &time.to_string());
@@ -97,6 +102,13 @@ pub fn record_json(record: &Record, text_of: &TextOf) -> Value {
         journal.insert("effort".to_owned(), json!(effort(record.effort)));
     }
     line.fields.insert("journal".to_owned(), Value::Object(journal));
+    Value::Object(line.fields)
+}
+
+/// An event as one JSON object of the wire format.
+pub fn event_json(event: &Event, text_of: &TextOf) -> Value {
+    let mut line = Line { fields: Map::new(), text_of };
+    line.event(event);
     Value::Object(line.fields)
 }
 

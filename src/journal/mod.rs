@@ -27,7 +27,7 @@ pub use codec::{Digest, Malformed, decode_output, decode_record, encode_output, 
 pub(crate) use codec::{decode_target, encode_target};
 pub use dir::DataDir;
 pub use error::JournalError;
-pub use export::{Exported, TextOf, export, record_json};
+pub use export::{Exported, TextOf, event_json, export, record_json};
 pub use files::{Disk, Files, ReadFile, SyncFile, WriteFile};
 pub use frame::{ENGINE_VERSION, LogKind};
 pub use landmarks::Landmarks;

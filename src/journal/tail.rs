@@ -9,6 +9,8 @@ use super::rejected::{RawInput, RawInputs};
 use crate::decision::Decision;
 use crate::engine::{Alert, Output, Rejected};
 use crate::event::{Field, Origin, Refusal, Refused, Sequence};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
@@ -83,7 +85,7 @@ pub fn tail(
             (Topic::Alerts, Output::Alert(alert)) => (shown.alert)(alert),
             (Topic::Rejected, Output::Rejected(rejected)) => {
                 let input = raw.of(rejected.sequence)?;
-                rejected_json(rejected, input.as_ref(), &(shown.source)(rejected.origin), shown.text_of)
+                rejected_json(rejected, input.as_ref(), &(shown.source)(rejected.origin), None, shown.text_of)
             }
             _ => continue,
         };
@@ -93,9 +95,9 @@ pub fn tail(
 }
 
 /// `{source, partition, offset, code, reason, raw}`, `field` where it is about one, and `event_id` where there was an event; of a source's
-/// several files the partition is the number. `raw` is null where the input is no longer kept, or where it was an event: that stands in
-/// the journal.
-pub fn rejected_json(rejected: &Rejected, input: Option<&RawInput>, source: &str, text_of: &TextOf) -> String {
+/// several files the partition is the number. `topic` is the one that the source is, where it is one. `raw` is null where the input is no
+/// longer kept, or where it was an event: that stands in the journal; bytes that are no UTF-8 stand in `raw_base64` as they were.
+pub fn rejected_json(rejected: &Rejected, input: Option<&RawInput>, source: &str, topic: Option<&str>, text_of: &TextOf) -> String {
     let mut reason = reason(rejected.refused);
     if let Some(input) = input.filter(|input| !input.detail.is_empty()) {
         // The detail may begin with the field that is named already.
@@ -104,6 +106,7 @@ pub fn rejected_json(rejected: &Rejected, input: Option<&RawInput>, source: &str
         reason = format!("{reason}: {detail}");
     }
     let raw = input.map(|input| String::from_utf8_lossy(&input.raw).into_owned());
+    let raw_base64 = input.filter(|input| std::str::from_utf8(&input.raw).is_err()).map(|input| BASE64_STANDARD.encode(&input.raw));
     let line = WireRejected {
         source,
         partition: rejected.origin.partition,
@@ -112,6 +115,8 @@ pub fn rejected_json(rejected: &Rejected, input: Option<&RawInput>, source: &str
         field: rejected.refused.field.map(Field::name),
         reason,
         raw,
+        raw_base64,
+        topic,
         event_id: rejected.event.map(|event| id_text(event, text_of)),
     };
     serde_json::to_string(&line).expect("the object has text keys only")
@@ -139,6 +144,14 @@ struct WireRejected<'a> {
     reason: String,
     /// The input as it stood, cut at its limit; null where it is no longer kept, or was an event: that stands in the journal.
     raw: Option<String>,
+    /// The bytes of the input where they are no UTF-8: those of raw are mended then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("type" = "string")))]
+    raw_base64: Option<String>,
+    /// The topic that it came from, where it came from one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("type" = "string")))]
+    topic: Option<&'a str>,
     /// The id of the event, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(extend("type" = "string")))]

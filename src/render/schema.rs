@@ -31,9 +31,9 @@ pub(super) fn codes(view: View) -> Vec<&'static str> {
     ReasonCode::ALL.into_iter().filter(|code| view.shows(code.audience())).map(ReasonCode::name).collect()
 }
 
-/// What stands in `used`: the judgement as a whole is only ever skipped.
+/// What stands in `used`: the judgement as a whole, and what a stream has not brought yet, are only ever skipped.
 pub(super) fn used() -> Value {
-    let names: Vec<&str> = Part::ALL.into_iter().filter(|part| *part != Part::Judgement).map(Part::name).collect();
+    let names: Vec<&str> = Part::ALL.into_iter().filter(|part| !matches!(part, Part::Judgement | Part::Stream)).map(Part::name).collect();
     json!({ "type": "string", "enum": names, "$comment": OPEN })
 }
 

@@ -117,6 +117,8 @@ pub struct Model<'f> {
     pairs_full: Vec<PairsFull>,
     /// Who stands on which list until when, those that have ended and still take a place included.
     listed: Vec<(u16, Id, Timestamp)>,
+    /// Milliseconds that sources are behind.
+    behind: BTreeMap<u16, u64>,
 }
 
 impl<'f> Model<'f> {
@@ -136,6 +138,7 @@ impl<'f> Model<'f> {
             dropped: Vec::new(),
             pairs_full: Vec::new(),
             listed: Vec::new(),
+            behind: BTreeMap::new(),
         }
     }
 
@@ -176,6 +179,10 @@ impl<'f> Model<'f> {
             Content::Refused(refused) => Seen::Rejected(refused.reason),
             // Worlds have nobody who waits; what an answer does to the ids judged is tested in tests/engine.rs.
             Content::Control(_) | Content::Answered(_) => Seen::Applied,
+            Content::Lag(lag) => {
+                self.behind.insert(lag.source, lag.behind_ms);
+                Seen::Applied
+            }
             Content::Listed(change) => {
                 self.change_list(change);
                 Seen::Applied

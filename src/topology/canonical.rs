@@ -8,6 +8,7 @@ use super::limits::{self, Form};
 use super::published::{self, Published};
 use super::quantity::{DURATION_MAX, format_billionths, format_day, format_share};
 use super::section::Section;
+use super::source::FRESH_MIN;
 use super::{alert, guard, lists, money, policy, relation};
 use crate::decision::{PolicyOptions, RuleOptions};
 use crate::engine::{GuardOptions, SourceTime};
@@ -77,7 +78,7 @@ impl Deciding {
         out.table("source");
         for (name, time) in &self.sources {
             out.table(&format!("source.{name}"));
-            for (key, length) in [("jump_max", time.jump_max), ("maturity", time.maturity)] {
+            for (key, length) in [("fresh_max", time.fresh_max), ("jump_max", time.jump_max), ("maturity", time.maturity)] {
                 if let Some(length) = length {
                     out.duration(key, length);
                 }
@@ -195,6 +196,7 @@ fn read_source(section: &Section) -> SourceTime {
     let time = SourceTime {
         jump_max: section.find_duration("jump_max", Duration(1)..=DURATION_MAX),
         maturity: section.find_duration("maturity", Duration(0)..=DURATION_MAX),
+        fresh_max: section.find_duration("fresh_max", FRESH_MIN..=DURATION_MAX),
     };
     section.finish();
     time

@@ -50,7 +50,8 @@ impl Deciding {
 
     /// The words for its causes and lists.
     pub fn texts(&self) -> PolicyTexts {
-        PolicyTexts::new(&self.policy, &self.aggregates, &self.lists, self.rates.reporting)
+        let texts = PolicyTexts::new(&self.policy, &self.aggregates, &self.lists, self.rates.reporting);
+        texts.with_sources(self.sources.iter().map(|(name, _)| &**name))
     }
 
     /// The hashes that decisions bear.

@@ -16,6 +16,7 @@ mod difference;
 mod document;
 mod guard;
 mod http;
+mod kafka;
 mod limits;
 mod lists;
 mod model;
@@ -39,7 +40,7 @@ pub use deciding::Deciding;
 pub use difference::policy_diff;
 pub use document::{Error, Errors, Place};
 pub use model::{BUILT_IN, ModelOptions};
-pub use operation::{AuthorizeOptions, JournalOptions, SnapshotOptions, Topics};
+pub use operation::{AuthorizeOptions, JournalOptions, SnapshotOptions, Topics, WaitFor};
 pub use published::Published;
 pub use quantity::{parse_duration, parse_moment};
 
@@ -49,6 +50,7 @@ use crate::doors::Security;
 use crate::engine;
 use crate::event::{Duration, IdKey};
 use crate::ingress::{InputLimits, SourceOptions};
+use crate::kafka::KafkaOptions;
 use document::{Document, Log};
 use section::Section;
 use std::collections::BTreeMap;
@@ -78,6 +80,8 @@ pub struct Topology {
     pub journal: JournalOptions,
     pub snapshot: SnapshotOptions,
     pub topics: Topics,
+    /// `None`: the embedded topics alone.
+    pub kafka: Option<KafkaOptions>,
     pub authorize: AuthorizeOptions,
     /// Limits of the doors, with the deadlines of `authorize` and the longest line of `input`.
     pub http: api::Options,
@@ -214,6 +218,7 @@ fn read(document: &Document, folders: &[&Path], log: &Log) -> Topology {
         journal: operation::read_journal(&root.section("journal")),
         snapshot: operation::read_snapshot(&root.section("snapshot")),
         topics: operation::read_topics(&root.section("topics")),
+        kafka: root.find_section("kafka").and_then(|section| kafka::read(&section, folders)),
         authorize,
         http,
         stand_in,
@@ -224,6 +229,7 @@ fn read(document: &Document, folders: &[&Path], log: &Log) -> Topology {
     root.finish();
     relation::check(&topology.deciding, log);
     relation::check_plan(&topology, log);
+    kafka::check(&topology, log);
     topology
 }
 

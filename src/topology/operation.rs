@@ -3,6 +3,7 @@
 use super::document::Log;
 use super::lists;
 use super::section::Section;
+use super::source::topic_name;
 use crate::decision::{ListsOptions, Outcome, StandIn};
 use crate::event::Duration;
 use crate::ingress::InputLimits;
@@ -39,8 +40,28 @@ pub struct SnapshotOptions {
 /// `[topics]`: the names under which outputs are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topics {
+    /// Where events are told that came through the doors.
+    pub events: String,
     pub decisions: String,
+    /// What the engine knows of them, laundering included: it has its own access.
+    pub decisions_internal: String,
+    /// As well.
+    pub alerts: String,
     pub rejected: String,
+}
+
+impl Topics {
+    /// Each with its key in the topology.
+    pub fn all(&self) -> [(&'static str, &str); 5] {
+        let Topics { events, decisions, decisions_internal, alerts, rejected } = self;
+        [
+            ("events", events),
+            ("decisions", decisions),
+            ("decisions_internal", decisions_internal),
+            ("alerts", alerts),
+            ("rejected", rejected),
+        ]
+    }
 }
 
 /// `[authorize]`: the hook and what waits behind it.
@@ -59,6 +80,23 @@ pub struct AuthorizeOptions {
     pub rules_only_from: u64,
     /// Above this share of stand-ins in a minute, in percent, the service says that it is not ready.
     pub stand_in_percent_max: u64,
+    /// What an answer waits for before it leaves.
+    pub wait_for: WaitFor,
+}
+
+/// What an answer of the hook waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WaitFor {
+    /// The journal, as `[journal] durability` says.
+    #[default]
+    Journal,
+    /// That its decision is committed in the topic; until the deadline, then it leaves all the same and says so.
+    Kafka,
+}
+
+impl WaitFor {
+    /// Both, each with its word in the topology.
+    const WORDS: [(&'static str, WaitFor); 2] = [("journal", WaitFor::Journal), ("kafka", WaitFor::Kafka)];
 }
 
 /// Reads `[authorize]`.
@@ -80,6 +118,7 @@ pub(super) fn read_authorize(section: &Section) -> AuthorizeOptions {
         stream_waiting_max: section.integer("stream_waiting_max", 1..=10_000_000) as usize,
         rules_only_from: section.integer("rules_only_from", 1..=1 << 40) as u64,
         stand_in_percent_max: section.integer("stand_in_percent_max", 0..=100) as u64,
+        wait_for: section.word("wait_for", &WaitFor::WORDS),
     };
     if section.is_sound() && options.deadline > options.deadline_max {
         section.error("deadline", options.deadline, format_args!("at most authorize.deadline_max ({})", options.deadline_max));
@@ -141,16 +180,21 @@ pub(super) fn read_snapshot(section: &Section) -> SnapshotOptions {
 /// Reads `[topics]`.
 pub(super) fn read_topics(section: &Section) -> Topics {
     let topic = |key: &str| {
-        let expected = "a topic's name: letters, digits, dots, _ and -";
-        let name = section.text(key, expected, 249);
-        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
-            section.error(key, format!("{name:?}"), expected);
-        }
-        name
+        let item = section.need(key, "a topic's name");
+        item.and_then(|item| topic_name(&item)).unwrap_or_default().to_string()
     };
-    let topics = Topics { decisions: topic("decisions"), rejected: topic("rejected") };
-    if topics.decisions == topics.rejected && section.is_sound() {
-        section.error("rejected", format!("{:?}, which is the topic of decisions too", topics.rejected), "a name of its own");
+    let topics = Topics {
+        events: topic("events"),
+        decisions: topic("decisions"),
+        decisions_internal: topic("decisions_internal"),
+        alerts: topic("alerts"),
+        rejected: topic("rejected"),
+    };
+    let all = topics.all();
+    for (place, (key, name)) in all.iter().enumerate() {
+        if let Some((other, _)) = all[..place].iter().find(|(_, other)| other == name).filter(|_| section.is_sound()) {
+            section.error(key, format!("{name:?}, which is the topic of {other} too"), "a name of its own");
+        }
     }
     section.finish();
     topics

@@ -10,6 +10,11 @@ use std::path::{Path, PathBuf};
 /// The most files of one source.
 const FILES_MAX: usize = 65_536;
 
+/// A source's lag is told once a second.
+pub(super) const FRESH_MIN: Duration = Duration::SECOND;
+/// What a topic may be behind where its source says nothing.
+const FRESH_DEFAULT: Duration = Duration::MINUTE;
+
 /// The longest name of a column, constant or prefix.
 const TEXT_BYTES_MAX: usize = 256;
 
@@ -28,7 +33,10 @@ pub(super) fn read(section: &Section, folders: &[&Path], jump_max: Duration) -> 
 }
 
 fn read_one(name: &str, section: &Section, folders: &[&Path], jump_max: Duration) -> SourceOptions {
-    let format = if section.has("format") {
+    let topic = read_topic(section);
+    let format = if topic.is_some() {
+        Format::Wire
+    } else if section.has("format") {
         section.word("format", &[("jsonl", ())]);
         if section.has("event") {
             section.find("event");
@@ -51,15 +59,42 @@ fn read_one(name: &str, section: &Section, folders: &[&Path], jump_max: Duration
         Format::Table(Mapping { label: Some(label), .. }) => Some(label.delay),
         _ => None,
     };
+    let files = if topic.is_some() { Vec::new() } else { read_files(section, endings, folders) };
+    let fresh_max = topic.as_ref().map(|_| section.find_duration("fresh_max", FRESH_MIN..=DURATION_MAX).unwrap_or(FRESH_DEFAULT));
     let source = SourceOptions {
         name: name.to_string(),
-        files: read_files(section, endings, folders),
+        topic,
+        fresh_max,
+        files,
         format,
         jump_max: section.find_duration("jump_max", Duration(1)..=DURATION_MAX).unwrap_or(jump_max),
         maturity: section.find_duration("maturity", Duration(0)..=DURATION_MAX).or(label_delay),
     };
     section.finish();
     source
+}
+
+/// The topic that a source is. Whose topology it is that names none of `[kafka]` is asked where all of it is known.
+fn read_topic(section: &Section) -> Option<String> {
+    let topic = section.find("topic")?;
+    for key in ["files", "format", "event", "jump_max"] {
+        if section.find(key).is_some() {
+            let why = "one of them: a topic's records are events in the wire format, one JSON object each, in time by their clock";
+            section.error(key, format!("{key} beside topic"), why);
+        }
+    }
+    Some(topic_name(&topic).unwrap_or_default().to_string())
+}
+
+/// The name of a topic, as Kafka allows it.
+pub(super) fn topic_name<'d>(item: &Item<'d>) -> Option<&'d str> {
+    let expected = "a topic's name: letters, digits, dots, _ and -";
+    let name = item.text(expected, 249)?;
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        item.error(expected);
+        return None;
+    }
+    Some(name)
 }
 
 fn read_files(section: &Section, endings: &[&str], folders: &[&Path]) -> Vec<PathBuf> {
@@ -269,7 +304,11 @@ fn fields_of(event: EventType) -> (&'static [Field], &'static [Field]) {
     }
 }
 
-/// What of a source decides. All sources read files today, so each has its `jump_max`.
+/// What of a source decides. Only files know no clock, so that they have a `jump_max`.
 pub(super) fn source_time(source: &SourceOptions, default_maturity: Duration) -> SourceTime {
-    SourceTime { jump_max: Some(source.jump_max), maturity: source.maturity.filter(|maturity| *maturity != default_maturity) }
+    SourceTime {
+        jump_max: source.topic.is_none().then_some(source.jump_max),
+        maturity: source.maturity.filter(|maturity| *maturity != default_maturity),
+        fresh_max: source.fresh_max,
+    }
 }

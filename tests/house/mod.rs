@@ -193,7 +193,7 @@ pub fn condition(options: &Options, index: usize, event: &Event) -> bool {
 
 /// Three sources with maturities of their own, rates for one of the foreign currencies.
 pub fn options(limits: Limits) -> Options {
-    let source = |maturity| SourceTime { jump_max: None, maturity };
+    let source = |maturity| SourceTime { jump_max: None, maturity, fresh_max: None };
     let sek = CurrencyRates { currency: Currency::parse("SEK").unwrap(), rates: vec![(Timestamp(0), 90_000_000)] };
     Options {
         limits,

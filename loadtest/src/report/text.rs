@@ -121,7 +121,7 @@ fn write_all(report: &Report, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-fn row(out: &mut String, name: &str, quantiles: Option<&Quantiles>) -> std::fmt::Result {
+pub fn row(out: &mut String, name: &str, quantiles: Option<&Quantiles>) -> std::fmt::Result {
     let Some(times) = quantiles else { return Ok(()) };
     let [p50, p90, p99, p999, max] = [times.p50_ms, times.p90_ms, times.p99_ms, times.p999_ms, times.max_ms].map(milliseconds);
     writeln!(out, "{name:<24}{p50:>10}{p90:>10}{p99:>10}{p999:>10}{max:>10}")

@@ -73,7 +73,7 @@ impl Desk for Small {
         let text = format!("{{\"event_id\": \"{id}\",  \"deadline_ms\":{}}}", deadline.as_millis());
         let (known, answer) = given.entry(id).or_insert_with(|| (value.clone(), Arc::from(text.as_bytes())));
         match *known == value {
-            true => Answer::Decided { json: answer.clone(), status: Status::Evaluated },
+            true => Answer::Decided { json: answer.clone(), status: Status::Evaluated, committed: None },
             false => Answer::Conflict { detail: "amount differs".to_owned() },
         }
     }
@@ -82,7 +82,7 @@ impl Desk for Small {
         let given = self.given.lock().expect("unbroken");
         given.get(event_id)?;
         let text = format!("{{\"event_id\":\"{event_id}\",\"result\":\"{result:?}\",\"deadline_ms\":{}}}", deadline.as_millis());
-        Some(Answer::Decided { json: Arc::from(text.as_bytes()), status: Status::Degraded })
+        Some(Answer::Decided { json: Arc::from(text.as_bytes()), status: Status::Degraded, committed: Some(false) })
     }
 
     /// Later lines are often done before earlier ones.

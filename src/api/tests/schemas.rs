@@ -238,7 +238,8 @@ proptest! {
             }
             Output::Rejected(one) => {
                 let input = raw.map(|raw| RawInput { sequence: one.sequence, received: crate::event::Timestamp(0), detail: "so".into(), raw });
-                let json = parsed(rejected_json(&one, input.as_ref(), "payments", &|_| None).as_bytes());
+                let topic = Some("weir.events").filter(|_| one.origin.source % 2 == 0);
+                let json = parsed(rejected_json(&one, input.as_ref(), "payments", topic, &|_| None).as_bytes());
                 prop_assert_eq!(REJECTED.judge(&json), Ok(()));
                 prop_assert_eq!(complete("rejected.json", &json), Ok(()));
             }

@@ -14,7 +14,7 @@ pub use output::{Digest, decode_output, encode_output};
 
 use crate::event::{
     Answered, Content, Control, ControlKind, Effort, Event, EventType, Field, Id, ListChange, Origin, Record, Refusal, Refused, Sequence,
-    StandInWhy, Timestamp,
+    SourceLag, StandInWhy, Timestamp,
 };
 use std::fmt;
 
@@ -40,6 +40,7 @@ const CONTROL: u8 = 2;
 const TICK: u8 = 3;
 const ANSWERED: u8 = 4;
 const LISTED: u8 = 5;
+const LAG: u8 = 6;
 /// An event's first byte is this plus the number of its type.
 const EVENT: u8 = 16;
 
@@ -57,6 +58,7 @@ pub fn encode_record(record: &Record, out: &mut Vec<u8>) {
         Content::Tick(_) => TICK,
         Content::Answered(_) => ANSWERED,
         Content::Listed(_) => LISTED,
+        Content::Lag(_) => LAG,
     };
     let mut head = [0; 24];
     head[0] = tag;
@@ -79,6 +81,10 @@ pub fn encode_record(record: &Record, out: &mut Vec<u8>) {
         }
         Content::Tick(time) => put_time(out, *time),
         Content::Answered(answered) => put_answered(out, answered),
+        Content::Lag(lag) => {
+            out.extend_from_slice(&lag.source.to_le_bytes());
+            out.extend_from_slice(&lag.behind_ms.to_le_bytes());
+        }
         Content::Listed(change) => {
             out.extend_from_slice(&change.list.to_le_bytes());
             put_id(out, change.id);
@@ -114,6 +120,7 @@ pub fn decode_record(sequence: Sequence, body: &[u8]) -> Result<Record, Malforme
         }
         TICK => Content::Tick(from.time()?),
         ANSWERED => Content::Answered(from.answered()?),
+        LAG => Content::Lag(SourceLag { source: from.u16()?, behind_ms: from.u64()? }),
         LISTED => {
             let (list, id) = (from.u16()?, from.id()?);
             let until = if from.bits(1)? == 0 { None } else { Some(from.time()?) };

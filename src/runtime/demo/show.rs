@@ -214,7 +214,7 @@ mod tests {
     }
 
     fn decided(outcome: &str) -> Answer {
-        Answer::Decided { json: json!({ "outcome": outcome }).to_string().into_bytes().into(), status: Status::Evaluated }
+        Answer::Decided { json: json!({ "outcome": outcome }).to_string().into_bytes().into(), status: Status::Evaluated, committed: None }
     }
 
     /// A transfer of the attack `episode`, or of none, in this second.

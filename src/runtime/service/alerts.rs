@@ -3,7 +3,6 @@
 use super::Service;
 use super::judge::Judge;
 use crate::engine::{Alert, AlertStatus, Engine, Output};
-use crate::render::{self, View};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -54,15 +53,6 @@ impl Judge {
 }
 
 impl Service {
-    /// A version of an alert as JSON.
-    pub(super) fn alert_json(&self, alert: &Alert) -> Vec<u8> {
-        let mut out = Vec::with_capacity(2048);
-        let cause = |policy: &[u8; 16], cause| self.shared.policies.texts(policy).cause(i64::from(cause), View::Internal);
-        let text_of = |id| self.shared.identity.text(id).ok().flatten().map(|(_, text)| text);
-        render::alert(alert, self.shared.options.rates.reporting, &cause, &text_of, &mut out);
-        out
-    }
-
     /// All that are open, and how many are held, as JSON text.
     pub(super) fn open_alerts(&self) -> Vec<u8> {
         let mut out = b"{\"alerts\":[".to_vec();
@@ -70,7 +60,7 @@ impl Service {
             if place > 0 {
                 out.push(b',');
             }
-            out.extend_from_slice(&self.alert_json(alert));
+            out.extend_from_slice(&self.shared.alert_json(alert));
         }
         out.extend_from_slice(format!("],\"held\":{}}}", self.shared.alerts.held.load(Ordering::Relaxed)).as_bytes());
         out

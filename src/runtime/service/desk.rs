@@ -12,9 +12,10 @@ use crate::engine::Output;
 use crate::event::{Answered, Body, Event, EventType, Field, Id, IdKind, Money, Origin, Refusal, Refused, Sequence};
 use crate::ingress::wire::{Line, parse_event};
 use crate::ingress::{Fault, Reading};
-use crate::journal::{Outputs, RawInputs, rejected_json};
-use crate::render::{View, decision};
+use crate::journal::{Outputs, RawInputs};
+use crate::render::View;
 use crate::runtime::naming::Told;
+use crate::topology::WaitFor;
 use crossbeam::channel::{Sender, TrySendError};
 use dashmap::Entry;
 use futures_util::stream::unfold;
@@ -22,7 +23,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration as Wall;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::error;
 
 /// How long the journal may take to write a stand-in's answer before the caller hears that nothing is recorded.
@@ -40,26 +41,29 @@ impl Service {
     }
 
     fn json(&self, answer: &Decision, view: View, id_text: Option<&str>) -> Arc<[u8]> {
-        let mut out = Vec::with_capacity(640);
-        let text_of = |id| match id_text {
-            Some(text) if id == answer.event => Some(text.to_owned()),
-            _ => self.shared.identity.text(id).ok().flatten().map(|(_, text)| text),
-        };
-        decision(answer, view, &self.shared.policies.texts(&answer.provenance.policy), &text_of, &mut out);
-        out.into()
+        self.shared.decision_json(answer, view, id_text).into()
     }
 
-    fn decided(&self, answer: &Decision, id_text: &str) -> Answer {
-        Answer::Decided { json: self.json(answer, View::Public, Some(id_text)), status: answer.status }
+    /// A decision as an answer. Where answers wait for the topics it is held until its transaction is committed, or until its time has come.
+    async fn decided(&self, answer: &Decision, id_text: &str, until: Instant) -> Answer {
+        let json = self.json(answer, View::Public, Some(id_text));
+        let committed = match self.shared.options.wait_for {
+            WaitFor::Journal => None,
+            WaitFor::Kafka => Some(self.shared.topics.committed(answer.sequence, until).await),
+        };
+        if committed == Some(false) {
+            self.shared.metrics.hook_uncommitted_total.inc();
+        }
+        Answer::Decided { json, status: answer.status, committed }
     }
 
     /// What was answered for `id` before; `None` where it cannot be read.
-    fn known(&self, id: Id, known: Known, fingerprint: u64, id_text: &str) -> Option<Answer> {
+    async fn known(&self, id: Id, known: Known, fingerprint: u64, id_text: &str, until: Instant) -> Option<Answer> {
         if known.fingerprint != fingerprint {
             return Some(conflict(id_text));
         }
         match self.shared.answers.read(id, known) {
-            Ok(answer) => Some(self.decided(&answer, id_text)),
+            Ok(answer) => Some(self.decided(&answer, id_text, until).await),
             Err(cause) => {
                 error!(%cause, "an answer that was given cannot be read back");
                 None
@@ -75,8 +79,8 @@ impl Service {
     }
 
     /// Waits for the ticket's answer; where that does not come in time, for the stand-in's.
-    async fn wait(&self, event: &Event, ticket: &Arc<Ticket>, id_text: &str, patience: Wall) -> Answer {
-        let reply = match timeout(patience, ticket.settled()).await {
+    async fn wait(&self, event: &Event, ticket: &Arc<Ticket>, id_text: &str, until: Instant) -> Answer {
+        let reply = match timeout_at(until, ticket.settled()).await {
             Ok(reply) => reply,
             Err(_) => {
                 if ticket.claim(Winner::Timer) {
@@ -87,7 +91,7 @@ impl Service {
             }
         };
         match reply {
-            Reply::Decision(answer) => self.decided(&answer, id_text),
+            Reply::Decision(answer) => self.decided(&answer, id_text, until).await,
             Reply::Conflict => conflict(id_text),
             Reply::Refused(refused) => Answer::Refused { refused, detail: refusal_words(refused) },
             Reply::Unrecorded | Reply::Taken => {
@@ -106,7 +110,7 @@ impl Service {
     /// Gives an event to the recorder, with its ticket. Where the lane is full a task waits for room until `until`, and answers in the judge's
     /// place where none comes: it goes on where the caller hangs up.
     fn give(&self, event: &Event, texts: Told, ticket: &Arc<Ticket>, until: Instant) {
-        let submission = Submission::Event { event: Box::new(event.clone()), texts, ticket: Some(ticket.clone()), line: None };
+        let submission = Submission::hook(event.clone(), texts, ticket.clone());
         let back = match self.hook.try_send(submission) {
             Ok(()) => return,
             Err(TrySendError::Full(back) | TrySendError::Disconnected(back)) => back,
@@ -146,14 +150,13 @@ impl Service {
             let Some(output) = reader.next_before(before).map_err(|error| error.to_string())? else { break };
             at = output.sequence().0;
             let json = match (stream, &output) {
-                (Stream::Decisions, Output::Decision(answer)) => self.json(answer, View::Public, None).to_vec(),
-                (Stream::DecisionsInternal, Output::Decision(answer)) => self.json(answer, View::Internal, None).to_vec(),
+                (Stream::Decisions, Output::Decision(answer)) => self.shared.decision_json(answer, View::Public, None),
+                (Stream::DecisionsInternal, Output::Decision(answer)) => self.shared.decision_json(answer, View::Internal, None),
                 (Stream::Rejected, Output::Rejected(rejected)) => {
                     let input = raw.as_mut().expect("opened for this stream").of(rejected.sequence).map_err(|error| error.to_string())?;
-                    let text_of = |id| self.shared.identity.text(id).ok().flatten();
-                    rejected_json(rejected, input.as_ref(), self.source(rejected.origin), &text_of).into_bytes()
+                    self.shared.rejected_json(rejected, input.as_ref())
                 }
-                (Stream::Alerts, Output::Alert(alert)) => self.alert_json(alert),
+                (Stream::Alerts, Output::Alert(alert)) => self.shared.alert_json(alert),
                 _ => continue,
             };
             // Where a record led to several, whoever stops between them comes again before the first: better twice than never.
@@ -182,14 +185,6 @@ impl Service {
         }
         told.await.unwrap_or(Submitted::Closing)
     }
-
-    fn source(&self, origin: Origin) -> &str {
-        match origin.source {
-            Origin::HOOK => "authorizations",
-            Origin::DOOR => "events",
-            source => self.shared.sources.get(usize::from(source)).map_or("engine", String::as_str),
-        }
-    }
 }
 
 /// Readers that wait for somebody to go on with them: several may stand at one place. 256 KiB each.
@@ -213,13 +208,14 @@ impl Desk for Service {
         }
         let id_text = texts.text(event.id).expect("an event's id was told");
         let fingerprint = event.fingerprint();
+        let until = began + deadline;
         let (ticket, mine) = match self.shared.tickets.entry(event.id) {
             Entry::Occupied(other) => (other.get().clone(), false),
             Entry::Vacant(place) => {
                 // Asked with the place held: the judge notes an answer before it takes the ticket away, so who finds neither is the first.
                 if let Some(known) = self.shared.answers.get(event.id) {
                     drop(place);
-                    if let Some(answer) = self.known(event.id, known, fingerprint, &id_text) {
+                    if let Some(answer) = self.known(event.id, known, fingerprint, &id_text, until).await {
                         return answer;
                     }
                     return Answer::Unrecorded { json: self.unread(&event, fingerprint, &id_text) };
@@ -232,15 +228,14 @@ impl Desk for Service {
         if ticket.fingerprint != fingerprint {
             return conflict(&id_text);
         }
-        let until = began + deadline;
         if mine && self.shared.tickets.len() > self.shared.options.waiting_max {
             // More would only wait: the stand-in answers at once.
-            return self.wait(&event, &ticket, &id_text, Wall::ZERO).await;
+            return self.wait(&event, &ticket, &id_text, began).await;
         }
         if mine {
             self.give(&event, texts, &ticket, until);
         }
-        self.wait(&event, &ticket, &id_text, until.saturating_duration_since(Instant::now())).await
+        self.wait(&event, &ticket, &id_text, until).await
     }
 
     async fn challenge(&self, event_id: &str, result: ChallengeResult, deadline: Wall) -> Option<Answer> {
@@ -272,7 +267,7 @@ impl Desk for Service {
             return Some(conflict());
         }
         // Given again where somebody else waits for the same: the engine takes the first and passes over the second.
-        let submission = Submission::Event { event: Box::new(event.clone()), texts, ticket: Some(ticket.clone()), line: None };
+        let submission = Submission::hook(event.clone(), texts, ticket.clone());
         let patience = deadline.max(RECORD_PATIENCE);
         let reply = match send(&self.hook, submission, Instant::now() + patience).await {
             Ok(()) => timeout(patience, ticket.settled()).await.unwrap_or(Reply::Unrecorded),
@@ -285,7 +280,7 @@ impl Desk for Service {
         Some(match reply {
             Reply::Taken => {
                 let decided = Decision { outcome: if answer.outcome == Outcome::Challenge { outcome } else { answer.outcome }, ..answer };
-                self.decided(&decided, event_id)
+                self.decided(&decided, event_id, Instant::now() + deadline).await
             }
             Reply::Conflict => conflict(),
             Reply::Refused(refused) => Answer::Refused { refused, detail: refusal_words(refused) },
@@ -300,10 +295,10 @@ impl Desk for Service {
         let mut texts = Told::default();
         let (line, told) = tokio::sync::oneshot::channel();
         let submission = match self.parse(json, &mut texts) {
-            Ok(event) => Submission::Event { event: Box::new(event), texts, ticket: None, line: Some(line) },
+            Ok(event) => Submission::door(event, texts, line),
             Err(fault) => {
                 let raw = json[..json.len().min(self.shared.options.rejected_bytes_max)].to_vec();
-                Submission::Refused { fault, raw, line }
+                Submission::Refused { origin: Submission::at(Origin::DOOR), fault, raw, line: Some(line) }
             }
         };
         self.record(submission, told).await

@@ -241,6 +241,7 @@ impl Judge {
                 Content::Refused(_) => "refused",
                 Content::Control(_) | Content::Listed(_) => "control",
                 Content::Tick(_) => "tick",
+                Content::Lag(_) => "lag",
                 Content::Answered(_) => "answered",
             };
             metrics.engine_records_total.with_label_values(&[word]).inc();

@@ -12,9 +12,10 @@ use super::recorder::Recorder;
 use super::snapping::Snapping;
 use super::standby::Leadership;
 use super::standing::Standing;
+use super::stream::{self, TopicState};
 use super::syncer::Syncer;
 use super::watching::{BOXES, Watcher};
-use super::{Minute, Service, ServiceOptions, Shared, Threads};
+use super::{Minute, Named, Service, ServiceOptions, Shared, Threads};
 use crate::event::{Record, Sequence};
 use crate::identity::{Identity, Recent};
 use crate::journal::{Landmarks, hex};
@@ -26,7 +27,7 @@ use crate::snapshot::{Snapshots, Taker, TakerOptions};
 use crate::topology::{Topology, content_hash};
 use crossbeam::channel::{bounded, unbounded};
 use dashmap::DashMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
@@ -113,8 +114,9 @@ impl Service {
             minute: Mutex::new(Minute::new()),
             news,
             identity: Identity::open(&store)?,
-            sources: topology.deciding.sources.iter().map(|(name, _)| name.clone()).collect(),
+            sources: topology.sources.iter().map(|source| Named { name: source.name.clone(), topic: source.topic.clone() }).collect(),
             metrics: metrics.clone(),
+            topics: TopicState::default(),
             parked: Mutex::new(VecDeque::new()),
         });
         let (told, rejections) = (texts.syncing()?, rejected.syncing()?);
@@ -125,8 +127,10 @@ impl Service {
         let snapshots = Snapshots::at(files.clone(), &dir.snapshots());
         let last = snapshots.list()?.first().map_or(Sequence(0), |kept| kept.sequence);
         let snapping = Snapping::new(shared.clone(), taker, snapshots, topology.snapshot, to_keeper.clone(), outputs.syncing()?, last);
+        let positions: BTreeMap<_, _> = engine.positions().map(|at| ((at.source, at.partition), at.next)).collect();
         let recorder = Recorder {
             shared: shared.clone(),
+            positions: positions.clone(),
             journal,
             rejected,
             texts,
@@ -164,7 +168,7 @@ impl Service {
         };
         let sync_every = Wall::from_millis(u64::from(topology.journal.sync_ms_max));
         let naming = shared.clone();
-        let others = [
+        let mut others = vec![
             thread("syncer", &shared, move || syncer.run(sync_every))?,
             thread("keeper", &shared, move || {
                 give_way();
@@ -179,6 +183,7 @@ impl Service {
                 monitor.run(&shown, &give_back);
             })?,
         ];
+        others.extend(stream::launch(topology, &shared, &stream_sender, &positions)?);
         let recorder = thread("recorder", &shared, move || {
             come_promptly();
             recorder.run(&hook, &stream);
@@ -224,7 +229,7 @@ fn shadow(topology: &Topology, shared: &Shared) -> Option<Shadow> {
 }
 
 /// Starts a thread whose panic stops the service: otherwise callers would get stand-ins for ever, and an end would wait for what never comes.
-fn thread<T: Send + 'static>(
+pub(super) fn thread<T: Send + 'static>(
     name: &'static str,
     shared: &Arc<Shared>,
     work: impl FnOnce() -> T + Send + 'static,
@@ -254,5 +259,6 @@ fn options(topology: &Topology) -> ServiceOptions {
         rejected_bytes_max: topology.input.rejected_bytes_max,
         rates: topology.deciding.rates.clone(),
         stand_in: topology.stand_in,
+        wait_for: topology.authorize.wait_for,
     }
 }

@@ -30,9 +30,11 @@ mod publishing;
 mod pulse;
 mod recorder;
 mod recovery;
+mod rendering;
 mod snapping;
 mod standby;
 mod standing;
+mod stream;
 mod syncer;
 mod ticket;
 mod watching;
@@ -47,14 +49,14 @@ pub use standby::{Body, Node, Peer, Standby};
 use crate::api::{Readiness, Submitted};
 use crate::decision::{Decision, Provenance, StandIn, Status};
 use crate::engine::{Checkpoint, Engine, NO_MODEL};
-use crate::event::{Answered, ControlKind, Duration, Event, Id, IdKey, ListChange, Rates, Sequence, Timestamp};
+use crate::event::{Answered, ControlKind, Duration, Event, Id, IdKey, ListChange, Origin, Rates, Sequence, SourceLag, Timestamp};
 use crate::identity::Identity;
 use crate::ingress::Fault;
 use crate::journal::{Disk, Files, Landmarks, Outputs, Syncing};
 use crate::metrics::Metrics;
 use crate::runtime::naming::Told;
 use crate::runtime::policies::Policies;
-use crate::topology::Topology;
+use crate::topology::{Topology, WaitFor};
 use alerts::OpenAlerts;
 use answers::Answers;
 use crossbeam::channel::Sender;
@@ -69,22 +71,33 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
+use stream::TopicState;
 use ticket::Ticket;
 use tokio::sync::{Notify, oneshot, watch};
 
 /// What reaches the recorder.
 enum Submission {
     Event {
+        origin: Origin,
         event: Box<Event>,
         texts: Told,
+        /// W3C trace context: it goes with what comes of the event.
+        trace: Option<Box<str>>,
         ticket: Option<Arc<Ticket>>,
         line: Option<oneshot::Sender<Submitted>>,
     },
     Refused {
+        origin: Origin,
         fault: Fault,
         raw: Vec<u8>,
-        line: oneshot::Sender<Submitted>,
+        line: Option<oneshot::Sender<Submitted>>,
     },
+    /// A record of a topic that gives none in the journal.
+    #[cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "topics alone send it"))]
+    Passed(Origin),
+    /// How far a source is behind.
+    #[cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "topics alone send it"))]
+    Lag(SourceLag),
     Answered {
         answered: Answered,
         ticket: Arc<Ticket>,
@@ -104,6 +117,25 @@ enum Submission {
     Wake,
 }
 
+impl Submission {
+    /// Somebody waits for the answer.
+    fn hook(event: Event, texts: Told, ticket: Arc<Ticket>) -> Submission {
+        let origin = Submission::at(Origin::HOOK);
+        Submission::Event { origin, event: Box::new(event), texts, trace: None, ticket: Some(ticket), line: None }
+    }
+
+    /// Somebody waits for the record.
+    fn door(event: Event, texts: Told, line: oneshot::Sender<Submitted>) -> Submission {
+        let origin = Submission::at(Origin::DOOR);
+        Submission::Event { origin, event: Box::new(event), texts, trace: None, ticket: None, line: Some(line) }
+    }
+
+    /// A door: its offset is the sequence of the record.
+    fn at(source: u16) -> Origin {
+        Origin { source, ..Origin::default() }
+    }
+}
+
 /// What the service takes of the topology.
 struct ServiceOptions {
     dedupe: Duration,
@@ -115,6 +147,7 @@ struct ServiceOptions {
     rejected_bytes_max: usize,
     rates: Rates,
     stand_in: StandIn,
+    wait_for: WaitFor,
 }
 
 /// What the threads share.
@@ -177,10 +210,19 @@ struct Shared {
     news: News,
     /// Reads texts that the namer writes.
     identity: Identity,
-    sources: Vec<String>,
+    sources: Vec<Named>,
     metrics: Metrics,
+    /// What recorder and topics tell each other.
+    topics: TopicState,
     /// Places in streams at which somebody stopped reading, to go on from.
     parked: Mutex<VecDeque<(u64, Outputs)>>,
+}
+
+/// How a source is called.
+struct Named {
+    name: String,
+    /// The topic that it is.
+    topic: Option<String>,
 }
 
 /// Answers of the last minute.
@@ -232,6 +274,16 @@ impl Shared {
 
     fn is_stopped(&self) -> bool {
         self.stopped.get().is_some()
+    }
+
+    /// As [`Service::fence`].
+    fn fence(&self, why: &str) -> Result<u64, String> {
+        // The first word stays; it names the leader that was met first.
+        let _ = self.elsewhere.set(why.to_owned());
+        *self.fenced.lock().expect("nobody panics with it") = true;
+        // Those who wait behind the fence hear of it now.
+        let synced = self.journal.sync().map_err(|cause| cause.to_string());
+        synced.map(|_| self.journal.durable().0)
     }
 
     fn wait_while_paused(&self) {
@@ -291,7 +343,7 @@ pub struct Service {
 struct Threads {
     recorder: JoinHandle<()>,
     judge: JoinHandle<Engine>,
-    others: [JoinHandle<()>; 4],
+    others: Vec<JoinHandle<()>>,
     // The lock of the directory, held to the end.
     _dir: crate::journal::DataDir,
 }
@@ -363,7 +415,7 @@ impl Service {
         let _ = self.hook.try_send(Submission::Wake);
         let (recorder, judge) = (threads.recorder.join(), threads.judge.join());
         self.shared.ended.store(true, Ordering::Release);
-        let others = threads.others.map(|thread| thread.join());
+        let others: Vec<_> = threads.others.into_iter().map(JoinHandle::join).collect();
         // One that has panicked has said so, and why.
         if recorder.is_err() || others.iter().any(Result::is_err) {
             return None;
@@ -384,12 +436,7 @@ impl Service {
     /// Records nothing more, because another process leads: `why` is said to everybody who asks. Returns how many records there are, for
     /// good; they are on disk.
     fn fence(&self, why: &str) -> Result<u64, String> {
-        // The first word stays; it names the leader that was met first.
-        let _ = self.shared.elsewhere.set(why.to_owned());
-        *self.shared.fenced.lock().expect("nobody panics with it") = true;
-        // Those who wait behind the fence hear of it now.
-        let synced = self.shared.journal.sync().map_err(|cause| cause.to_string());
-        synced.map(|_| self.shared.journal.durable().0)
+        self.shared.fence(why)
     }
 
     fn readiness(&self) -> Readiness {
@@ -402,6 +449,9 @@ impl Service {
         }
         if let Some(why) = self.shared.elsewhere.get() {
             return not(why.clone());
+        }
+        if let Some(why) = self.shared.topics.unready() {
+            return not(why);
         }
         let percent = self.shared.stand_in_percent();
         if percent > self.shared.options.stand_in_percent_max {

@@ -47,7 +47,7 @@ impl Service {
 
     fn alert(&self, alert: &Alert) -> Shown {
         // As the door of alerts shows it.
-        let json: Value = serde_json::from_slice(&self.alert_json(alert)).expect("an object was rendered");
+        let json: Value = serde_json::from_slice(&self.shared.alert_json(alert)).expect("an object was rendered");
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let subject = &json["subject"];
         let reasons = json["reasons"].as_array().map_or(&[][..], Vec::as_slice);

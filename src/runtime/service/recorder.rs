@@ -19,6 +19,7 @@ use crate::runtime::policies::short;
 use crate::store::StoreError;
 use crate::targets::Targets;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, select};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration as Wall, Instant};
@@ -80,6 +81,8 @@ pub(super) struct Recorder {
     pub(super) texts: TextLog,
     /// Ids told lately.
     pub(super) told: Recent,
+    /// Of topics: by source and partition the next offset.
+    pub(super) positions: BTreeMap<(u16, u32), u64>,
     pub(super) targets: Targets,
     pub(super) clock: Clock,
     pub(super) to_judge: Sender<Record>,
@@ -119,11 +122,14 @@ impl Recorder {
             for submission in first.into_iter().chain(rest).take(GROUP_MAX) {
                 self.take(submission, received, &mut waiting);
             }
-            if self.group.is_empty() && recorded.elapsed() >= TICK_EVERY {
+            // What a source says of itself is no sign of life of the stream.
+            if self.group.iter().any(|record| !matches!(record.content, Content::Lag(_))) {
+                recorded = Instant::now();
+            } else if recorded.elapsed() >= TICK_EVERY {
+                recorded = Instant::now();
                 self.push(Origin::engine(), received, Content::Tick(received - TICK_BEHIND));
             }
             if !self.group.is_empty() {
-                recorded = Instant::now();
                 match self.commit() {
                     Ok(()) => {
                         waiting.drain(..).for_each(Waiting::recorded);
@@ -149,7 +155,10 @@ impl Recorder {
 
     fn take(&mut self, submission: Submission, received: Timestamp, waiting: &mut Vec<Waiting>) {
         match submission {
-            Submission::Event { mut event, texts, ticket, line } => {
+            Submission::Event { origin, mut event, texts, trace, ticket, line } => {
+                if !self.is_news(origin) {
+                    return;
+                }
                 if let Err(cause) = resolve(&self.targets, &mut event) {
                     warn!(%cause, "an event's target could not be looked up");
                 }
@@ -157,8 +166,10 @@ impl Recorder {
                     // The group it belongs to cannot be written either, and says so to those who wait.
                     warn!(%cause, "what an event's ids name could not be told");
                 }
-                let origin = if ticket.is_some() { Origin::HOOK } else { Origin::DOOR };
-                let sequence = self.push(Origin { source: origin, ..Origin::default() }, received, Content::Event(*event));
+                let sequence = self.push(origin, received, Content::Event(*event));
+                if let Some(trace) = trace {
+                    self.shared.topics.trace(sequence, trace);
+                }
                 if let Some(ticket) = &ticket {
                     ticket.note_recorded(sequence.0);
                 }
@@ -167,15 +178,19 @@ impl Recorder {
                     waiting.push(Waiting::Line(line, Submitted::Recorded { sequence }));
                 }
             }
-            Submission::Refused { fault, raw, line } => {
-                let origin = Origin { source: Origin::DOOR, ..Origin::default() };
+            Submission::Refused { origin, fault, raw, line } => {
+                if !self.is_news(origin) {
+                    return;
+                }
                 let refused = fault.refused;
                 let sequence = self.push(origin, received, Content::Refused(refused));
                 let kept = self.rejected.append(&RawInput { sequence, received, detail: fault.detail.clone(), raw });
                 if let Err(cause) = kept {
                     warn!(%cause, "refused input could not be kept");
                 }
-                waiting.push(Waiting::Line(line, Submitted::Refused { sequence, refused, detail: fault.detail }));
+                if let Some(line) = line {
+                    waiting.push(Waiting::Line(line, Submitted::Refused { sequence, refused, detail: fault.detail }));
+                }
             }
             Submission::Answered { mut answered, ticket } => {
                 answered.revision = if ticket.is_recorded() { 2 } else { 1 };
@@ -200,8 +215,25 @@ impl Recorder {
                 *in_force = in_force.with(kind, short(&blob));
                 waiting.push(Waiting::Line(line, Submitted::Recorded { sequence }));
             }
+            Submission::Passed(origin) => {
+                if self.is_news(origin) {
+                    self.shared.topics.pass(origin, self.next_sequence());
+                }
+            }
+            Submission::Lag(lag) => drop(self.push(Origin::engine(), received, Content::Lag(lag))),
             Submission::Wake => {}
         }
+    }
+
+    /// Whether what stands there in a topic was not taken yet. Doors have no such places.
+    fn is_news(&mut self, origin: Origin) -> bool {
+        if origin.source >= Origin::DOOR {
+            return true;
+        }
+        let next = self.positions.entry((origin.source, origin.partition)).or_default();
+        let is_news = origin.offset >= *next;
+        *next = (*next).max(origin.offset + 1);
+        is_news
     }
 
     /// Tells those who wait that nothing is recorded here any more: another process leads.
@@ -215,9 +247,9 @@ impl Recorder {
                 }
             }
             Submission::Listed { line, .. } | Submission::InForce { line, .. } => drop(line.send(led_elsewhere())),
-            Submission::Refused { line, .. } => drop(line.send(Submitted::Closing)),
+            Submission::Refused { line, .. } => drop(line.map(|line| line.send(Submitted::Closing))),
             Submission::Answered { ticket, .. } => ticket.settle(Reply::Unrecorded),
-            Submission::Wake => {}
+            Submission::Passed(_) | Submission::Lag(_) | Submission::Wake => {}
         }
     }
 
@@ -243,7 +275,11 @@ impl Recorder {
             let word = if effort == Effort::Full { "full" } else { "rules_only" };
             self.shared.metrics.hook_efforts_total.with_label_values(&[word]).inc();
         }
-        let origin = if origin.source == Origin::ENGINE { origin } else { Origin { offset: sequence.0, ..origin } };
+        let is_door = matches!(origin.source, Origin::HOOK | Origin::DOOR);
+        let origin = if is_door { Origin { offset: sequence.0, ..origin } } else { origin };
+        if is_door && matches!(content, Content::Event(_)) {
+            self.shared.topics.came_by_door(sequence);
+        }
         let record = Record { sequence, received, origin, effort, content };
         self.targets.note(&record);
         self.group.push(record);

@@ -361,6 +361,13 @@ impl Model<'_> {
         if matches!(event.body, Body::Payment(_) | Body::Transfer(_)) && self.amount(event).is_none() {
             facts.add_skip(Skip { part: Part::Money, why: Why::NoRate, value: 0, window: 0 });
         }
+        for (source, behind_ms) in &self.behind {
+            let fresh_max = self.options.sources.get(usize::from(*source)).and_then(|source| source.fresh_max);
+            if fresh_max.is_some_and(|fresh_max| *behind_ms > fresh_max.0.unsigned_abs() / 1_000) {
+                let value = (*behind_ms / 1_000) as i64;
+                facts.add_skip(Skip { part: Part::Stream, why: Why::Behind, value, window: i64::from(*source) });
+            }
+        }
     }
 
     /// What the windows and pairs of a family lack.

@@ -40,8 +40,8 @@ pub(in crate::sim) fn options() -> Options {
         dedupe: Duration::DAY.times(7),
         future_skew_max: Duration::MINUTE,
         sources: vec![
-            SourceTime { jump_max: Some(Duration(i64::MAX / 4)), maturity: None },
-            SourceTime { jump_max: None, maturity: Some(Duration::DAY.times(3)) },
+            SourceTime { jump_max: Some(Duration(i64::MAX / 4)), maturity: None, fresh_max: None },
+            SourceTime { jump_max: None, maturity: Some(Duration::DAY.times(3)), fresh_max: None },
         ],
         id_key: IdKey::FILES,
         provenance: Provenance::default(),

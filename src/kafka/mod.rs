@@ -1,0 +1,17 @@
+//! Kafka: topics as sources and sinks.
+//!
+//! What a build without the feature `kafka` has of it are its options, so that every build can read a topology.
+
+#[cfg(feature = "kafka")]
+mod client;
+#[cfg(feature = "kafka")]
+mod consumer;
+mod options;
+#[cfg(feature = "kafka")]
+mod producer;
+
+#[cfg(feature = "kafka")]
+pub use consumer::{Inbound, Lag, Message, Place, Polled};
+pub use options::{KafkaOptions, OptionValue, RESERVED};
+#[cfg(feature = "kafka")]
+pub use producer::{Consumed, Outbound, Outgoing, SendError, Sent};

@@ -1,0 +1,146 @@
+//! Topics of Kafka, as ends of the service: events come from them by the lane of the stream, outputs go to them behind the output log.
+//!
+//! ```text
+//! topics ──▶ source thread: parse, pass over our own ──▶ lane ──▶ recorder … journal, judge, output log
+//!                                                                                    │ settled, on disk, named
+//! topics ◀── sink thread: transactions of outputs and offsets ◀──────────────────────┘
+//! ```
+//!
+//! Neither is in anybody's way: where the brokers are away the source reads nothing, the sink falls behind, and answers leave as ever.
+
+#[cfg(feature = "kafka")]
+mod ages;
+#[cfg(feature = "kafka")]
+mod sink;
+#[cfg(feature = "kafka")]
+mod source;
+
+use super::Shared;
+use super::Submission;
+use super::error::ServiceError;
+use crate::event::{Origin, Sequence};
+use crate::topology::Topology;
+use crossbeam::channel::Sender;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+/// Trace contexts that wait for their record's outputs to be sent; the oldest go first.
+const TRACES_MAX: usize = 1 << 16;
+/// Runs of records of topics that were passed over and whose offsets are not committed.
+const PASSED_MAX: usize = 4_096;
+
+/// What recorder, doors and topics tell each other.
+pub(super) struct TopicState {
+    traces: Mutex<VecDeque<(Sequence, Box<str>)>>,
+    passed: Mutex<Vec<Passed>>,
+    /// One above the last record of an event that came by a door.
+    last_by_door: AtomicU64,
+    /// Outputs of the records before it are committed in the topics.
+    sent: watch::Sender<u64>,
+    /// Why nobody should come here yet, or any more.
+    unready: Mutex<Option<String>>,
+}
+
+/// Records of a partition that gave none in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Passed {
+    source: u16,
+    partition: u32,
+    /// The offset behind them.
+    next: u64,
+    /// What came before them in the topic stands in the journal before this.
+    behind: Sequence,
+}
+
+impl Default for TopicState {
+    fn default() -> TopicState {
+        TopicState {
+            traces: Mutex::default(),
+            passed: Mutex::default(),
+            last_by_door: AtomicU64::new(0),
+            sent: watch::Sender::new(0),
+            unready: Mutex::new(None),
+        }
+    }
+}
+
+impl TopicState {
+    /// Keeps the trace context of the event with this record.
+    pub(super) fn trace(&self, sequence: Sequence, trace: Box<str>) {
+        let mut traces = self.traces.lock().expect("nobody panics with it");
+        if traces.len() == TRACES_MAX {
+            traces.pop_front();
+        }
+        traces.push_back((sequence, trace));
+    }
+
+    /// A record of a topic was passed over; the next of the journal is `behind`.
+    pub(super) fn pass(&self, origin: Origin, behind: Sequence) {
+        let passed = Passed { source: origin.source, partition: origin.partition, next: origin.offset + 1, behind };
+        let mut all = self.passed.lock().expect("nobody panics with it");
+        let full = all.len() >= PASSED_MAX;
+        let same =
+            |known: &&mut Passed| (known.source, known.partition) == (passed.source, passed.partition) && (known.behind == behind || full);
+        match all.iter_mut().rev().find(same) {
+            Some(known) => *known = passed,
+            None => all.push(passed),
+        }
+    }
+
+    /// The event of this record came by a door.
+    pub(super) fn came_by_door(&self, sequence: Sequence) {
+        self.last_by_door.store(sequence.0 + 1, Ordering::Relaxed);
+    }
+
+    /// Waits until the outputs of the record `sequence` are committed in the topics; `false` where they are not when the time has come.
+    pub(super) async fn committed(&self, sequence: Sequence, until: Instant) -> bool {
+        let mut sent = self.sent.subscribe();
+        timeout_at(until, sent.wait_for(|sent| *sent > sequence.0)).await.is_ok()
+    }
+
+    /// Why nobody should come here.
+    pub(super) fn unready(&self) -> Option<String> {
+        self.unready.lock().expect("nobody panics with it").clone()
+    }
+}
+
+/// Starts the threads of the topics, where there are any.
+#[cfg(feature = "kafka")]
+pub(super) fn launch(
+    topology: &Topology,
+    shared: &Arc<Shared>,
+    lane: &Sender<Submission>,
+    positions: &BTreeMap<(u16, u32), u64>,
+) -> Result<Vec<JoinHandle<()>>, ServiceError> {
+    use super::launch::thread;
+    let Some(kafka) = &topology.kafka else { return Ok(Vec::new()) };
+    let topics = topology.sources.iter().zip(0u16..).filter_map(|(source, number)| Some((number, source.topic.clone()?)));
+    let topics: Vec<(u16, String)> = topics.collect();
+    let (met, known) = crossbeam::channel::bounded(1);
+    let mut owner = [0; 8];
+    getrandom::fill(&mut owner).map_err(|cause| ServiceError::System(std::io::Error::other(cause.to_string())))?;
+    let owner = crate::journal::hex(&owner);
+    let sink = sink::Sink::new(shared.clone(), kafka.clone(), topology.topics.clone(), topics.clone(), &owner, met);
+    let mut threads = vec![thread("sink", shared, move || sink.run())?];
+    if !topics.is_empty() {
+        *shared.topics.unready.lock().expect("nobody panics with it") = Some("the topics were not reached yet".to_owned());
+        let source = source::Source::new(shared.clone(), kafka.clone(), topics, lane.clone(), positions, topology.input.line_bytes_max);
+        threads.push(thread("source", shared, move || source.run(&known))?);
+    }
+    Ok(threads)
+}
+
+/// Starts nothing: this build has no Kafka.
+#[cfg(not(feature = "kafka"))]
+pub(super) fn launch(
+    topology: &Topology,
+    _: &Arc<Shared>,
+    _: &Sender<Submission>,
+    _: &BTreeMap<(u16, u32), u64>,
+) -> Result<Vec<JoinHandle<()>>, ServiceError> {
+    if topology.kafka.is_some() { Err(ServiceError::NoKafka) } else { Ok(Vec::new()) }
+}
