@@ -157,7 +157,7 @@ fn keep(decision: Decision, answers: &mut HashMap<String, Answer>, file: &mut Fi
     if let Answer { stand_in: Some(stand_in), judgement: Some(judgement) } = answer
         && stand_in.outcome != judgement.outcome
     {
-        println!("{id} would have been {} by the judgement", judgement.outcome);
+        println!("{id} the judgement besides says {}", judgement.outcome);
     }
     let mut line = serde_json::to_vec(&decision)?;
     line.push(b'\n');
