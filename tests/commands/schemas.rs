@@ -17,7 +17,7 @@ fn refused(name: &str, lines: &str) -> Vec<String> {
     lines.lines().filter_map(why).collect()
 }
 
-/// Planted: `device` left out of the kinds of an alert's members; told.
+/// Planted: `user` left out of the kinds of an alert's members; told.
 #[test]
 fn every_line_is_what_its_schema_says() {
     let room = Room::new();
