@@ -20,7 +20,8 @@ pub(super) fn config(options: &KafkaOptions) -> Result<ClientConfig, String> {
         let value = value.read().map_err(|cause| format!("kafka.options.{name}: {cause}"))?;
         config.set(name, value);
     }
-    config.set_log_level(RDKafkaLogLevel::Info);
+    let level = if config.get("debug").is_some() { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info };
+    config.set_log_level(level);
     Ok(config)
 }
 

@@ -15,13 +15,15 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use std::fmt;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::debug;
 
 /// How long a step of a transaction may take before somebody looks whether it is still wanted.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Records that wait for their acknowledgement: beyond that the sender waits.
 const WAITING: Duration = Duration::from_millis(10);
+/// Between two looks whether all is acknowledged.
+const FLUSHING: Duration = Duration::from_millis(1);
 
 /// Why nothing can be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +109,7 @@ impl Outbound {
             .set("enable.idempotence", "true")
             .set("partitioner", "murmur2_random")
             .set("delivery.report.only.error", "true");
-        for (name, default) in [("linger.ms", "5"), ("compression.type", "lz4"), ("queue.buffering.max.kbytes", "65536")] {
+        for (name, default) in [("linger.ms", "5"), ("compression.type", "lz4"), ("queue.buffering.max.kbytes", "65536"), ("retry.backoff.ms", "10")] {
             if producing.get(name).is_none() {
                 producing.set(name, default);
             }
@@ -188,19 +190,23 @@ impl Outbound {
         element.set_offset(Offset::Offset(sent.next as i64)).map_err(|cause| SendError::Lost(cause.to_string()))?;
         element.set_metadata(metadata);
         self.producer.send_offsets_to_transaction(&list, &self.sent_metadata, PATIENCE).map_err(sorted)?;
-        self.producer.flush(PATIENCE).map_err(|cause| SendError::Again(cause.to_string()))?;
+        self.flush()?;
         if let Some(why) = self.producer.context().undelivered.lock().expect("nobody panics with it").take() {
             return Err(SendError::Lost(why));
         }
         self.producer.commit_transaction(PATIENCE).map_err(sorted)
     }
 
-    /// Aborts the transaction.
-    ///
-    /// # Errors
-    /// As [`SendError`] says.
-    pub fn abort(&self) -> Result<(), SendError> {
-        self.producer.abort_transaction(PATIENCE).map_err(|cause| sorted(&cause))
+    /// Waits until everything sent is acknowledged. The library's own wait ends with an event, and acknowledgements give none.
+    fn flush(&self) -> Result<(), SendError> {
+        let until = Instant::now() + PATIENCE;
+        while let Err(cause) = self.producer.flush(Duration::ZERO) {
+            if Instant::now() >= until {
+                return Err(SendError::Again(cause.to_string()));
+            }
+            self.producer.poll(FLUSHING);
+        }
+        Ok(())
     }
 }
 

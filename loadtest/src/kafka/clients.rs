@@ -11,8 +11,11 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// For an answer to one question, and for the next record of a topic that has one.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// For the first answer of a broker.
+pub const OPENING: Duration = Duration::from_secs(10);
+
+/// For any other answer, and for the next record of a topic that has one.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Kafka's names of what is read: what is committed, or everything.
 pub const COMMITTED: &str = "read_committed";
@@ -35,6 +38,8 @@ pub fn check_brokers(arguments: &BrokerArguments) -> Result<(), String> {
 fn config(arguments: &BrokerArguments, settings: &[(&str, &str)]) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &arguments.brokers).set("client.id", "weir-loadtest");
+    // Ten seconds by default: after an outage they would count as delay, and are the client's alone.
+    config.set("reconnect.backoff.max.ms", "500");
     for (key, value) in settings.iter().copied().chain(arguments.options.iter().map(|(key, value)| (&key[..], &value[..]))) {
         config.set(key, value);
     }
@@ -97,7 +102,7 @@ impl Topic {
         let config = config(arguments, &settings);
         let consumer: BaseConsumer = config.create().map_err(|error| format!("consumer: {error}"))?;
         let at = |error: KafkaError| format!("{name} at {}: {error}", arguments.brokers);
-        let metadata = consumer.fetch_metadata(Some(name), PATIENCE).map_err(at)?;
+        let metadata = consumer.fetch_metadata(Some(name), OPENING).map_err(at)?;
         let partitions: Vec<i32> = metadata.topics().iter().flat_map(|topic| topic.partitions()).map(|partition| partition.id()).collect();
         if partitions.is_empty() {
             return Ok(None);

@@ -109,6 +109,7 @@ mod tests {
     use crate::options::{Arguments, Command};
     use clap::Parser;
 
+    // Caught when planted: a delay from the begin of the load; a second decision that counts.
     #[test]
     fn a_delay_counts_from_due_to_the_first_decision() {
         let line =

@@ -1,6 +1,6 @@
 //! `kafka produce`, and the half of `kafka measure` that sends: every event at its own time, whatever became of the others.
 
-use super::clients::{PATIENCE, check_brokers, producer};
+use super::clients::{OPENING, check_brokers, producer};
 use super::options::{ProduceArguments, TrafficArguments};
 use super::traffic::{Head, Traffic};
 use crate::clock::Clock;
@@ -190,7 +190,7 @@ impl Production {
         let producer = producer(&arguments.broker, arguments.delivery_timeout, deliveries)?;
         let topic = arguments.topic.clone();
         let place = || format!("{topic} at {}", arguments.broker.brokers);
-        let metadata = producer.client().fetch_metadata(Some(&topic), PATIENCE).map_err(|error| format!("{}: {error}", place()))?;
+        let metadata = producer.client().fetch_metadata(Some(&topic), OPENING).map_err(|error| format!("{}: {error}", place()))?;
         if metadata.topics().iter().all(|topic| topic.partitions().is_empty()) {
             return Err(format!("{}: there is no such topic", place()));
         }

@@ -184,6 +184,7 @@ mod tests {
         Ok(traffic)
     }
 
+    // Caught when planted: the share of transfers taken of payments and transfers instead of all events.
     #[test]
     fn the_mix_is_as_asked_and_every_event_has_what_the_contract_demands() {
         let traffic = traffic("").expect("shares that fit");
@@ -227,6 +228,7 @@ mod tests {
         assert!((0..1000).all(|slot| only.kind(slot) != Kind::Money));
     }
 
+    // Caught when planted: a transfer's user as its key.
     #[test]
     fn keys_are_those_of_the_contract() {
         let key = |text: &str| serde_json::from_str::<Head<'_>>(text).expect("a head").key().map(str::to_owned);

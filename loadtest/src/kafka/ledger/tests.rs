@@ -1,3 +1,7 @@
+//! Caught when planted, each by the test of its name: a sequence that may stand still; shards in one order; published events in the order of
+//! keys; all keys in one order; any two revisions as a pair; keys that are not compared; bytes of a replay that are not compared; refused
+//! input that is missing all the same; decisions that nobody asked for; a second record that is none.
+
 use super::*;
 
 /// An event or a decision, as a test writes it down.
