@@ -54,6 +54,7 @@ pub struct Metrics {
 
     pub inbox_events: IntGaugeVec,
     pub inbox_spilled_total: IntCounter,
+    pub inbox_orphans: IntGauge,
 
     pub engine_step_seconds: HistogramVec,
     pub engine_batch_events: Histogram,
@@ -150,6 +151,8 @@ impl Metrics {
 
             inbox_events: list.gauges("inbox_events", "Events that wait for the journal, by lane", &["lane"]),
             inbox_spilled_total: list.counter("inbox_spilled_total", "Events that went to the journal past a full inbox"),
+
+            inbox_orphans: list.gauge("inbox_orphans", "Labels and results of topics that wait for what they speak of"),
 
             engine_step_seconds: list.histograms("engine_step_seconds", "Time of a step, by phase", &["phase"], &STEP_SECONDS),
             engine_batch_events: list.histogram("engine_batch_events", "Records of a step", &BATCH_EVENTS),

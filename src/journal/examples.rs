@@ -124,6 +124,7 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
         1 => (select(vec![ControlKind::Topology, ControlKind::Policy, ControlKind::Leader, ControlKind::Model]), any::<[u8; 32]>())
             .prop_map(|(kind, blob)| Content::Control(Control { kind, blob })),
         1 => time().prop_map(Content::Tick),
+        1 => (id(), time(), body().boxed()).prop_map(|(id, time, body)| Content::Waiting(Event { id, time, body })).boxed(),
         1 => (any::<u16>(), any::<u64>()).prop_map(|(source, behind_ms)| Content::Lag(SourceLag { source, behind_ms })),
         1 => answered().prop_map(Content::Answered),
         1 => (any::<u16>(), id(), of(time())).prop_map(|(list, id, until)| Content::Listed(ListChange { list, id, until })),

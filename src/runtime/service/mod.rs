@@ -24,6 +24,7 @@ mod listed;
 mod monitor;
 mod namer;
 mod news;
+mod orphans;
 mod overview;
 mod past;
 mod publishing;

@@ -6,6 +6,7 @@
 
 use super::clock::Clock;
 use super::keeper::Task;
+use super::orphans::{Orphan, Orphans, unknown_target};
 use super::ticket::{Reply, Ticket, Winner};
 use super::{Shared, Submission};
 use crate::api::Submitted;
@@ -81,6 +82,7 @@ pub(super) struct Recorder {
     pub(super) texts: TextLog,
     /// Ids told lately.
     pub(super) told: Recent,
+    pub(super) orphans: Orphans,
     /// Of topics: by source and partition the next offset.
     pub(super) positions: BTreeMap<(u16, u32), u64>,
     pub(super) targets: Targets,
@@ -122,6 +124,10 @@ impl Recorder {
             for submission in first.into_iter().chain(rest).take(GROUP_MAX) {
                 self.take(submission, received, &mut waiting);
             }
+            for orphan in self.orphans.due(received) {
+                self.push_orphan(orphan, received);
+            }
+            self.shared.metrics.inbox_orphans.set(self.orphans.len() as i64);
             // What a source says of itself is no sign of life of the stream.
             if self.group.iter().any(|record| !matches!(record.content, Content::Lag(_))) {
                 recorded = Instant::now();
@@ -162,11 +168,21 @@ impl Recorder {
                 if let Err(cause) = resolve(&self.targets, &mut event) {
                     warn!(%cause, "an event's target could not be looked up");
                 }
+                let waits = origin.source < Origin::DOOR && unknown_target(&event).is_some() && self.orphans.has_room();
                 if let Err(cause) = self.tell(&event, &texts) {
                     // The group it belongs to cannot be written either, and says so to those who wait.
                     warn!(%cause, "what an event's ids name could not be told");
                 }
+                if waits {
+                    self.orphans.insert(origin, (*event).clone(), received);
+                    self.push(origin, received, Content::Waiting(*event));
+                    return;
+                }
+                let awaited = matches!(event.body, Body::Payment(_) | Body::Transfer(_)).then_some(event.id);
                 let sequence = self.push(origin, received, Content::Event(*event));
+                for orphan in awaited.map(|id| self.orphans.take(id)).unwrap_or_default() {
+                    self.push_orphan(orphan, received);
+                }
                 if let Some(trace) = trace {
                     self.shared.topics.trace(sequence, trace);
                 }
@@ -223,6 +239,14 @@ impl Recorder {
             Submission::Lag(lag) => drop(self.push(Origin::engine(), received, Content::Lag(lag))),
             Submission::Wake => {}
         }
+    }
+
+    /// Records one that waited: its target is known now, or will not be.
+    fn push_orphan(&mut self, Orphan { origin, mut event, .. }: Orphan, received: Timestamp) {
+        if let Err(cause) = resolve(&self.targets, &mut event) {
+            warn!(%cause, "an event's target could not be looked up");
+        }
+        self.push(origin, received, Content::Event(event));
     }
 
     /// Whether what stands there in a topic was not taken yet. Doors have no such places.
