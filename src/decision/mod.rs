@@ -55,6 +55,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// All, by number.
+    pub const ALL: [Status; 3] = [Status::Evaluated, Status::Degraded, Status::Fallback];
+
     /// The word in decisions.
     pub fn name(self) -> &'static str {
         ["evaluated", "degraded", "fallback"][self as usize]
