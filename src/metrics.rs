@@ -54,6 +54,7 @@ pub struct Metrics {
 
     pub inbox_events: IntGaugeVec,
     pub inbox_spilled_total: IntCounter,
+    pub inbox_orphans: IntGauge,
 
     pub engine_step_seconds: HistogramVec,
     pub engine_batch_events: Histogram,
@@ -83,6 +84,7 @@ pub struct Metrics {
     pub kafka_sent_total: IntCounterVec,
     pub kafka_transactions_total: IntCounterVec,
     pub kafka_commit_seconds: Histogram,
+    pub kafka_recovered_total: IntCounterVec,
     pub sink_lag_records: IntGauge,
     pub sink_lag_seconds: Gauge,
     pub hook_publish_lag_ms: IntGauge,
@@ -151,6 +153,8 @@ impl Metrics {
             inbox_events: list.gauges("inbox_events", "Events that wait for the journal, by lane", &["lane"]),
             inbox_spilled_total: list.counter("inbox_spilled_total", "Events that went to the journal past a full inbox"),
 
+            inbox_orphans: list.gauge("inbox_orphans", "Labels and results of topics that wait for what they speak of"),
+
             engine_step_seconds: list.histograms("engine_step_seconds", "Time of a step, by phase", &["phase"], &STEP_SECONDS),
             engine_batch_events: list.histogram("engine_batch_events", "Records of a step", &BATCH_EVENTS),
             engine_records_total: list.counters("engine_records_total", "Records stepped, by type", &["type"]),
@@ -190,6 +194,11 @@ impl Metrics {
                 "kafka_commit_seconds",
                 "From the end of a transaction's records to its commit",
                 &COMMIT_SECONDS,
+            ),
+            kafka_recovered_total: list.counters(
+                "kafka_recovered_total",
+                "Published decisions of records that the journal lost: came out the same, different, or were lost",
+                &["decision"],
             ),
             sink_lag_records: list.gauge("sink_lag_records", "Records whose outputs are not committed in the topics"),
             sink_lag_seconds: list.gauge_of_parts("sink_lag_seconds", "Age of the oldest record whose outputs are not committed"),
@@ -339,6 +348,7 @@ mod tests {
             &metrics.snapshots_total,
             &metrics.kafka_sent_total,
             &metrics.kafka_transactions_total,
+            &metrics.kafka_recovered_total,
         ] {
             counters.with_label_values(&["one"]).inc_by(2);
         }

@@ -4,6 +4,8 @@
 //! their texts are kept, sentences are made from the policy whose hash the decision bears.
 
 mod alert;
+#[cfg(test)]
+pub(crate) mod schema;
 
 pub use alert::{alert, alert_id};
 
@@ -193,43 +195,88 @@ pub fn decision(decision: &Decision, view: View, texts: &PolicyTexts, id_text: &
     serde_json::to_writer(out, &wire).expect("a vector takes every byte, and the object has text keys only");
 }
 
-/// The contract's object; the order of the fields is that of the keys.
+/// The judgement of one payment or transfer.
+// The order of the fields is that of the keys; what is said of them here is what the schemas say.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct WireDecision {
+    /// The id of the event that was judged.
     event_id: String,
+    /// 2 where a stand-in and a judgement were both made and this is the later. Where both are there the stand-in (status fallback) is the
+    /// answer, whatever its number.
+    #[cfg_attr(test, schemars(range(min = 1, max = 2)))]
     revision: u8,
+    /// Position in Weir's journal of the record that led to this.
     sequence: u64,
+    /// When the event happened, as the event says: RFC 3339 in UTC.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     time: String,
+    /// What to do, in order of severity: approve; challenge (ask the customer to prove who they are); review (hold for a person); decline.
+    #[cfg_attr(test, schemars(extend("enum" = schema::outcomes())))]
     outcome: &'static str,
+    /// 0 to 1000, the greater the worse; it agrees with the outcome.
+    #[cfg_attr(test, schemars(range(max = 1000)))]
     risk_score: u16,
+    /// The model's calibrated probability that this payment turns out to be fraud; null where no model judged, and for transfers.
+    #[cfg_attr(test, schemars(range(min = 0, max = 1)))]
     fraud_probability: Option<f32>,
+    /// Why: at most four, the strongest first.
     reasons: Vec<WireReason>,
+    /// Not null: it would have been declined and goes through as one of the control group.
     control_group: Option<WireControl>,
+    /// evaluated: all that is configured was used. degraded: a configured part was skipped, see skipped. fallback: a stand-in answered, for
+    /// the deadline was over.
+    #[cfg_attr(test, schemars(extend("enum" = schema::statuses())))]
     status: &'static str,
+    /// The parts of the judgement that were used.
+    #[cfg_attr(test, schemars(extend("items" = schema::used())))]
     used: Vec<&'static str>,
+    /// The parts that were not, and why.
     skipped: Vec<WireSkip>,
+    /// Content hash of the model that judged; null where none did.
+    #[cfg_attr(test, schemars(regex(pattern = schema::HASH)))]
     model: Option<String>,
+    /// Content hash of the policy that was in force.
+    #[cfg_attr(test, schemars(regex(pattern = schema::HASH)))]
     policy: String,
+    /// Content hash of what of the topology decides.
+    #[cfg_attr(test, schemars(regex(pattern = schema::HASH)))]
     topology: String,
+    /// The version of the program that judged.
     engine_version: &'static str,
 }
 
+/// One reason.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct WireReason {
+    /// The word to act on.
+    #[cfg_attr(test, schemars(extend("enum" = schema::codes(View::Internal), "$comment" = schema::OPEN)))]
     code: &'static str,
+    /// A sentence for a person; its words may change.
     text: String,
+    /// What it adds to the risk score.
+    #[cfg_attr(test, schemars(range(max = 1000)))]
     weight: u16,
 }
 
 /// It would have been declined, and goes through to learn what declining is worth.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct WireControl {
+    /// The share of would-be declines that go through, as it was when this one did.
+    #[cfg_attr(test, schemars(range(min = 0, max = 1)))]
     propensity: f64,
 }
 
+/// A part of the judgement that was not used.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct WireSkip {
+    /// Its name; a window's carries its length: window_30d. judgement is all of it, stream what a source has sent and nobody read yet.
+    #[cfg_attr(test, schemars(extend("anyOf" = schema::skipped())))]
     part: String,
+    /// A sentence for a person; its words may change.
     why: String,
 }
 
@@ -253,6 +300,7 @@ fn why(skip: &Skip, view: View, texts: &PolicyTexts) -> String {
         Why::NoRate => "no rate for this currency".to_owned(),
         Why::Deadline => "not judged within the deadline: a stand-in answered".to_owned(),
         Why::NoNumber => "what the model said is no number".to_owned(),
+        Why::ColdShard => "cold shard".to_owned(),
         Why::Behind => format!("{} {} s behind", texts.source(skip.window), skip.value),
         Why::Guarded if skip.value < 0 => "so much was declined of a sudden that declines yield".to_owned(),
         Why::Guarded => format!("{} declined so much of a sudden that it yields", texts.cause(skip.value, view)),

@@ -1,25 +1,42 @@
-//! What describes the doors to programs: the OpenAPI document and the JSON Schemas of what comes out.
+//! What describes the doors and the topics to programs: the OpenAPI document and the JSON Schemas.
 
 use crate::api::problem::{Kind, Problem};
 use axum::body::Body;
 use axum::http::Response;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use serde_json::{Value, json};
+use std::sync::LazyLock;
 
 const OPENAPI: &str = include_str!("openapi.json");
 
 /// Name and text of every schema.
-const SCHEMAS: [(&str, &str); 6] = [
-    ("alert.json", include_str!("schemas/alert.json")),
-    ("decision.json", include_str!("schemas/decision.json")),
-    ("event.json", include_str!("schemas/event.json")),
-    ("line-result.json", include_str!("schemas/line-result.json")),
-    ("problem.json", include_str!("schemas/problem.json")),
-    ("rejected.json", include_str!("schemas/rejected.json")),
+pub(super) const SCHEMAS: [(&str, &str); 7] = [
+    ("alert.json", include_str!("../../schemas/alert.json")),
+    ("decision-internal.json", include_str!("../../schemas/decision-internal.json")),
+    ("decision.json", include_str!("../../schemas/decision.json")),
+    ("event.json", include_str!("../../schemas/event.json")),
+    ("line-result.json", include_str!("../../schemas/line-result.json")),
+    ("problem.json", include_str!("../../schemas/problem.json")),
+    ("rejected.json", include_str!("../../schemas/rejected.json")),
 ];
+
+/// What stands at `/schemas`: of every schema where it is and what it is of.
+static INDEX: LazyLock<String> = LazyLock::new(|| {
+    let about = |(name, text): (&str, &str)| {
+        let schema: Value = serde_json::from_str(text).expect("the tests read every schema");
+        json!({ "name": name, "url": schema["$id"], "title": schema["title"], "description": schema["description"] })
+    };
+    json!({ "schemas": SCHEMAS.map(about) }).to_string()
+});
 
 /// The OpenAPI document.
 pub(super) fn openapi() -> Response<Body> {
     document("application/json", OPENAPI)
+}
+
+/// Which schemas there are.
+pub(super) fn index() -> Response<Body> {
+    document("application/json", &INDEX)
 }
 
 /// The schema called `name`.

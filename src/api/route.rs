@@ -48,6 +48,7 @@ pub(super) enum Route {
     Ready,
     Metrics,
     OpenApi,
+    Schemas,
     Schema,
     Console,
     ConsoleFile,
@@ -55,7 +56,7 @@ pub(super) enum Route {
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 28] = [
+    pub(super) const ALL: [Route; 29] = [
         Route::Authorize,
         Route::Challenge,
         Route::Events,
@@ -80,6 +81,7 @@ impl Route {
         Route::Ready,
         Route::Metrics,
         Route::OpenApi,
+        Route::Schemas,
         Route::Schema,
         Route::Console,
         Route::ConsoleFile,
@@ -112,6 +114,7 @@ impl Route {
             Route::Ready => "/readyz",
             Route::Metrics => "/metrics",
             Route::OpenApi => "/openapi.json",
+            Route::Schemas => "/schemas",
             Route::Schema => "/schemas/{name}",
             Route::Console => "/",
             Route::ConsoleFile => "/console/{name}",
@@ -151,7 +154,7 @@ impl Route {
             // It shows what analysts see.
             Route::Console => &[Scope::Analyst, Scope::Supervisor],
             Route::Attack => &[Scope::Admin],
-            Route::Live | Route::Ready | Route::OpenApi | Route::Schema | Route::ConsoleFile => &[],
+            Route::Live | Route::Ready | Route::OpenApi | Route::Schemas | Route::Schema | Route::ConsoleFile => &[],
         }
     }
 
@@ -335,6 +338,7 @@ async fn handle<D: Desk, G: Gate>(
         Route::Ready => health::ready(shared),
         Route::Metrics => Ok(health::metrics(shared)),
         Route::OpenApi => Ok(documents::openapi()),
+        Route::Schemas => Ok(documents::index()),
         Route::Schema => documents::schema(&segment(parts).await?),
         Route::Console => console::page(shared),
         Route::ConsoleFile => console::file(shared, &segment(parts).await?),

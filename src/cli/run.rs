@@ -55,6 +55,9 @@ pub struct Arguments {
     /// Certificates that an https leader or peer is checked against
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// Go on from an old copy of the data directory, or one that lost records, with what the topics of Kafka know
+    #[arg(long)]
+    recover: bool,
     /// Write the log as JSON lines
     #[arg(long)]
     json: bool,
@@ -62,7 +65,14 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     log_to_stderr(arguments.json, "info");
-    let topology = topology(&arguments.topology)?;
+    let mut topology = topology(&arguments.topology)?;
+    match &mut topology.kafka {
+        Some(kafka) => kafka.recover = arguments.recover,
+        None if arguments.recover => {
+            return Err("--recover: found no [kafka] in the topology, expected the topics to recover from".to_owned());
+        }
+        None => {}
+    }
     let listen = arguments.listen.unwrap_or(topology.authorize.listen);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -55,6 +55,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// All, by number.
+    pub const ALL: [Status; 3] = [Status::Evaluated, Status::Degraded, Status::Fallback];
+
     /// The word in decisions.
     pub fn name(self) -> &'static str {
         ["evaluated", "degraded", "fallback"][self as usize]
@@ -137,11 +140,13 @@ pub enum Why {
     NoNumber = 12,
     /// The source is further behind than it may be: by the seconds in [`Skip::value`].
     Behind = 13,
+    /// The shard's graph is being restored: a stand-in answered in its place.
+    ColdShard = 14,
 }
 
 impl Why {
     /// All causes, by number.
-    pub const ALL: [Why; 14] = [
+    pub const ALL: [Why; 15] = [
         Why::NoModel,
         Why::NoTypologies,
         Why::Effort,
@@ -156,6 +161,7 @@ impl Why {
         Why::Guarded,
         Why::NoNumber,
         Why::Behind,
+        Why::ColdShard,
     ];
 
     /// Whether it makes a decision `degraded`: what is not configured does not.
@@ -278,13 +284,19 @@ impl Decision {
         self.probability.filter(|_| self.kind == EventType::Transfer)
     }
 
+    /// Whether a stand-in gave it.
+    pub fn is_stand_in(&self) -> bool {
+        self.status == Status::Fallback || self.skipped.as_slice().iter().any(|skip| skip.why == Why::ColdShard)
+    }
+
     /// What a stand-in answered, as the record at `sequence` says.
     pub fn stand_in(sequence: Sequence, answered: &Answered, provenance: Provenance) -> Decision {
-        let why = match answered.why {
-            StandInWhy::Deadline => Why::Deadline,
+        let (part, why, status) = match answered.why {
+            StandInWhy::Deadline => (Part::Judgement, Why::Deadline, Status::Fallback),
+            StandInWhy::ColdShard => (Part::Graph, Why::ColdShard, Status::Degraded),
         };
         let mut skipped = Skips::default();
-        skipped.push(Skip { part: Part::Judgement, why, value: 0, window: 0 });
+        skipped.push(Skip { part, why, value: 0, window: 0 });
         Decision {
             event: answered.event,
             kind: answered.kind,
@@ -297,7 +309,7 @@ impl Decision {
             probability: None,
             reasons: Reasons::default(),
             control_group: None,
-            status: Status::Fallback,
+            status,
             used: Parts::default(),
             skipped,
             provenance,

@@ -113,6 +113,7 @@ impl Engine {
         visit("lists", self.lists.table());
         visit("guard", self.guard.table());
         visit("sources", self.sources.table());
+        visit("waiting", self.waiting.table());
         self.alerts.tables().into_iter().for_each(|table| visit("alerts", table));
         visit("alerts", self.evidence.table());
         for family in Family::ALL {
@@ -215,6 +216,7 @@ impl Engine {
         self.judged.words(&mut out);
         self.lists.words(&mut out);
         self.sources.words(&mut out);
+        self.waiting.words(&mut out);
         self.evidence.words(&mut out);
         self.alerts.words(&mut out);
         self.graph.nodes.words(&mut out);
@@ -239,6 +241,7 @@ impl Engine {
         self.judged.restore_words(words)?;
         self.lists.restore_words(words)?;
         self.sources.restore_words(words)?;
+        self.waiting.restore_words(words)?;
         self.evidence.restore_words(words)?;
         self.alerts.restore_words(words)?;
         self.graph.nodes.restore_words(words)?;
@@ -279,6 +282,7 @@ impl Engine {
         self.alerts.wake().map_err(|what| format!("alerts: {what}"))?;
         self.lists.check().map_err(|what| format!("lists: {what}"))?;
         self.sources.check().map_err(|what| format!("sources: {what}"))?;
+        self.waiting.check().map_err(|what| format!("waiting: {what}"))?;
         self.judged.check().map_err(|what| format!("judged: {what}"))
     }
 

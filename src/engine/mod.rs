@@ -24,6 +24,7 @@ mod output;
 mod policies;
 mod snapshot;
 mod sources;
+mod waiting;
 
 pub use alerts::{Alert, AlertCounts, AlertLimits, AlertOptions, AlertStatus, Edge, Evidence, Member, Subject};
 pub use course::{CHECKPOINT_EVERY, Checkpoint};
@@ -39,6 +40,7 @@ pub use output::{Output, Rejected};
 pub use policies::NamedPolicy;
 pub use snapshot::SnapshotError;
 pub use sources::{PARTITIONS_MAX, Position, TOPICS_MAX};
+pub use waiting::WAITING_MAX;
 
 use crate::decision::{Declining, Effect, ListLadder, Policy, PolicyError, Program, Provenance, RuleError};
 use crate::event::{
@@ -57,6 +59,7 @@ use policies::named_policy;
 use sources::Sources;
 use std::fmt;
 use std::sync::Arc;
+use waiting::Waiting;
 
 /// What a step is doing: the runtime reads its clock at each, the engine knows no clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +144,7 @@ pub struct Engine {
     turns: Vec<GuardTurn>,
     lists: Lists,
     sources: Sources,
+    waiting: Waiting,
     /// The lists that suppress alerts, a bit each.
     suppressing: u32,
     alerts: Alerts,
@@ -205,6 +209,7 @@ impl Engine {
             turns: Vec::with_capacity(TURNS_AT_START),
             lists: Lists::new(options.lists.entries_max, progress),
             sources: Sources::new(&options.sources, progress),
+            waiting: Waiting::new(options.sources.iter().any(|source| source.fresh_max.is_some()), progress),
             suppressing: options.lists.with_effect(Effect::Suppress),
             alerts: Alerts::new(alerts, progress),
             evidence: Evidence::new(alerts.limits.evidence_rows_max, progress),
@@ -309,6 +314,7 @@ impl Engine {
             Content::Refused(refused) => self.reject(record, *refused, None),
             Content::Tick(time) => self.advance(*time),
             Content::Lag(lag) => self.sources.tell(*lag),
+            Content::Waiting(event) => self.waiting.insert(event.id, record.sequence),
             Content::Answered(answered) => self.take_answered(record, answered),
             Content::Listed(change) => {
                 // What no list of this topology is meant by has no effect: the record may be read long after.
@@ -330,6 +336,7 @@ impl Engine {
     }
 
     fn take_event(&mut self, record: &Record, event: &Event) {
+        self.waiting.remove(event.id);
         let admitted = self.admit(record, event);
         self.batch.revision = admitted.unwrap_or(1);
         if let Err(reason) = admitted {
@@ -413,6 +420,11 @@ impl Engine {
     /// Where the partitions of topics are read on, in no order that means anything.
     pub fn positions(&self) -> impl Iterator<Item = Position> {
         self.sources.positions()
+    }
+
+    /// The records that hold events which wait for what they speak of.
+    pub fn waiting(&self) -> impl Iterator<Item = Sequence> {
+        self.waiting.records()
     }
 
     /// Stream time; before any event [`BEGINNING`].

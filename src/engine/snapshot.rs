@@ -1,7 +1,7 @@
 //! Ground state to bytes and back.
 //!
 //! Ground is everything whose value depends on what is no longer visible: rings, nodes, states, ids judged, late rows that found room, the
-//! order of returned records, lists, positions in topics, counters of the guard. What can be recomputed to the bit (recent positions, counters, pairs, tails) is not written: restoring
+//! order of returned records, lists, positions in topics, what waits, counters of the guard. What can be recomputed to the bit (recent positions, counters, pairs, tails) is not written: restoring
 //! rebuilds it. The state hash is the BLAKE3 hash of these very bytes, without their head and the course: the course tells how the state
 //! came about, and two engines whose state is one may have come there by other decisions.
 
@@ -117,6 +117,9 @@ impl Engine {
         Family::ALL.into_iter().try_for_each(|family| self.write_family(family, sink))?;
         self.write_lists(sink)?;
         self.write_sources(sink)?;
+        let (waiting, mut entries) = self.waiting.ground();
+        sink.u64(waiting as u64)?;
+        entries.try_for_each(|(slot, entry)| [slot].into_iter().chain(entry).try_for_each(|word| sink.u64(word)))?;
         self.guard.ground().iter().try_for_each(|word| sink.u64(*word))?;
         let (tail, head, words) = self.evidence.ground();
         [tail, head].into_iter().chain(words).try_for_each(|word| sink.u64(word))?;
@@ -250,6 +253,7 @@ impl Engine {
         Family::ALL.into_iter().try_for_each(|family| self.restore_family(family, now, &mut source))?;
         self.restore_lists(&mut source)?;
         self.sources.restore::<SnapshotError>(|| Ok(source.u64()?))?;
+        self.waiting.restore::<SnapshotError>(|| Ok(source.u64()?))?;
         let mut counters = vec![0; self.guard.ground().len()];
         for word in &mut counters {
             *word = source.u64()?;

@@ -65,6 +65,8 @@ pub enum Content {
     Listed(ListChange),
     /// A stand-in answered for an event that was not judged in time.
     Answered(Answered),
+    /// A label or result whose target is not known yet: it waits, and the engine makes nothing of it until it comes as an event.
+    Waiting(Event),
     /// How far a source is behind from here on: a control record that holds its content itself.
     Lag(SourceLag),
     /// Moves stream time through silence.
@@ -146,4 +148,6 @@ pub struct Answered {
 pub enum StandInWhy {
     /// The caller's deadline was over.
     Deadline = 1,
+    /// The shard's graph is being restored.
+    ColdShard = 2,
 }

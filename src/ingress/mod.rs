@@ -18,6 +18,8 @@ mod moment;
 mod options;
 mod parquet;
 mod pending;
+#[cfg(test)]
+pub(crate) mod schema;
 mod table;
 pub mod wire;
 

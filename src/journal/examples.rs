@@ -108,10 +108,17 @@ fn refused() -> impl Strategy<Value = Refused> {
 }
 
 fn answered() -> impl Strategy<Value = Answered> {
-    (id(), any::<u64>(), select(EventType::ALL.to_vec()), id(), time(), 1u8..=2, 0u8..4).prop_map(
-        |(event, fingerprint, kind, key, time, revision, outcome)| {
-            let why = StandInWhy::Deadline;
-            Answered { event, fingerprint, kind, key, time, revision, outcome, why }
+    let why = select(vec![StandInWhy::Deadline, StandInWhy::ColdShard]);
+    (id(), any::<u64>(), select(EventType::ALL.to_vec()), id(), time(), 1u8..=2, 0u8..4, why).prop_map(
+        |(event, fingerprint, kind, key, time, revision, outcome, why)| Answered {
+            event,
+            fingerprint,
+            kind,
+            key,
+            time,
+            revision,
+            outcome,
+            why,
         },
     )
 }
@@ -124,6 +131,7 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
         1 => (select(vec![ControlKind::Topology, ControlKind::Policy, ControlKind::Leader, ControlKind::Model]), any::<[u8; 32]>())
             .prop_map(|(kind, blob)| Content::Control(Control { kind, blob })),
         1 => time().prop_map(Content::Tick),
+        1 => (id(), time(), body().boxed()).prop_map(|(id, time, body)| Content::Waiting(Event { id, time, body })).boxed(),
         1 => (any::<u16>(), any::<u64>()).prop_map(|(source, behind_ms)| Content::Lag(SourceLag { source, behind_ms })),
         1 => answered().prop_map(Content::Answered),
         1 => (any::<u16>(), id(), of(time())).prop_map(|(list, id, until)| Content::Listed(ListChange { list, id, until })),

@@ -81,6 +81,10 @@ pub fn record_json(record: &Record, text_of: &TextOf) -> Value {
             line.fields.insert("outcome".to_owned(), json!(Outcome::ALL[usize::from(answered.outcome & 3)].name()));
             line.fields.insert("revision".to_owned(), json!(answered.revision));
         }
+        Content::Waiting(event) => {
+            line.event(event);
+            line.word(Field::Type, "waiting");
+        }
         Content::Lag(lag) => {
             line.word(Field::Type, "lag");
             line.fields.insert("source".to_owned(), json!(lag.source));

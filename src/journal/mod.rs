@@ -36,6 +36,8 @@ pub use reader::{Frame, Outputs, Reader, Records, output_at};
 pub use rejected::{RawInput, RawInputs, RejectedLog, SegmentEnding};
 pub use retention::Retention;
 pub use syncing::Syncing;
+#[cfg(test)]
+pub(crate) use tail::rejected_schema;
 pub use tail::{Shown, Topic, rejected_json, tail};
 pub use texts::{Telling, Tellings, TextLog};
 pub use verify::{LogReport, Report, verify};

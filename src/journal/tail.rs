@@ -94,9 +94,9 @@ pub fn tail(
     }
 }
 
-/// `{source, partition, offset, reason, raw}`, and `event_id` where there was an event; of a source's several files the partition is the
-/// number. `topic` is the one that the source is, where it is one. `raw` is null where the input is no longer kept, or where it was an event:
-/// that stands in the journal; bytes that are no UTF-8 stand in `raw_base64` as they were.
+/// `{source, partition, offset, code, reason, raw}`, `field` where it is about one, and `event_id` where there was an event; of a source's
+/// several files the partition is the number. `topic` is the one that the source is, where it is one. `raw` is null where the input is no
+/// longer kept, or where it was an event: that stands in the journal; bytes that are no UTF-8 stand in `raw_base64` as they were.
 pub fn rejected_json(rejected: &Rejected, input: Option<&RawInput>, source: &str, topic: Option<&str>, text_of: &TextOf) -> String {
     let mut reason = reason(rejected.refused);
     if let Some(input) = input.filter(|input| !input.detail.is_empty()) {
@@ -111,6 +111,8 @@ pub fn rejected_json(rejected: &Rejected, input: Option<&RawInput>, source: &str
         source,
         partition: rejected.origin.partition,
         offset: rejected.origin.offset,
+        code: rejected.refused.reason.code(),
+        field: rejected.refused.field.map(Field::name),
         reason,
         raw,
         raw_base64,
@@ -120,20 +122,47 @@ pub fn rejected_json(rejected: &Rejected, input: Option<&RawInput>, source: &str
     serde_json::to_string(&line).expect("the object has text keys only")
 }
 
-/// The contract's object; the order of the fields is that of the keys.
+/// Input that became no event.
+// The order of the fields is that of the keys; what is said of them here is what the schema says.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct WireRejected<'a> {
+    /// The name of the source that sent it: as the topology calls it, or a door.
     source: &'a str,
+    /// The file among a source's files, or the partition of a topic.
     partition: u32,
+    /// The line or row in the file, from 0, or the offset in the partition.
     offset: u64,
+    /// Why it was refused.
+    #[cfg_attr(test, schemars(extend("enum" = Refusal::ALL.map(Refusal::code), "$comment" = "open: words may be added")))]
+    code: &'static str,
+    /// The field of the event that it is about, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("type" = "string")))]
+    field: Option<&'static str>,
+    /// Code, field, what was found and what was expected as a sentence for a person; its words may change.
     reason: String,
+    /// The input as it stood, cut at its limit; null where it is no longer kept, or was an event: that stands in the journal.
     raw: Option<String>,
+    /// The bytes of the input where they are no UTF-8: those of raw are mended then.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("type" = "string")))]
     raw_base64: Option<String>,
+    /// The topic that it came from, where it came from one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("type" = "string")))]
     topic: Option<&'a str>,
+    /// The id of the event, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("type" = "string")))]
     event_id: Option<String>,
+}
+
+/// The schema of rejected input.
+#[cfg(test)]
+pub(crate) fn rejected_schema() -> schemars::Schema {
+    let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
+    settings.into_generator().into_root_schema_for::<WireRejected>()
 }
 
 /// `invalid amount`, `missing user`, `malformed`, `unknown target`: the field where the reason alone does not say it.
@@ -198,10 +227,19 @@ mod tests {
         let out = String::from_utf8(out).unwrap();
         let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let reason = "invalid amount: \"x\", expected an integer";
-        assert_eq!(lines[0], json!({"source": "source2", "partition": 0, "offset": 20, "reason": reason, "raw": "{\"amount\":\"x\"}"}));
+        assert_eq!(
+            lines[0],
+            json!({
+                "source": "source2", "partition": 0, "offset": 20, "code": "invalid", "field": "amount", "reason": reason,
+                "raw": "{\"amount\":\"x\"}",
+            })
+        );
         assert_eq!(
             lines[1],
-            json!({"source": "source2", "partition": 0, "offset": 30, "reason": "future dated", "raw": null, "event_id": "late"})
+            json!({
+                "source": "source2", "partition": 0, "offset": 30, "code": "future_dated", "reason": "future dated", "raw": null,
+                "event_id": "late",
+            })
         );
         let offsets: Vec<u64> = lines.iter().map(|line| line["offset"].as_u64().unwrap()).collect();
         assert_eq!(offsets, (2..12).map(|n| n * 10).collect::<Vec<_>>());

@@ -74,6 +74,8 @@ struct Context {
     topics: Vec<String>,
     shards: u32,
     shard: u32,
+    /// Whether what was committed passes over what lies before it.
+    trusts_committed: bool,
     partitions: Mutex<BTreeMap<Place, Partition>>,
     rebalances: Mutex<u64>,
 }
@@ -90,11 +92,17 @@ struct Partition {
 }
 
 impl Inbound {
-    /// Subscribes to `topics`; partitions are read on from `positions`.
+    /// Subscribes to `topics`; partitions are read on from `positions`, or from what was committed where that is further and is this
+    /// journal's: `trusts_committed`.
     ///
     /// # Errors
     /// Where the options make no client.
-    pub fn subscribe(options: &KafkaOptions, topics: &[String], positions: &[(Place, u64)]) -> Result<Inbound, String> {
+    pub fn subscribe(
+        options: &KafkaOptions,
+        topics: &[String],
+        positions: &[(Place, u64)],
+        trusts_committed: bool,
+    ) -> Result<Inbound, String> {
         let mut config = config(options)?;
         config
             .set("group.id", options.consumer_group())
@@ -114,6 +122,7 @@ impl Inbound {
             topics: topics.to_vec(),
             shards: options.shards,
             shard: options.shard,
+            trusts_committed,
             partitions: Mutex::new(partitions),
             rebalances: Mutex::new(0),
         };
@@ -251,7 +260,7 @@ impl Context {
                     let known = partitions.entry(*place).or_default();
                     (known.assigned, known.fresh_as_of) = (true, now);
                     let committed = match committed.get(&(self.topics[place.0].clone(), place.1 as i32)) {
-                        Some(Offset::Offset(offset)) => Some(*offset as u64),
+                        Some(Offset::Offset(offset)) if self.trusts_committed => Some(*offset as u64),
                         _ => None,
                     };
                     known.next = known.next.max(committed);

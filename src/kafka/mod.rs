@@ -6,12 +6,16 @@
 mod client;
 #[cfg(feature = "kafka")]
 mod consumer;
+#[cfg(feature = "kafka")]
+mod history;
 mod options;
 #[cfg(feature = "kafka")]
 mod producer;
 
 #[cfg(feature = "kafka")]
 pub use consumer::{Inbound, Lag, Message, Place, Polled};
+#[cfg(feature = "kafka")]
+pub use history::{From, Past, read_to_end};
 pub use options::{KafkaOptions, OptionValue, RESERVED};
 #[cfg(feature = "kafka")]
 pub use producer::{Consumed, Outbound, Outgoing, SendError, Sent};

@@ -1,5 +1,6 @@
 //! `[kafka]`: where the brokers are, and who this process is among those that read and write there.
 
+use crate::event::Duration as Length;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,6 +43,10 @@ pub struct KafkaOptions {
     pub ready_lag_max: Duration,
     /// The alarm of events that came through the doors and are not in the topic.
     pub publish_lag_max: Duration,
+    /// Whether a journal that has lost its end is restored from the topics; without it nothing is sent or read then.
+    pub recover: bool,
+    /// How long a label or result waits for what it speaks of; then it is refused.
+    pub orphans_wait: Length,
     /// Options of librdkafka, sorted by name.
     pub options: Vec<(String, OptionValue)>,
 }

@@ -109,7 +109,9 @@ impl Outbound {
             .set("enable.idempotence", "true")
             .set("partitioner", "murmur2_random")
             .set("delivery.report.only.error", "true");
-        for (name, default) in [("linger.ms", "5"), ("compression.type", "lz4"), ("queue.buffering.max.kbytes", "65536"), ("retry.backoff.ms", "10")] {
+        for (name, default) in
+            [("linger.ms", "5"), ("compression.type", "lz4"), ("queue.buffering.max.kbytes", "65536"), ("retry.backoff.ms", "10")]
+        {
             if producing.get(name).is_none() {
                 producing.set(name, default);
             }

@@ -1,5 +1,7 @@
 //! Alerts as JSON text: what the topic, the stream and the list of open alerts carry.
 
+#[cfg(test)]
+use super::schema;
 use crate::engine::{Alert, Subject};
 use crate::event::{Currency, Id};
 use crate::typology::Typology;
@@ -59,54 +61,106 @@ pub fn alert_id(number: u64) -> String {
     format!("alert-{number}")
 }
 
-/// The contract's object; the order of the fields is that of the keys.
+/// A call for attention, growing by versions: each holds everything, the greatest counts.
+// The order of the fields is that of the keys; what is said of them here is what the schemas say.
 #[derive(Serialize)]
-struct WireAlert {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct WireAlert {
+    /// The same in all versions.
     alert_id: String,
+    /// From 1; of two versions the greater one counts.
     version: u32,
+    /// Position in Weir's journal of the record at which it came to this; 0 in GET /v1/alerts for versions from before the last start.
     sequence: u64,
+    /// open: it calls. suppressed: somebody does not want to hear of its subject for a while. closed: nothing came for a while, or what it
+    /// told of is over. merged: another one has taken it in, see merged_into.
+    #[cfg_attr(test, schemars(extend("enum" = schema::alert_statuses())))]
     status: &'static str,
+    /// Whom it is about.
     subject: WireEntity,
+    /// The law it is under: what is aml goes to nobody outside AML.
+    #[cfg_attr(test, schemars(extend("enum" = schema::kinds())))]
     kind: &'static str,
+    /// The pattern that gives it its score.
+    #[cfg_attr(test, schemars(extend("enum" = schema::typologies(), "$comment" = schema::OPEN)))]
     typology: &'static str,
+    /// 0 to 1000, the greater the worse.
+    #[cfg_attr(test, schemars(range(max = 1000)))]
     score: u16,
+    /// All of its events together.
     money: WireMoney,
+    /// How many there are in all, those without an edge here included.
     events: u64,
+    /// Time of the earliest of its events: RFC 3339 in UTC.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     first_event: String,
+    /// Time of the latest of its events: RFC 3339 in UTC.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     last_event: String,
+    /// Stream time at its first version: RFC 3339 in UTC.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     opened_at: String,
+    /// There is more than was looked at, or than there is room for.
     cut: bool,
+    /// The alert that has taken this one in; else null.
     merged_into: Option<String>,
+    /// Who belongs to it.
     members: Vec<WireEntity>,
+    /// Its evidence: an event each, between the two of its entities that the pattern looks at.
     edges: Vec<WireEdge>,
+    /// The events of the edges, in their order.
     event_ids: Vec<String>,
+    /// Every pattern that was seen.
     reasons: Vec<WireReason>,
 }
 
+/// A person or thing.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct WireEntity {
+    /// What it is; cause, a rule or limit of the policy or all declines of a type, is only ever a subject.
+    #[cfg_attr(test, schemars(extend("enum" = schema::entities(), "$comment" = schema::OPEN)))]
     kind: &'static str,
+    /// Its id as events have it, in hexadecimal a keyed hash where the text was erased; of a cause its name.
     id: String,
 }
 
+/// An amount.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct WireMoney {
+    /// Minor units of the currency.
     amount: i64,
+    /// ISO 4217: the reporting currency of the topology.
+    #[cfg_attr(test, schemars(regex(pattern = "^[A-Z]{3}$")))]
     currency: String,
 }
 
+/// One event as evidence.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct WireEdge {
+    /// The one entity.
     from: String,
+    /// The other one.
     to: String,
+    /// Minor units of the reporting currency.
     amount: i64,
+    /// When the event happened: RFC 3339 in UTC.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     time: String,
+    /// The event.
     event_id: String,
 }
 
+/// One pattern that was seen.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct WireReason {
+    /// The pattern.
+    #[cfg_attr(test, schemars(extend("enum" = schema::typologies(), "$comment" = schema::OPEN)))]
     code: &'static str,
+    /// A sentence for a person; its words may change.
     text: &'static str,
 }
 

@@ -4,7 +4,7 @@ use super::error::ReplayError;
 use super::history::{History, Labels, Names, Stepped, Stepping};
 use super::scores::{Score, Scores, ScoresError};
 use super::source::Input;
-use crate::decision::{Decision, Status};
+use crate::decision::Decision;
 use crate::engine::Output;
 use crate::evaluate::{Card, Judged, Report, Scope, report};
 use crate::event::{Duration, EventType, IdKind, Timestamp};
@@ -146,7 +146,7 @@ impl Evaluating<'_> {
         for output in stepped.outputs {
             match output {
                 // What a stand-in answered is no judgement: that comes as the other revision.
-                Output::Decision(decision) if decision.status != Status::Fallback => self.decided(decision, stepped.names)?,
+                Output::Decision(decision) if !decision.is_stand_in() => self.decided(decision, stepped.names)?,
                 _ => {}
             }
         }

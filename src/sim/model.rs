@@ -178,7 +178,7 @@ impl<'f> Model<'f> {
         match &record.content {
             Content::Refused(refused) => Seen::Rejected(refused.reason),
             // Worlds have nobody who waits; what an answer does to the ids judged is tested in tests/engine.rs.
-            Content::Control(_) | Content::Answered(_) => Seen::Applied,
+            Content::Control(_) | Content::Answered(_) | Content::Waiting(_) => Seen::Applied,
             Content::Lag(lag) => {
                 self.behind.insert(lag.source, lag.behind_ms);
                 Seen::Applied

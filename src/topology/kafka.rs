@@ -31,6 +31,8 @@ pub(super) fn read(section: &Section, folders: &[&Path]) -> Option<KafkaOptions>
         commit_records_max: number("commit_records_max", 1, 1_000_000, 10_000) as usize,
         ready_lag_max: wall("ready_lag_max", Duration::SECOND, DURATION_MAX, Wall::from_secs(30)),
         publish_lag_max: wall("publish_lag_max", Duration::SECOND, DURATION_MAX, Wall::from_secs(30)),
+        recover: false,
+        orphans_wait: section.find_duration("orphans_wait", Duration(0)..=Duration::DAY).unwrap_or(Duration::MINUTE.times(10)),
         options: section.find_section("options").map(|section| read_options(&section, folders)).unwrap_or_default(),
     };
     if section.is_sound() && options.shard >= options.shards {

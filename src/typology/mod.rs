@@ -63,6 +63,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Both.
+    pub const ALL: [Kind; 2] = [Kind::Fraud, Kind::Aml];
+
     /// The word in alerts.
     pub fn name(self) -> &'static str {
         ["fraud", "aml"][self as usize]

@@ -6,6 +6,7 @@ mod evaluate;
 mod kept;
 mod mistakes;
 mod room;
+mod schemas;
 mod tables;
 
 use room::{Room, shared};
@@ -114,7 +115,7 @@ fn topics_have_the_keys_of_the_contract() {
     let rejected = room.done(&["tail", "rejected", "--data", "kept"]);
     assert_eq!(rejected.lines().count() as u64, summary["rejected"].as_u64().unwrap());
     let first = rejected.lines().next().unwrap();
-    assert_eq!(keys(first), ["source", "partition", "offset", "reason", "raw", "event_id"]);
+    assert_eq!(keys(first), ["source", "partition", "offset", "code", "field", "reason", "raw", "event_id"]);
 }
 #[test]
 fn check_shows_the_way_and_the_bill() {

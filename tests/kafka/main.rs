@@ -4,6 +4,7 @@ mod broker;
 mod crashes;
 mod identity;
 mod outages;
+mod recovery;
 #[path = "../house/service.rs"]
 #[allow(dead_code, reason = "each test binary takes its own part")]
 mod service;

@@ -115,3 +115,43 @@ fn partitions_that_go_to_somebody_else_and_come_back_are_read_on() {
     assert_eq!(topics.read("decisions").len(), seen.len());
     assert_eq!(topics.read("rejected").len(), 0);
 }
+
+fn label(id: &str, target: &str) -> String {
+    let time = super::service::now();
+    json!({"id": id, "type": "label", "time": time, "target": target, "label": "fraud", "source": "chargeback", "user": "u-0"}).to_string()
+}
+
+#[test]
+fn a_label_waits_for_its_payment_over_a_kill_and_is_refused_when_that_does_not_come() {
+    let topics = Topics::new(shared(), "orphans");
+    let room = Room::new(&topics.layer("orphans_wait = \"8s\""));
+    let (early, lost) = (label("l-early", "orphans-0"), label("l-lost", "nobody"));
+    topics.send([("u-0", early.as_bytes()), ("u-0", lost.as_bytes())]);
+    let service = room.start("data", &[]);
+    service.until(|service| service.metric("inbox_orphans") == Some(2.0));
+    service.kill();
+    let service = room.start("data", &[]);
+    service.until(|service| service.metric("inbox_orphans") == Some(2.0));
+    send(&topics, "orphans", 0, 1);
+    service.until(|service| service.metric("inbox_orphans").is_some_and(|waiting| waiting < 2.0));
+    let late = label("l-late", "orphans-0");
+    topics.send([("u-0", late.as_bytes())]);
+    let rejected = topics.until("rejected", |seen| !seen.is_empty());
+    assert_eq!(rejected.len(), 1);
+    let rejected = rejected[0].json();
+    assert_eq!(
+        (&rejected["reason"], &rejected["event_id"], &rejected["topic"]),
+        (&json!("unknown target"), &json!("l-lost"), &json!("events.orphans"))
+    );
+    // The first from where it waited, the one that came late at once, and the one that was refused.
+    service.until(|service| service.metric("engine_records_total{type=\"label\"}") == Some(3.0));
+    service.end();
+    let exported = room.done(&["journal", "export", "data", "--all"]);
+    let types: Vec<String> = exported
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["type"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(types.iter().filter(|kind| *kind == "waiting").count(), 2);
+    let payment = types.iter().position(|kind| kind == "payment").unwrap();
+    assert_eq!(types[payment + 1], "label", "right behind what it speaks of");
+}

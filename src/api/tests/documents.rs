@@ -2,13 +2,12 @@
 
 use super::{House, Options};
 use crate::api::route::Route;
-use crate::decision::{Outcome, Part, ReasonCode, Status};
-use crate::event::{EventType, Field, LabelSource, PaymentStatus, Refusal, Verdict};
-use crate::render::{PolicyTexts, View, decision};
+use crate::event::Refusal;
 use axum::routing::MethodFilter;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::Ordering::SeqCst;
 
 fn openapi() -> Value {
@@ -94,51 +93,26 @@ fn references_lead_somewhere() {
     );
 }
 
-/// Planted: `flagged` in place of `review`; told.
 #[test]
-fn the_schemas_say_what_the_code_says() {
-    let decision = schema("decision.json");
-    let at = |pointer| texts(decision.pointer(pointer).expect("there"));
-    assert_eq!(at("/properties/outcome/enum"), Outcome::ALL.map(Outcome::name));
-    assert_eq!(at("/properties/status/enum"), [Status::Evaluated, Status::Degraded, Status::Fallback].map(Status::name));
-    // The judgement as a whole, and what a stream has not brought yet, are only ever skipped.
-    let used = Part::ALL.into_iter().filter(|part| !matches!(part, Part::Judgement | Part::Stream)).map(Part::name);
-    assert_eq!(at("/properties/used/items/enum"), used.collect::<Vec<_>>());
-    assert_eq!(at("/properties/reasons/items/properties/code/enum"), ReasonCode::ALL.map(ReasonCode::name));
-    for name in ["line-result.json", "rejected.json"] {
-        assert_eq!(texts(&schema(name)["properties"]["reason"]["enum"]), Refusal::ALL.map(Refusal::code), "{name}");
-    }
-    let event = schema("event.json");
-    let fields: BTreeSet<&str> = event["properties"].as_object().expect("properties").keys().map(String::as_str).collect();
-    assert_eq!(fields, Field::ALL.map(Field::name).into_iter().collect());
-    assert_eq!(texts(&event["properties"]["status"]["enum"]), PaymentStatus::ALL.map(PaymentStatus::name));
-    assert_eq!(texts(&event["properties"]["label"]["enum"]), Verdict::ALL.map(Verdict::name));
-    assert_eq!(texts(&event["properties"]["source"]["enum"]), LabelSource::ALL.map(LabelSource::name));
-    let types: Vec<&str> =
-        event["oneOf"].as_array().expect("a list").iter().map(|one| one["properties"]["type"]["const"].as_str().expect("a text")).collect();
-    assert_eq!(types, EventType::ALL.map(EventType::name));
-    assert_eq!(types, texts(&event["properties"]["type"]["enum"]));
+fn the_reasons_of_lines_are_those_of_the_code() {
+    assert_eq!(texts(&schema("line-result.json")["properties"]["reason"]["enum"]), Refusal::ALL.map(Refusal::code));
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    /// What is rendered has the members of the schema, all of them, and those of its objects. Planted: `model` not required; told.
-    #[test]
-    fn decisions_keep_to_their_schema(one in crate::journal::examples::decision()) {
-        let schema: Value = serde_json::from_str(include_str!("../schemas/decision.json")).expect("JSON");
-        let mut json = Vec::new();
-        decision(&one, View::Internal, &PolicyTexts::default(), &|_| None, &mut json);
-        let rendered: Value = serde_json::from_slice(&json).expect("JSON");
-        let members = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<BTreeSet<String>>();
-        let required = |schema: &Value| texts(&schema["required"]).into_iter().map(str::to_owned).collect::<BTreeSet<String>>();
-        prop_assert_eq!(members(&rendered), required(&schema));
-        prop_assert_eq!(members(&schema["properties"]), required(&schema));
-        for list in ["reasons", "skipped"] {
-            for entry in rendered[list].as_array().expect("a list") {
-                prop_assert_eq!(members(entry), required(&schema["properties"][list]["items"]));
-            }
-        }
+/// The index names every schema, and each is served as it is committed. Planted: a schema that is not in the list of the document; told.
+#[test]
+fn every_schema_is_listed_and_served() {
+    let house = House::open(Options::default());
+    let mut client = house.client();
+    let index: Value = serde_json::from_slice(&client.get("/schemas").body).expect("JSON");
+    let listed: Vec<&str> = index["schemas"].as_array().expect("a list").iter().map(|one| one["name"].as_str().expect("a name")).collect();
+    assert_eq!(listed, texts(&openapi()["paths"]["/schemas/{name}"]["get"]["parameters"][0]["schema"]["enum"]));
+    for one in index["schemas"].as_array().expect("a list") {
+        let name = one["name"].as_str().expect("a name");
+        let committed = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").join(name)).expect("committed");
+        assert_eq!(client.get(one["url"].as_str().expect("a path")).body, committed, "{name}");
+        let schema: Value = serde_json::from_slice(&committed).expect("JSON");
+        assert_eq!((&one["title"], &one["description"]), (&schema["title"], &schema["description"]), "{name}");
+        assert!(schema["description"].as_str().is_some_and(|text| text.len() > 20), "{name}");
     }
 }
 

@@ -1,11 +1,13 @@
 //! The doors over real sockets: a small desk behind them, a raw client before them.
 
 mod browser;
+mod compatibility;
 mod connections;
 mod desk;
 mod documents;
 mod hook;
 mod lines;
+mod schemas;
 mod streams;
 
 use super::{Caller, Denied, Gate, Open, Options, Scope, serve};

@@ -41,6 +41,7 @@ const TICK: u8 = 3;
 const ANSWERED: u8 = 4;
 const LISTED: u8 = 5;
 const LAG: u8 = 6;
+const WAITING: u8 = 7;
 /// An event's first byte is this plus the number of its type.
 const EVENT: u8 = 16;
 
@@ -59,6 +60,7 @@ pub fn encode_record(record: &Record, out: &mut Vec<u8>) {
         Content::Answered(_) => ANSWERED,
         Content::Listed(_) => LISTED,
         Content::Lag(_) => LAG,
+        Content::Waiting(_) => WAITING,
     };
     let mut head = [0; 24];
     head[0] = tag;
@@ -67,6 +69,12 @@ pub fn encode_record(record: &Record, out: &mut Vec<u8>) {
     head[23] = record.effort as u8;
     out.extend_from_slice(&head);
     match &record.content {
+        Content::Waiting(event) => {
+            out.push(event.body.kind() as u8);
+            put_id(out, event.id);
+            put_time(out, event.time);
+            event::encode(&event.body, out);
+        }
         Content::Event(event) => {
             let mut names = [0; 24];
             names[..16].copy_from_slice(&event.id.bits().to_le_bytes());
@@ -120,6 +128,11 @@ pub fn decode_record(sequence: Sequence, body: &[u8]) -> Result<Record, Malforme
         }
         TICK => Content::Tick(from.time()?),
         ANSWERED => Content::Answered(from.answered()?),
+        WAITING => {
+            let kind = from.one_of(&EventType::ALL, 0, "no event type has this number")?;
+            let (id, time) = (from.id()?, from.time()?);
+            Content::Waiting(Event { id, time, body: event::decode(kind, &mut from)? })
+        }
         LAG => Content::Lag(SourceLag { source: from.u16()?, behind_ms: from.u64()? }),
         LISTED => {
             let (list, id) = (from.u16()?, from.id()?);
@@ -265,7 +278,7 @@ impl<'a> Cursor<'a> {
         let (key, time) = (self.id()?, self.time()?);
         let revision = self.one_of(&[1, 2], 1, "no answer has this revision")?;
         let outcome = self.one_of(&[0, 1, 2, 3], 0, "no outcome has this number")?;
-        let why = self.one_of(&[StandInWhy::Deadline], 1, "no stand-in has this cause")?;
+        let why = self.one_of(&[StandInWhy::Deadline, StandInWhy::ColdShard], 1, "no stand-in has this cause")?;
         Ok(Answered { event, fingerprint, kind, key, time, revision, outcome, why })
     }
 

@@ -3,7 +3,7 @@
 //! The judge writes here while doors read. Ids are spread over parts with a lock each, so that nobody waits for somebody who lost the
 //! processor. A part is a ring with an index, of a size that never changes: nothing grows, and no look-up waits for a table that does.
 
-use crate::decision::{Decision, Status};
+use crate::decision::Decision;
 use crate::engine::Output;
 use crate::event::{Duration, Id, Timestamp};
 use crate::graph::{Index, NodeId, tag};
@@ -129,7 +129,7 @@ impl Answers {
     /// Takes note of a decision that stands at `place`. A stand-in's is the answer, whatever comes before or behind it; one for other content
     /// than that which is known is nobody's.
     pub(super) fn note(&self, decision: &Decision, fingerprint: u64, place: Place) {
-        let (id, fallback) = (decision.event, decision.status == Status::Fallback);
+        let (id, fallback) = (decision.event, decision.is_stand_in());
         let answered = Answered { fingerprint, place, fallback };
         let mut part = self.part(id);
         match part.find(id) {
@@ -175,7 +175,7 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::{Outcome, Provenance};
+    use crate::decision::{Outcome, Provenance, Status};
     use crate::event::{Answered as Told, EventType, IdKey, IdKind, Sequence, StandInWhy};
     use crate::journal::{Disk, LogOptions, OutputLog};
     use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ use super::{Service, Submission};
 use crate::api::{Answer, ChallengeResult, Change, Chunks, Desk, Page, Readiness, Stream, Submitted};
 use crate::decision::{Decision, Outcome};
 use crate::engine::Output;
-use crate::event::{Answered, Body, Event, EventType, Field, Id, IdKind, Money, Origin, Refusal, Refused, Sequence};
+use crate::event::{Answered, Body, Event, EventType, Field, Id, IdKind, Money, Origin, Refusal, Refused, Sequence, StandInWhy};
 use crate::ingress::wire::{Line, parse_event};
 use crate::ingress::{Fault, Reading};
 use crate::journal::{Outputs, RawInputs};
@@ -235,6 +235,10 @@ impl Desk for Service {
         if mine {
             self.give(&event, texts, &ticket, until);
         }
+        if self.shared.topics.is_cold() {
+            // The graph comes later than any deadline.
+            return self.wait(&event, &ticket, &id_text, began).await;
+        }
         self.wait(&event, &ticket, &id_text, until).await
     }
 
@@ -386,7 +390,7 @@ impl Desk for Service {
 
 /// Has the stand-in answer for an event whose ticket the timer has claimed: once that is recorded, the ticket is settled with it.
 async fn stand_in(shared: Arc<Shared>, hook: Sender<Submission>, event: Event, ticket: Arc<Ticket>) {
-    let submission = Submission::Answered { answered: shared.stand_in(&event, ticket.fingerprint), ticket: ticket.clone() };
+    let submission = Submission::Answered { answered: shared.stand_in(&event, ticket.fingerprint), ticket: Some(ticket.clone()) };
     if send(&hook, submission, Instant::now() + RECORD_PATIENCE).await.is_err() {
         ticket.settle(Reply::Unrecorded);
     }
@@ -396,7 +400,9 @@ impl Shared {
     /// What the record of a stand-in for this event says.
     fn stand_in(&self, event: &Event, fingerprint: u64) -> Answered {
         let amount = money(&event.body).and_then(|money| self.options.rates.reporting_minor(money, event.time));
-        answered(event, key_of(event), fingerprint, self.options.stand_in.outcome(self.listed.listed(event), amount))
+        let outcome = self.options.stand_in.outcome(self.listed.listed(event), amount);
+        let why = if self.topics.is_cold() { StandInWhy::ColdShard } else { StandInWhy::Deadline };
+        answered(event, key_of(event), fingerprint, outcome, why)
     }
 }
 

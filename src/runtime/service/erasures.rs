@@ -33,15 +33,16 @@ pub(in crate::runtime) struct Erasures {
 }
 
 impl Erasures {
-    /// As `identity` knows them, in which everything is done up to where it says, or up to `next` where it says nothing.
-    pub(in crate::runtime) fn of(identity: &Identity, next: Sequence) -> Erasures {
-        Erasures { erased: identity.erased().clone(), from: identity.through().unwrap_or(next) }
+    /// As `identity` knows them, in which everything before the record `from` is done.
+    pub(in crate::runtime) fn of(identity: &Identity, from: Sequence) -> Erasures {
+        Erasures { erased: identity.erased().clone(), from }
     }
 
     /// What the next record does. `refused`: the engine did not admit it; `first`: asked of an erasure that gave no output, whether it is
     /// the one that was admitted and not one that came again.
     pub(in crate::runtime) fn after(&mut self, record: &Record, refused: bool, first: impl FnOnce(Id) -> bool) -> Option<Consequence> {
-        let Content::Event(event) = &record.content else { return None };
+        // What waits for its target is told of already.
+        let (Content::Event(event) | Content::Waiting(event)) = &record.content else { return None };
         if record.sequence < self.from {
             return None;
         }

@@ -242,6 +242,7 @@ impl Judge {
                 Content::Control(_) | Content::Listed(_) => "control",
                 Content::Tick(_) => "tick",
                 Content::Lag(_) => "lag",
+                Content::Waiting(_) => "waiting",
                 Content::Answered(_) => "answered",
             };
             metrics.engine_records_total.with_label_values(&[word]).inc();

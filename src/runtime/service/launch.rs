@@ -7,6 +7,7 @@ use super::judge::Judge;
 use super::keeper::Keeper;
 use super::listed::Roll;
 use super::monitor::{Monitor, Shadow};
+use super::orphans::Orphans;
 use super::publishing::InForce;
 use super::recorder::Recorder;
 use super::snapping::Snapping;
@@ -16,7 +17,7 @@ use super::stream::{self, TopicState};
 use super::syncer::Syncer;
 use super::watching::{BOXES, Watcher};
 use super::{Minute, Named, Service, ServiceOptions, Shared, Threads};
-use crate::event::{Record, Sequence};
+use crate::event::{Duration, Record, Sequence};
 use crate::identity::{Identity, Recent};
 use crate::journal::{Landmarks, hex};
 use crate::metrics::Metrics;
@@ -127,10 +128,13 @@ impl Service {
         let snapshots = Snapshots::at(files.clone(), &dir.snapshots());
         let last = snapshots.list()?.first().map_or(Sequence(0), |kept| kept.sequence);
         let snapping = Snapping::new(shared.clone(), taker, snapshots, topology.snapshot, to_keeper.clone(), outputs.syncing()?, last);
+        let patience = topology.kafka.as_ref().map_or(Duration(0), |kafka| kafka.orphans_wait);
+        let orphans = Orphans::of(&engine, &files, &dir, patience)?;
         let positions: BTreeMap<_, _> = engine.positions().map(|at| ((at.source, at.partition), at.next)).collect();
         let recorder = Recorder {
             shared: shared.clone(),
             positions: positions.clone(),
+            orphans,
             journal,
             rejected,
             texts,

@@ -24,6 +24,7 @@ mod listed;
 mod monitor;
 mod namer;
 mod news;
+mod orphans;
 mod overview;
 mod past;
 mod publishing;
@@ -95,12 +96,19 @@ enum Submission {
     /// A record of a topic that gives none in the journal.
     #[cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "topics alone send it"))]
     Passed(Origin),
+    /// The journal lost its end, up to this record: ticks take the place of what is gone.
+    #[cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "topics alone send it"))]
+    Pad(u64),
+    /// The shard is restored.
+    #[cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "topics alone send it"))]
+    Warm,
     /// How far a source is behind.
     #[cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "topics alone send it"))]
     Lag(SourceLag),
+    /// Without a ticket it is told again, with the revision that it had.
     Answered {
         answered: Answered,
-        ticket: Arc<Ticket>,
+        ticket: Option<Arc<Ticket>>,
     },
     Listed {
         changes: Vec<ListChange>,

@@ -13,7 +13,7 @@ use crate::journal::{Files, JournalError, LogKind, Retention, Telling, Tellings}
 use crate::store::Store;
 use crossbeam::channel::Receiver;
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -48,18 +48,31 @@ pub(in crate::runtime) struct Namer {
     purging: Option<JoinHandle<()>>,
 }
 
+/// Before which record everything told is in the store, where the journal's next is `next`. A store that nobody has told how far it came is
+/// one that a replay wrote, which tells nothing to a log: it has everything. Or its first process was killed before it got there.
+pub(in crate::runtime) fn entered(
+    identity: &Identity,
+    files: &Arc<dyn Files>,
+    dir: &Path,
+    next: Sequence,
+) -> Result<Sequence, JournalError> {
+    if let Some(through) = identity.through() {
+        return Ok(through.min(next));
+    }
+    let told = Tellings::open(files.clone(), dir, Sequence(0))?.upcoming()?;
+    Ok(if told.is_some() { Sequence(0) } else { next })
+}
+
 impl Namer {
-    /// The store behind the log of texts in `dir`, which ends segments by `ending`. A store that nobody has told how far it came has
-    /// everything before `next`: a replay wrote it.
+    /// The store behind the log of texts in `dir`, which ends segments by `ending`; `through` is as [`entered`] says.
     pub(in crate::runtime) fn open(
         store: &Store,
         mut identity: Identity,
         files: Arc<dyn Files>,
         dir: PathBuf,
         ending: Arc<AtomicBool>,
-        next: Sequence,
+        through: Sequence,
     ) -> Result<Namer, JournalError> {
-        let through = identity.through().unwrap_or(next).min(next);
         identity.reached(through);
         let tellings = Tellings::open(files.clone(), &dir, through)?;
         Ok(Namer {
@@ -205,7 +218,6 @@ mod tests {
     use super::*;
     use crate::event::{Id, IdKey, IdKind, Timestamp};
     use crate::journal::{Disk, LogOptions, TextLog};
-    use std::path::Path;
 
     fn user(text: &str) -> Id {
         IdKey::FILES.id(IdKind::User, text.as_bytes())
@@ -215,7 +227,7 @@ mod tests {
         let store = Store::open(&dir.join("identity")).unwrap();
         let mut identity = Identity::open(&store).unwrap();
         identity.reached(Sequence(from));
-        Namer::open(&store, identity, Arc::new(Disk), dir.join("texts"), log.ending(), Sequence(100)).unwrap()
+        Namer::open(&store, identity, Arc::new(Disk), dir.join("texts"), log.ending(), Sequence(from)).unwrap()
     }
 
     fn known(namer: &Namer, text: &str) -> bool {
@@ -262,5 +274,21 @@ mod tests {
         namer.sync().unwrap();
         let left = Tellings::open(Arc::new(Disk), &dir.path().join("texts"), Sequence(0)).unwrap().upcoming().unwrap();
         assert_eq!(left, None);
+    }
+
+    /// Found by a test that killed a service in its first second: its texts were taken for those of a replay, and none was entered.
+    #[test]
+    fn a_store_that_knows_nothing_has_everything_only_where_nothing_was_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("identity")).unwrap();
+        let (mut identity, files, texts) = (Identity::open(&store).unwrap(), Arc::new(Disk) as Arc<dyn Files>, dir.path().join("texts"));
+        let (mut log, _) = TextLog::open(files.clone(), &texts, LogOptions::default()).unwrap();
+        assert_eq!(entered(&identity, &files, &texts, Sequence(9)).unwrap(), Sequence(9));
+        log.tell(Sequence(3), Telling::Text { id: user("anna"), kind: IdKind::User, text: "anna" }).unwrap();
+        log.commit().unwrap();
+        assert_eq!(entered(&identity, &files, &texts, Sequence(9)).unwrap(), Sequence(0));
+        identity.reached(Sequence(12));
+        identity.flush().unwrap();
+        assert_eq!(entered(&identity, &files, &texts, Sequence(9)).unwrap(), Sequence(9));
     }
 }

@@ -6,11 +6,12 @@
 
 use super::clock::Clock;
 use super::keeper::Task;
+use super::orphans::{Orphan, Orphans, unknown_target};
 use super::ticket::{Reply, Ticket, Winner};
 use super::{Shared, Submission};
 use crate::api::Submitted;
 use crate::decision::Decision;
-use crate::event::{Answered, Body, Content, Control, Duration, Effort, Event, Id, Origin, Record, Sequence, Timestamp};
+use crate::event::{Answered, Body, Content, Control, Duration, Effort, Event, Id, Origin, Record, Sequence, StandInWhy, Timestamp};
 use crate::identity::Recent;
 use crate::journal::{Journal, JournalError, RawInput, RejectedLog, Telling, TextLog};
 use crate::runtime::naming::Told;
@@ -81,6 +82,7 @@ pub(super) struct Recorder {
     pub(super) texts: TextLog,
     /// Ids told lately.
     pub(super) told: Recent,
+    pub(super) orphans: Orphans,
     /// Of topics: by source and partition the next offset.
     pub(super) positions: BTreeMap<(u16, u32), u64>,
     pub(super) targets: Targets,
@@ -122,6 +124,10 @@ impl Recorder {
             for submission in first.into_iter().chain(rest).take(GROUP_MAX) {
                 self.take(submission, received, &mut waiting);
             }
+            for orphan in self.orphans.due(received) {
+                self.push_orphan(orphan, received);
+            }
+            self.shared.metrics.inbox_orphans.set(self.orphans.len() as i64);
             // What a source says of itself is no sign of life of the stream.
             if self.group.iter().any(|record| !matches!(record.content, Content::Lag(_))) {
                 recorded = Instant::now();
@@ -162,11 +168,37 @@ impl Recorder {
                 if let Err(cause) = resolve(&self.targets, &mut event) {
                     warn!(%cause, "an event's target could not be looked up");
                 }
+                let is_door = origin.source >= Origin::DOOR;
+                // What was told again is among what the shard is restored from.
+                let held = is_door && (ticket.is_some() || line.is_some()) && self.shared.topics.is_cold();
+                if held && !self.orphans.may_hold() {
+                    Waiting::Event(ticket).unrecorded();
+                    if let Some(line) = line {
+                        Waiting::Line(line, Submitted::Closing).unrecorded();
+                    }
+                    return;
+                }
+                let waits = held || !is_door && unknown_target(&event).is_some() && self.orphans.has_room();
                 if let Err(cause) = self.tell(&event, &texts) {
                     // The group it belongs to cannot be written either, and says so to those who wait.
                     warn!(%cause, "what an event's ids name could not be told");
                 }
+                if waits {
+                    match held {
+                        true => self.orphans.hold(origin, (*event).clone()),
+                        false => self.orphans.insert(origin, (*event).clone(), received),
+                    }
+                    let sequence = self.push(origin, received, Content::Waiting(*event));
+                    if let Some(line) = line {
+                        waiting.push(Waiting::Line(line, Submitted::Recorded { sequence }));
+                    }
+                    return;
+                }
+                let awaited = matches!(event.body, Body::Payment(_) | Body::Transfer(_)).then_some(event.id);
                 let sequence = self.push(origin, received, Content::Event(*event));
+                for orphan in awaited.map(|id| self.orphans.take(id)).unwrap_or_default() {
+                    self.push_orphan(orphan, received);
+                }
                 if let Some(trace) = trace {
                     self.shared.topics.trace(sequence, trace);
                 }
@@ -193,10 +225,14 @@ impl Recorder {
                 }
             }
             Submission::Answered { mut answered, ticket } => {
-                answered.revision = if ticket.is_recorded() { 2 } else { 1 };
+                if let Some(ticket) = &ticket {
+                    answered.revision = if ticket.is_recorded() { 2 } else { 1 };
+                }
                 let sequence = self.push(Origin::engine(), received, Content::Answered(answered));
                 let decision = Decision::stand_in(sequence, &answered, self.shared.provenance());
-                waiting.push(Waiting::StandIn(ticket, Box::new(decision)));
+                if let Some(ticket) = ticket {
+                    waiting.push(Waiting::StandIn(ticket, Box::new(decision)));
+                }
             }
             Submission::Listed { changes, texts, line } => {
                 let mut sequence = self.next_sequence();
@@ -220,9 +256,28 @@ impl Recorder {
                     self.shared.topics.pass(origin, self.next_sequence());
                 }
             }
+            Submission::Pad(until) => {
+                while self.next_sequence().0 < until {
+                    self.push(Origin::engine(), received, Content::Tick(Timestamp::MIN));
+                }
+            }
+            Submission::Warm => {
+                for held in self.orphans.release() {
+                    self.push_orphan(held, received);
+                }
+                self.shared.topics.warm(self.next_sequence());
+            }
             Submission::Lag(lag) => drop(self.push(Origin::engine(), received, Content::Lag(lag))),
             Submission::Wake => {}
         }
+    }
+
+    /// Records one that waited: its target is known now or will not be, or the shard is warm.
+    fn push_orphan(&mut self, Orphan { origin, mut event, .. }: Orphan, received: Timestamp) {
+        if let Err(cause) = resolve(&self.targets, &mut event) {
+            warn!(%cause, "an event's target could not be looked up");
+        }
+        self.push(origin, received, Content::Event(event));
     }
 
     /// Whether what stands there in a topic was not taken yet. Doors have no such places.
@@ -248,8 +303,8 @@ impl Recorder {
             }
             Submission::Listed { line, .. } | Submission::InForce { line, .. } => drop(line.send(led_elsewhere())),
             Submission::Refused { line, .. } => drop(line.map(|line| line.send(Submitted::Closing))),
-            Submission::Answered { ticket, .. } => ticket.settle(Reply::Unrecorded),
-            Submission::Passed(_) | Submission::Lag(_) | Submission::Wake => {}
+            Submission::Answered { ticket, .. } => drop(ticket.map(|ticket| ticket.settle(Reply::Unrecorded))),
+            Submission::Passed(_) | Submission::Pad(_) | Submission::Warm | Submission::Lag(_) | Submission::Wake => {}
         }
     }
 
@@ -416,8 +471,7 @@ fn next(hook: &Receiver<Submission>, stream: &Receiver<Submission>, patience: Wa
 }
 
 /// What the record of a stand-in says, but for its revision.
-pub(super) fn answered(event: &Event, key: Id, fingerprint: u64, outcome: crate::decision::Outcome) -> Answered {
-    let why = crate::event::StandInWhy::Deadline;
+pub(super) fn answered(event: &Event, key: Id, fingerprint: u64, outcome: crate::decision::Outcome, why: StandInWhy) -> Answered {
     let (kind, outcome) = (event.body.kind(), outcome as u8);
     Answered { event: event.id, fingerprint, kind, key, time: event.time, revision: 1, outcome, why }
 }

@@ -10,7 +10,7 @@ use super::erasures::Erasures;
 use super::error::ServiceError;
 use super::namer::Namer;
 use super::news::News;
-use crate::decision::{Decision, Status};
+use crate::decision::Decision;
 use crate::engine::{Engine, Output, Phase};
 use crate::event::{Content, Duration, Record, Sequence, Timestamp};
 use crate::journal::{DataDir, Files, JournalError, OutputLog, Outputs, Place, Records};
@@ -48,7 +48,7 @@ pub(super) fn known_answers(
         let reader = scope.spawn(move || read_decisions(logged, from, &to_engine));
         for (decision, place) in read.into_iter().flatten() {
             match engine.judged_fingerprint(decision.event) {
-                _ if decision.status == Status::Fallback => drop(stand_ins.insert(decision.sequence, (decision, place))),
+                _ if decision.is_stand_in() => drop(stand_ins.insert(decision.sequence, (decision, place))),
                 Some(fingerprint) => answers.note(&decision, fingerprint, place),
                 None => {}
             }

@@ -8,7 +8,7 @@ use super::answers::Answers;
 use super::clock::Clock;
 use super::erasures::Erasures;
 use super::error::ServiceError;
-use super::namer::Namer;
+use super::namer::{Namer, entered};
 use super::news::News;
 use super::recorder::TICK_BEHIND;
 use super::recovery::{Stepping, known_answers, note, step};
@@ -109,8 +109,9 @@ impl Standing {
             (database.join().expect("the thread that opens the database does not panic"), restored)
         });
         let (store, identity, mut targets) = database?;
-        let mut erasures = Erasures::of(&identity, journal.next());
-        let mut namer = Namer::open(&store, identity, files.clone(), dir.texts(), texts.ending(), journal.next())?;
+        let through = entered(&identity, files, &dir.texts(), journal.next())?;
+        let mut erasures = Erasures::of(&identity, through);
+        let mut namer = Namer::open(&store, identity, files.clone(), dir.texts(), texts.ending(), through)?;
         let (mut engine, from, mut latest, answers) = restored?;
         let news = News::new();
         if namer.through() < from {

@@ -3,7 +3,7 @@
 //! The judge never waits for the monitor. Where no box is free what was judged is not shown, and counted.
 
 use super::Shared;
-use crate::decision::{Part, Provenance, Skip, Status, Why};
+use crate::decision::{Part, Provenance, Skip, Why};
 use crate::engine::{Engine, NO_MODEL, Output};
 use crate::event::{Body, Content, EventType, Id, Label, Record, Sequence, Timestamp};
 use crate::graph::ego::EgoBatch;
@@ -95,7 +95,7 @@ impl Watcher {
             let Provenance { model, policy, .. } = decision.provenance;
             // A stand-in's answer, and one for which no neighbourhood was gathered, say nothing of a model.
             let spared = |skip: &Skip| (skip.part, skip.why) == (Part::Gnn, Why::Effort);
-            let unasked = decision.status == Status::Fallback || decision.skipped.as_slice().iter().any(spared);
+            let unasked = decision.is_stand_in() || decision.skipped.as_slice().iter().any(spared);
             if unasked || (model.is_none() && !self.shadowed) {
                 continue;
             }

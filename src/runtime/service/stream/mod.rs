@@ -11,6 +11,10 @@
 #[cfg(feature = "kafka")]
 mod ages;
 #[cfg(feature = "kafka")]
+mod behind;
+#[cfg(feature = "kafka")]
+mod lost;
+#[cfg(feature = "kafka")]
 mod sink;
 #[cfg(feature = "kafka")]
 mod source;
@@ -22,7 +26,7 @@ use crate::event::{Origin, Sequence};
 use crate::topology::Topology;
 use crossbeam::channel::Sender;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use tokio::sync::watch;
@@ -41,6 +45,11 @@ pub(super) struct TopicState {
     last_by_door: AtomicU64,
     /// Outputs of the records before it are committed in the topics.
     sent: watch::Sender<u64>,
+    /// Whether the graph is being restored from the topics.
+    cold: AtomicBool,
+    /// What was published of the records that the journal lost.
+    #[cfg(feature = "kafka")]
+    published: OnceLock<lost::Published>,
     /// Why nobody should come here yet.
     unready: Mutex<Option<String>>,
     /// Why nothing is sent or read any more.
@@ -65,6 +74,9 @@ impl Default for TopicState {
             passed: Mutex::default(),
             last_by_door: AtomicU64::new(0),
             sent: watch::Sender::new(0),
+            cold: AtomicBool::new(false),
+            #[cfg(feature = "kafka")]
+            published: OnceLock::new(),
             unready: Mutex::new(None),
             failed: OnceLock::new(),
         }
@@ -105,6 +117,22 @@ impl TopicState {
         timeout_at(until, sent.wait_for(|sent| *sent > sequence.0)).await.is_ok()
     }
 
+    /// Whether the graph is being restored: until then nothing is judged by it.
+    pub(super) fn is_cold(&self) -> bool {
+        self.cold.load(Ordering::Acquire)
+    }
+
+    /// The graph is restored; `next` is the first record behind that.
+    pub(super) fn warm(&self, next: Sequence) {
+        #[cfg(feature = "kafka")]
+        if let Some(published) = self.published.get() {
+            published.end_before(next.0);
+        }
+        #[cfg(not(feature = "kafka"))]
+        let _ = next;
+        self.cold.store(false, Ordering::Release);
+    }
+
     /// Why nobody should come here.
     pub(super) fn unready(&self) -> Option<String> {
         self.failed.get().cloned().or_else(|| self.unready.lock().expect("nobody panics with it").clone())
@@ -128,10 +156,15 @@ pub(super) fn launch(
     getrandom::fill(&mut owner).map_err(|cause| ServiceError::System(std::io::Error::other(cause.to_string())))?;
     let owner = crate::journal::hex(&owner);
     let sink = sink::Sink::new(shared.clone(), kafka.clone(), topology.topics.clone(), topics.clone(), &owner, met);
-    let mut threads = vec![thread("sink", shared, move || sink.run())?];
-    if !topics.is_empty() {
-        *shared.topics.unready.lock().expect("nobody panics with it") = Some("the topics were not reached yet".to_owned());
-        let source = source::Source::new(shared.clone(), kafka.clone(), topics, lane.clone(), positions, topology.input.line_bytes_max);
+    let behind = behind::Behind::new(shared.clone(), topology.topics.events.clone(), kafka.publish_lag_max);
+    let mut threads = vec![thread("sink", shared, move || sink.run())?, thread("behind", shared, move || behind.run())?];
+    let cold = kafka.recover || lost::Lost::begun(&shared.dir).is_some();
+    shared.topics.cold.store(cold, Ordering::Release);
+    if cold || !topics.is_empty() {
+        let why = if cold { "cold shard: its graph is being restored from the topics" } else { "the topics were not reached yet" };
+        *shared.topics.unready.lock().expect("nobody panics with it") = Some(why.to_owned());
+        let feed = source::Feed { lane: lane.clone(), topics, outputs: topology.topics.clone(), positions: positions.clone() };
+        let source = source::Source::new(shared.clone(), kafka.clone(), feed, topology.input.line_bytes_max);
         threads.push(thread("source", shared, move || source.run(&known))?);
     }
     Ok(threads)

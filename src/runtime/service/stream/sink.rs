@@ -5,7 +5,7 @@
 //! is to be seen once by whoever reads what is committed, wherever a process ended.
 
 use super::Shared;
-use super::ages::Ages;
+use super::lost::{Counts, LISTED, Lost, Published};
 use crate::engine::Output;
 use crate::event::{Content, Event, IdKey, Origin, Record, Sequence};
 use crate::journal::{JournalError, Outputs, RawInputs, Records, event_json, hex};
@@ -32,6 +32,10 @@ const END_PATIENCE: Wall = Wall::from_secs(10);
 /// Between two warnings of the same.
 const WARN_EVERY: Wall = Wall::from_secs(60);
 
+fn scratch_failed(cause: std::io::Error) -> Stop {
+    Stop::Journal(JournalError::Io { doing: "reading", path: LISTED.into(), source: cause })
+}
+
 /// The name of a journal in the topics: it tells the keys of ids apart and gives none away.
 fn journal_name(key: &IdKey) -> String {
     hex(&blake3::hash(&key.0).as_bytes()[..8])
@@ -45,13 +49,13 @@ pub(super) struct Sink {
     /// Topics that are read, each with the number of its source.
     sources: Vec<(u16, String)>,
     /// Tells the source that the brokers were met, and that the topics are this journal's.
-    met: Option<Sender<()>>,
+    met: Option<Sender<Option<Lost>>>,
     journal: String,
     owner: String,
     shard: String,
     warned: Option<Instant>,
-    alarmed: Option<Instant>,
-    ages: Ages,
+    /// What the journal has lost, until that is restored.
+    restoring: Option<Lost>,
 }
 
 /// The logs, read from what was committed on.
@@ -98,11 +102,11 @@ impl Sink {
         topics: Topics,
         sources: Vec<(u16, String)>,
         owner: &str,
-        met: Sender<()>,
+        met: Sender<Option<Lost>>,
     ) -> Sink {
         let (journal, shard) = (journal_name(&shared.key), kafka.shard.to_string());
-        let (met, ages) = (Some(met), Ages::default());
-        Sink { shared, kafka, topics, sources, met, journal, owner: owner.to_owned(), shard, warned: None, alarmed: None, ages }
+        let (met, owner) = (Some(met), owner.to_owned());
+        Sink { shared, kafka, topics, sources, met, journal, owner, shard, warned: None, restoring: None }
     }
 
     /// Sends until the service has ended and everything is sent, or somebody else has taken over.
@@ -160,7 +164,6 @@ impl Sink {
         while Instant::now() < until && !self.is_over(ending) {
             std::thread::sleep(LOOK_EVERY);
         }
-        self.measure();
     }
 
     /// Once a minute.
@@ -215,7 +218,7 @@ impl Sink {
             return Ok(None);
         }
         let reading = self.begin(&outbound, sent.map_or(0, |sent| sent.next))?;
-        Ok(Some((outbound, reading)))
+        Ok(reading.map(|reading| (outbound, reading)))
     }
 
     /// Whether what was committed forbids to go on from there: it is another journal's, it is more than this one holds, or another process
@@ -223,6 +226,7 @@ impl Sink {
     fn is_not_ours(&self, sent: Option<&Sent>) -> bool {
         let recorded = self.shared.recorded.load(Ordering::Acquire);
         let has_sent = self.met.is_none();
+        let restores = || self.kafka.recover || Lost::begun(&self.shared.dir).is_some();
         match sent {
             Some(sent) if sent.journal != self.journal => self.fail(&format!(
                 "the topics hold outputs of another journal ({}, this one is {}), up to its record {}: give another kafka.group, or the data \
@@ -230,8 +234,9 @@ impl Sink {
                 sent.journal, self.journal, sent.next
             )),
             Some(sent) if sent.owner != self.owner && has_sent => self.give_way(sent, "while this one could not send"),
-            Some(Sent { next, .. }) if *next > recorded => self.fail(&format!(
-                "the topics hold outputs up to record {next}, the journal ends before record {recorded}: it has lost records, or is an old copy"
+            Some(Sent { next, .. }) if *next > recorded && !restores() => self.fail(&format!(
+                "the topics hold outputs up to record {next}, the journal ends before record {recorded}: it has lost records, or is an old \
+                 copy; `weir run --recover` goes on from it with what the topics know"
             )),
             None if has_sent => self.fail("the brokers do not know any more up to which record outputs were sent"),
             _ => return false,
@@ -239,8 +244,22 @@ impl Sink {
         true
     }
 
-    /// Says whose the topics are from here on, and opens the logs at the record `next`.
-    fn begin(&mut self, outbound: &Outbound, next: u64) -> Result<Reading, Stop> {
+    /// Says whose the topics are from here on, and opens the logs at the record `next`. Where the journal ends before it, what it has lost is
+    /// to be restored; `None` where that cannot be noted.
+    fn begin(&mut self, outbound: &Outbound, next: u64) -> Result<Option<Reading>, Stop> {
+        let recorded = self.shared.recorded.load(Ordering::Acquire);
+        let lost = match Lost::begun(&self.shared.dir) {
+            None if next > recorded => {
+                let lost = Lost { from: recorded, until: next };
+                if let Err(cause) = lost.begin(&self.shared.dir) {
+                    self.fail(&format!("the restoration cannot be noted: {cause}"));
+                    return Ok(None);
+                }
+                Some(lost)
+            }
+            begun => begun,
+        };
+        self.restoring = lost;
         outbound.begin()?;
         self.commit_on(outbound, &Consumed::default(), next)?;
         self.shared.topics.sent.send_replace(next);
@@ -248,16 +267,16 @@ impl Sink {
         info!(next, owner = self.owner, identity = self.kafka.identity(), "outputs are sent to topics from this record on");
         if let Some(met) = self.met.take() {
             // Without sources nobody listens.
-            let _ = met.send(());
+            let _ = met.send(lost);
         }
         let (files, dir) = (self.shared.files.clone(), &self.shared.dir);
         let from = Sequence(next);
-        Ok(Reading {
+        Ok(Some(Reading {
             records: Records::open(files.clone(), &dir.join("journal"), from)?,
             outputs: Outputs::open(files.clone(), &dir.join("outputs"), from)?,
             raw: RawInputs::open(files, &dir.join("rejected"), from)?,
             at: next,
-        })
+        }))
     }
 
     /// Commits a transaction whose outputs are those before the record `next`.
@@ -274,7 +293,6 @@ impl Sink {
                 Err(SendError::Again(why)) => debug!(why, "a transaction is not committed yet"),
                 Err(other) => return Err(other),
             }
-            self.measure();
         }
         let metrics = &self.shared.metrics;
         metrics.kafka_commit_seconds.observe(began.elapsed().as_secs_f64());
@@ -287,7 +305,16 @@ impl Sink {
         let mut open = Open::default();
         let mut offsets = Instant::now();
         loop {
-            let until = self.shared.named.load(Ordering::Acquire);
+            let mut until = self.shared.named.load(Ordering::Acquire);
+            if self.restoring.is_some() {
+                match self.shared.topics.published.get() {
+                    // What was published is not known yet.
+                    None => until = reading.at,
+                    Some(published) => published.positions().for_each(|(place, next)| {
+                        open.consumed.entry(place).or_insert(next);
+                    }),
+                }
+            }
             while reading.at < until && open.records < self.kafka.commit_records_max {
                 if open.began.is_none() {
                     outbound.begin()?;
@@ -310,10 +337,10 @@ impl Sink {
                 self.shared.topics.sent.send_replace(reading.at);
                 open = Open::default();
                 self.warned = None;
+                self.end_restoration(reading.at);
             } else if open.began.is_none() && self.is_over(ending) {
                 return Ok(());
             }
-            self.measure();
             if reading.at >= self.shared.named.load(Ordering::Acquire) {
                 outbound.serve();
                 std::thread::sleep(LOOK_EVERY);
@@ -337,7 +364,9 @@ impl Sink {
         }
         match &record.content {
             Content::Event(event) if !refused && matches!(record.origin.source, Origin::HOOK | Origin::DOOR) => {
-                self.send_event(outbound, event, &headers)?;
+                if !self.published(sequence).is_some_and(|published| published.has_told(event.id)) {
+                    self.send_event(outbound, event, &headers)?;
+                }
             }
             _ => self.note(&record, open),
         }
@@ -348,6 +377,7 @@ impl Sink {
 
     fn send_output(&self, outbound: &Outbound, output: &Output, raw: &mut RawInputs, headers: &[(&str, &str)]) -> Result<(), Stop> {
         let shared = &self.shared;
+        let published = self.published(output.sequence());
         let send = |topic: &str, key: Option<String>, payload: Vec<u8>| {
             shared.metrics.kafka_sent_total.with_label_values(&[topic]).inc();
             outbound.send(&Outgoing { topic, key: key.as_deref().map(str::as_bytes), payload: &payload, headers })
@@ -357,16 +387,28 @@ impl Sink {
                 let (key, id_text) = (shared.text(decision.key), shared.text(decision.event));
                 let key = key.unwrap_or_else(|| decision.key.to_string());
                 let json = |view| shared.decision_json(decision, view, id_text.as_deref());
-                send(&self.topics.decisions, Some(key.clone()), json(View::Public))?;
+                let public = json(View::Public);
+                if let Some(published) = published
+                    && published.has_decision(decision.event, decision.revision, &public).map_err(scratch_failed)?
+                {
+                    return Ok(());
+                }
+                send(&self.topics.decisions, Some(key.clone()), public)?;
                 send(&self.topics.decisions_internal, Some(key), json(View::Internal))?;
             }
             Output::Alert(alert) => {
                 // Its versions stay in order, and a compacted topic holds the newest.
-                send(&self.topics.alerts, Some(alert_id(alert.number)), shared.alert_json(alert))?;
+                let json = shared.alert_json(alert);
+                if !published.is_some_and(|published| published.has_alert(&json)) {
+                    send(&self.topics.alerts, Some(alert_id(alert.number)), json)?;
+                }
             }
             Output::Rejected(rejected) => {
                 let input = raw.of(rejected.sequence)?;
-                send(&self.topics.rejected, None, shared.rejected_json(rejected, input.as_ref()))?;
+                let json = shared.rejected_json(rejected, input.as_ref());
+                if !published.is_some_and(|published| published.has_rejected(&json)) {
+                    send(&self.topics.rejected, None, json)?;
+                }
             }
         }
         Ok(())
@@ -381,6 +423,30 @@ impl Sink {
         shared.metrics.kafka_sent_total.with_label_values(&[&*self.topics.events]).inc();
         let outgoing = Outgoing { topic: &self.topics.events, key: key.as_deref().map(str::as_bytes), payload: &payload, headers };
         Ok(outbound.send(&outgoing)?)
+    }
+
+    /// What was published of the records that the journal lost, where `sequence` is of the restoration.
+    fn published(&self, sequence: Sequence) -> Option<&Published> {
+        self.restoring?;
+        self.shared.topics.published.get().filter(|published| !published.is_over(sequence.0))
+    }
+
+    /// Says how the restoration went, when everything of it is committed.
+    fn end_restoration(&mut self, at: u64) {
+        let Some(published) = self.shared.topics.published.get().filter(|published| self.restoring.is_some() && published.is_over(at))
+        else {
+            return;
+        };
+        match published.finish().and_then(|counts| Lost::end(&self.shared.dir).map(|()| counts)) {
+            Ok(Counts { same, different, lost }) => {
+                self.restoring = None;
+                self.shared.metrics.kafka_recovered_total.with_label_values(&["same"]).inc_by(same);
+                self.shared.metrics.kafka_recovered_total.with_label_values(&["different"]).inc_by(different);
+                self.shared.metrics.kafka_recovered_total.with_label_values(&["lost"]).inc_by(lost);
+                warn!(same, different, lost, list = LISTED, "the shard is restored from the topics: what was published stands");
+            }
+            Err(cause) => self.warn(&format!("the end of the restoration cannot be noted: {cause}")),
+        }
     }
 
     fn note(&self, record: &Record, open: &mut Open) {
@@ -416,21 +482,5 @@ impl Sink {
         }
         traces.front().filter(|(of, _)| *of == sequence)?;
         traces.pop_front().map(|(_, trace)| trace)
-    }
-
-    /// Tells how far the topics are behind the journal, and warns where events that came by a door are not in theirs for too long.
-    fn measure(&mut self) {
-        let (recorded, sent) = (self.shared.recorded.load(Ordering::Relaxed), *self.shared.topics.sent.borrow());
-        let age = self.ages.of(recorded, sent, Instant::now());
-        let metrics = &self.shared.metrics;
-        metrics.sink_lag_records.set(recorded.saturating_sub(sent) as i64);
-        metrics.sink_lag_seconds.set(age.as_secs_f64());
-        let by_door = self.shared.topics.last_by_door.load(Ordering::Relaxed) > sent;
-        let hook = if by_door { age } else { Wall::ZERO };
-        metrics.hook_publish_lag_ms.set(hook.as_millis() as i64);
-        if hook >= self.kafka.publish_lag_max && self.alarmed.is_none_or(|alarmed| alarmed.elapsed() >= WARN_EVERY) {
-            self.alarmed = Some(Instant::now());
-            warn!(seconds = hook.as_secs(), topic = self.topics.events, "events that came by the doors are not in their topic yet");
-        }
     }
 }

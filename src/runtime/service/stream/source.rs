@@ -5,14 +5,17 @@
 
 use super::super::Submission;
 use super::Shared;
-use crate::event::{Event, Origin, Refusal, SourceLag};
+use super::lost::{Lost, Restoration, Retold};
+use crate::event::{Event, Origin, Refusal, SourceLag, Timestamp};
 use crate::ingress::wire::parse_event;
 use crate::ingress::{Fault, Reading};
 use crate::kafka::{Inbound, KafkaOptions, Lag, Message, Polled};
 use crate::runtime::naming::Told;
+use crate::topology::Topics;
 use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration as Wall, Instant};
 use tracing::{error, info, warn};
 
@@ -27,15 +30,17 @@ const LAG_EVERY: Wall = Wall::from_secs(1);
 const FULL_PERCENT: usize = 75;
 const ROOM_PERCENT: usize = 50;
 
+/// Ticks recorded at once in the place of lost records.
+const PAD: usize = 10_000;
+
 /// The source's own things.
 pub(super) struct Source {
     shared: Arc<Shared>,
     kafka: KafkaOptions,
-    /// Each with the number of its source.
-    topics: Vec<(u16, String)>,
-    lane: Sender<Submission>,
-    positions: Vec<((usize, u32), u64)>,
+    feed: Feed,
     payload_bytes_max: usize,
+    /// When the journal's newest record was received.
+    since: Timestamp,
     /// As of the start, or while the topic had partitions here.
     present: Vec<Instant>,
     caught_up: bool,
@@ -43,28 +48,30 @@ pub(super) struct Source {
     started: Instant,
 }
 
+/// What the source reads, and where it puts it.
+pub(super) struct Feed {
+    pub(super) lane: Sender<Submission>,
+    /// Each with the number of its source.
+    pub(super) topics: Vec<(u16, String)>,
+    /// Those of Weir itself.
+    pub(super) outputs: Topics,
+    /// By source and partition the next offset.
+    pub(super) positions: BTreeMap<(u16, u32), u64>,
+}
+
 impl Source {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        kafka: KafkaOptions,
-        topics: Vec<(u16, String)>,
-        lane: Sender<Submission>,
-        positions: &BTreeMap<(u16, u32), u64>,
-        payload_bytes_max: usize,
-    ) -> Source {
-        let topic = |source: u16| topics.iter().position(|(number, _)| *number == source);
-        let positions = positions.iter().filter_map(|((source, partition), next)| Some(((topic(*source)?, *partition), *next))).collect();
-        let started = Instant::now();
-        let present = vec![started; topics.len()];
-        Source { shared, kafka, topics, lane, positions, payload_bytes_max, present, caught_up: false, rebalances: 0, started }
+    pub(super) fn new(shared: Arc<Shared>, kafka: KafkaOptions, feed: Feed, payload_bytes_max: usize) -> Source {
+        let (started, since) = (Instant::now(), shared.now());
+        let present = vec![started; feed.topics.len()];
+        Source { shared, kafka, feed, payload_bytes_max, since, present, caught_up: false, rebalances: 0, started }
     }
 
     /// Reads until the service ends, once the sink has met the brokers and found that the topics hold what this journal wrote: `known`.
-    pub(super) fn run(mut self, known: &Receiver<()>) {
+    pub(super) fn run(mut self, known: &Receiver<Option<Lost>>) {
         let mut told = Instant::now();
-        loop {
+        let lost = loop {
             match known.recv_timeout(POLL) {
-                Ok(()) => break,
+                Ok(lost) => break lost,
                 Err(RecvTimeoutError::Timeout) if !self.is_over() => {}
                 Err(_) => return,
             }
@@ -72,19 +79,31 @@ impl Source {
                 told = Instant::now();
                 self.tell_lags(&[]);
             }
+        };
+        if let Some(lost) = lost
+            && !self.restore(lost)
+        {
+            return;
         }
-        let names: Vec<String> = self.topics.iter().map(|(_, topic)| topic.clone()).collect();
+        if self.shared.topics.is_cold() {
+            self.hand_on(Submission::Warm);
+        }
+        if self.feed.topics.is_empty() {
+            *self.shared.topics.unready.lock().expect("nobody panics with it") = None;
+            return;
+        }
+        let topic = |source: u16| self.feed.topics.iter().position(|(number, _)| *number == source);
+        let positions = self.feed.positions.iter();
+        let positions = positions.filter_map(|((source, partition), next)| Some(((topic(*source)?, *partition), *next)));
+        let positions: Vec<_> = positions.collect();
+        let names: Vec<String> = self.feed.topics.iter().map(|(_, topic)| topic.clone()).collect();
         let inbound = loop {
-            match Inbound::subscribe(&self.kafka, &names, &self.positions) {
+            match Inbound::subscribe(&self.kafka, &names, &positions, lost.is_none()) {
                 Ok(inbound) => break inbound,
                 Err(cause) => error!(cause, "topics cannot be read"),
             }
-            let until = Instant::now() + AGAIN;
-            while Instant::now() < until {
-                std::thread::sleep(PATIENCE);
-                if self.is_over() {
-                    return;
-                }
+            if !self.rest() {
+                return;
             }
         };
         info!(topics = names.join(", "), group = self.kafka.consumer_group(), "reading topics");
@@ -97,8 +116,8 @@ impl Source {
                 self.shared.metrics.kafka_rebalances_total.inc_by(rebalances - self.rebalances);
                 self.rebalances = rebalances;
             }
-            let waiting = self.lane.len() * 100;
-            let room = self.lane.capacity().unwrap_or(usize::MAX);
+            let waiting = self.feed.lane.len() * 100;
+            let room = self.feed.lane.capacity().unwrap_or(usize::MAX);
             if !paused && waiting >= room * FULL_PERCENT {
                 inbound.pause();
                 paused = true;
@@ -121,6 +140,56 @@ impl Source {
         }
     }
 
+    /// Tells the events of lost records again, as the topics know them; `false` where the service ended meanwhile.
+    fn restore(&mut self, lost: Lost) -> bool {
+        warn!(
+            from = lost.from,
+            until = lost.until,
+            "the journal has lost records: it is restored from the topics. Policies, models and entries of lists that were published behind its \
+             end are not there: publish them again"
+        );
+        let recorded = self.shared.recorded.load(Ordering::Acquire);
+        for from in (recorded..lost.until).step_by(PAD) {
+            self.hand_on(Submission::Pad(lost.until.min(from + PAD as u64)));
+        }
+        let (restoration, published) = loop {
+            let Feed { topics, outputs, positions, .. } = &self.feed;
+            match Restoration::read(&self.shared, &self.kafka, outputs, topics, positions, lost, self.since.0 / 1_000) {
+                Ok(read) => break read,
+                Err(cause) => warn!(cause, "the topics cannot be read back"),
+            }
+            if !self.rest() {
+                return false;
+            }
+        };
+        let events = restoration.len();
+        info!(events, "events of lost records are told again");
+        self.feed.positions.clone_from(&restoration.positions);
+        let _ = self.shared.topics.published.set(published);
+        let told = restoration.tell(&self.shared.clone(), &mut |retold| {
+            self.hand_on(match retold {
+                Retold::Event { origin, event, texts } => Submission::Event { origin, event, texts, trace: None, ticket: None, line: None },
+                Retold::Answered(answered) => Submission::Answered { answered, ticket: None },
+            });
+            !self.is_over()
+        });
+        if let Err(cause) = told {
+            self.shared.stop(format!("the shard cannot be restored: {cause}"));
+            error!(%cause, "the shard cannot be restored");
+            return false;
+        }
+        !self.is_over()
+    }
+
+    /// Rests between two attempts; `false` where the service ended meanwhile.
+    fn rest(&self) -> bool {
+        let until = Instant::now() + AGAIN;
+        while Instant::now() < until && !self.is_over() {
+            std::thread::sleep(PATIENCE);
+        }
+        !self.is_over()
+    }
+
     fn is_over(&self) -> bool {
         let shared = &self.shared;
         shared.is_closing() || shared.is_stopped() || shared.elsewhere.get().is_some() || shared.topics.failed.get().is_some()
@@ -128,7 +197,7 @@ impl Source {
 
     /// What becomes of a record of a topic.
     fn submission(&self, message: &Message<'_>) -> Submission {
-        let (source, _) = self.topics[message.topic];
+        let (source, _) = self.feed.topics[message.topic];
         let origin = Origin { source, partition: message.partition, offset: message.offset };
         if message.told_by.is_some() {
             // It came through a door, was judged and told there.
@@ -162,7 +231,7 @@ impl Source {
 
     /// Waits for room in the lane.
     fn hand_on(&self, mut submission: Submission) {
-        while let Err(back) = self.lane.send_timeout(submission, PATIENCE) {
+        while let Err(back) = self.feed.lane.send_timeout(submission, PATIENCE) {
             match back {
                 SendTimeoutError::Timeout(back) if !self.is_over() => submission = back,
                 _ => return,
@@ -175,7 +244,7 @@ impl Source {
         let metrics = &self.shared.metrics;
         metrics.kafka_lag_records.reset();
         let mut worst = Wall::ZERO;
-        for (topic, (source, name)) in self.topics.iter().enumerate() {
+        for (topic, (source, name)) in self.feed.topics.iter().enumerate() {
             let own = || lags.iter().filter(|lag| lag.topic == topic);
             for lag in own() {
                 metrics.kafka_lag_records.with_label_values(&[&**name, &*lag.partition.to_string()]).set(lag.records as i64);
@@ -190,7 +259,7 @@ impl Source {
             metrics.kafka_behind_seconds.with_label_values(&[&**name]).set(behind.as_secs_f64());
             worst = worst.max(behind);
             // Where there is no room the next second tells.
-            let _ = self.lane.try_send(Submission::Lag(SourceLag { source: *source, behind_ms: behind.as_millis() as u64 }));
+            let _ = self.feed.lane.try_send(Submission::Lag(SourceLag { source: *source, behind_ms: behind.as_millis() as u64 }));
         }
         if self.caught_up {
             return;

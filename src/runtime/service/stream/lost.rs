@@ -1,0 +1,485 @@
+//! What a journal has lost and the topics still know: outputs that were published, and the events that led to them.
+//!
+//! The events are told again in the order of the decisions: of each partition everything up to the event whose decision comes next. What came
+//! by a door stands in the topic of events with the record that it had. What was published stands: it is not published again, and where a
+//! decision comes out otherwise now – the lost journal's clock, lags and efforts are not known – both are written to `recovered.jsonl`, as is
+//! every decision whose event nobody has any more.
+
+use super::Shared;
+use crate::event::{Answered, Event, Id, IdKind, Origin, StandInWhy};
+use crate::ingress::Reading;
+use crate::ingress::wire::parse_event;
+use crate::kafka::{From, KafkaOptions, Past, read_to_end};
+use crate::runtime::naming::Told;
+use crate::topology::Topics;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Decisions are looked for from so long before the newest record of the journal on, in milliseconds: clocks of brokers and of this machine
+/// may differ.
+const SLACK_MS: i64 = 60_000;
+/// The name of the file that says that a directory is being restored.
+const RESTORING: &str = "restoring.json";
+/// The name of the file that lists what came out otherwise, or not at all.
+pub(super) const LISTED: &str = "recovered.jsonl";
+
+/// The records of a journal that are lost: from where it ends to where its outputs end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) from: u64,
+    pub(super) until: u64,
+}
+
+impl Lost {
+    /// What a restoration in `dir` that was begun and not finished has lost.
+    pub(super) fn begun(dir: &Path) -> Option<Lost> {
+        let noted: Value = serde_json::from_slice(&std::fs::read(dir.join(RESTORING)).ok()?).ok()?;
+        Some(Lost { from: noted["from"].as_u64()?, until: noted["until"].as_u64()? })
+    }
+
+    /// Notes that it is begun, so that a start after a crash goes on with it.
+    pub(super) fn begin(self, dir: &Path) -> io::Result<()> {
+        let (path, unfinished) = (dir.join(RESTORING), dir.join(format!("{RESTORING}.partial")));
+        let mut file = File::create(&unfinished)?;
+        file.write_all(json!({ "from": self.from, "until": self.until }).to_string().as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(unfinished, path)?;
+        File::open(dir)?.sync_all()
+    }
+
+    /// It is done.
+    pub(super) fn end(dir: &Path) -> io::Result<()> {
+        std::fs::remove_file(dir.join(RESTORING))
+    }
+}
+
+/// Texts of records, in a file without a name.
+struct Scratch {
+    file: BufWriter<File>,
+    end: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    at: u64,
+    length: u32,
+}
+
+impl Scratch {
+    fn new() -> io::Result<Scratch> {
+        Ok(Scratch { file: BufWriter::new(tempfile::tempfile()?), end: 0 })
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<Piece> {
+        let piece = Piece { at: self.end, length: bytes.len() as u32 };
+        self.file.write_all(bytes)?;
+        self.end += bytes.len() as u64;
+        Ok(piece)
+    }
+
+    fn get(&mut self, piece: Piece) -> io::Result<Vec<u8>> {
+        self.file.flush()?;
+        let file = self.file.get_mut();
+        file.seek(SeekFrom::Start(piece.at))?;
+        let mut bytes = vec![0; piece.length as usize];
+        file.read_exact(&mut bytes)?;
+        file.seek(SeekFrom::End(0))?;
+        Ok(bytes)
+    }
+}
+
+/// What was published and is not published again.
+pub(super) struct Published {
+    inner: Mutex<Inner>,
+    /// Of records before this one: the first that comes behind the restoration.
+    end: AtomicU64,
+    listed: PathBuf,
+    /// From where on the source reads.
+    positions: BTreeMap<(u16, u32), u64>,
+}
+
+struct Inner {
+    scratch: Scratch,
+    /// By event and revision.
+    decisions: HashMap<(Id, u8), Piece>,
+    alerts: HashSet<(String, u64)>,
+    /// By source and place, or by event.
+    rejected: HashSet<String>,
+    told: HashSet<Id>,
+    counts: Counts,
+}
+
+/// How the restoration went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Decisions that came out as they were published, and otherwise.
+    pub(super) same: u64,
+    pub(super) different: u64,
+    /// Decisions that were published and did not come again.
+    pub(super) lost: u64,
+}
+
+impl Published {
+    /// Whether records from `sequence` on have nothing to do with it.
+    pub(super) fn is_over(&self, sequence: u64) -> bool {
+        sequence >= self.end.load(Ordering::Acquire)
+    }
+
+    /// The restoration ends before this record.
+    pub(super) fn end_before(&self, sequence: u64) {
+        self.end.store(sequence, Ordering::Release);
+    }
+
+    /// From where on partitions are read, by source and partition.
+    pub(super) fn positions(&self) -> impl Iterator<Item = ((u16, u32), u64)> {
+        self.positions.iter().map(|(place, next)| (*place, *next))
+    }
+
+    /// Whether this decision was published; compares both.
+    pub(super) fn has_decision(&self, event: Id, revision: u8, now: &[u8]) -> io::Result<bool> {
+        let mut inner = self.inner.lock().expect("nobody panics with it");
+        let Some(piece) = inner.decisions.remove(&(event, revision)) else { return Ok(false) };
+        let published = inner.scratch.get(piece)?;
+        if without_sequence(&published) == without_sequence(now) {
+            inner.counts.same += 1;
+        } else {
+            inner.counts.different += 1;
+            drop(inner);
+            let value = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap_or_default();
+            self.list(&json!({ "what": "different", "published": value(&published), "now": value(now) }))?;
+        }
+        Ok(true)
+    }
+
+    pub(super) fn has_alert(&self, json: &[u8]) -> bool {
+        let key = serde_json::from_slice(json).ok().and_then(|alert| alert_key(&alert));
+        key.is_some_and(|key| self.inner.lock().expect("nobody panics with it").alerts.contains(&key))
+    }
+
+    pub(super) fn has_rejected(&self, json: &[u8]) -> bool {
+        let key = serde_json::from_slice(json).ok().and_then(|rejected| rejected_key(&rejected));
+        key.is_some_and(|key| self.inner.lock().expect("nobody panics with it").rejected.contains(&key))
+    }
+
+    /// Whether an event that came by a door stands in the topic of events.
+    pub(super) fn has_told(&self, event: Id) -> bool {
+        self.inner.lock().expect("nobody panics with it").told.contains(&event)
+    }
+
+    /// Lists what did not come again, and says how it went.
+    pub(super) fn finish(&self) -> io::Result<Counts> {
+        let mut inner = self.inner.lock().expect("nobody panics with it");
+        let left: Vec<Piece> = inner.decisions.drain().map(|(_, piece)| piece).collect();
+        inner.counts.lost += left.len() as u64;
+        let counts = inner.counts;
+        let texts: io::Result<Vec<Vec<u8>>> = left.into_iter().map(|piece| inner.scratch.get(piece)).collect();
+        drop(inner);
+        for text in texts? {
+            self.list(&json!({ "what": "lost", "published": serde_json::from_slice::<Value>(&text).unwrap_or_default() }))?;
+        }
+        Ok(counts)
+    }
+
+    fn list(&self, line: &Value) -> io::Result<()> {
+        let mut file = OpenOptions::new().create(true).append(true).open(&self.listed)?;
+        writeln!(file, "{line}")
+    }
+}
+
+fn without_sequence(json: &[u8]) -> Option<Value> {
+    let mut value: Value = serde_json::from_slice(json).ok()?;
+    value.as_object_mut()?.remove("sequence");
+    Some(value)
+}
+
+fn alert_key(alert: &Value) -> Option<(String, u64)> {
+    Some((alert["alert_id"].as_str()?.to_owned(), alert["version"].as_u64()?))
+}
+
+fn rejected_key(rejected: &Value) -> Option<String> {
+    match rejected["topic"].as_str() {
+        Some(topic) => Some(format!("{topic} {} {}", rejected["partition"], rejected["offset"])),
+        None => Some(rejected["event_id"].as_str()?.to_owned()),
+    }
+}
+
+/// An event that is told again.
+#[derive(Clone, Copy, Debug)]
+struct Again {
+    id: Id,
+    origin: Origin,
+    piece: Piece,
+}
+
+/// The events of the records that are lost, in the order in which they are told again.
+pub(super) struct Restoration {
+    again: Vec<Again>,
+    /// Answers that stand-ins gave, by event.
+    answered: HashMap<Id, (u8, Value)>,
+    scratch: Scratch,
+    /// By topic and partition from where on the source reads.
+    pub(super) positions: BTreeMap<(u16, u32), u64>,
+}
+
+/// What is told again next.
+pub(super) enum Retold {
+    Event { origin: Origin, event: Box<Event>, texts: Told },
+    Answered(Answered),
+}
+
+/// The id alone of an event or decision.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow, alias = "event_id")]
+    id: Cow<'a, str>,
+}
+
+impl Restoration {
+    /// Reads what was published of the records that are lost, and the events that are behind `positions`. `sources` are the topics that are
+    /// read, each with the number of its source; `since` is when the journal's newest record was received, in milliseconds since 1970.
+    pub(super) fn read(
+        shared: &Shared,
+        kafka: &KafkaOptions,
+        topics: &Topics,
+        sources: &[(u16, String)],
+        positions: &BTreeMap<(u16, u32), u64>,
+        lost: Lost,
+        since: i64,
+    ) -> Result<(Restoration, Published), String> {
+        let words = |cause: io::Error| format!("the scratch file of a restoration: {cause}");
+        let id_of = |payload: &[u8]| {
+            let named: Named<'_> = serde_json::from_slice(payload).ok()?;
+            Some(shared.key.id(IdKind::Event, named.id.as_bytes()))
+        };
+        let is_lost =
+            |past: &Past<'_>| past.sent_by.is_some_and(|(shard, at)| shard == kafka.shard && (lost.from..lost.until).contains(&at));
+        let from = From::Time((since - SLACK_MS).max(0));
+        let mut failed = None;
+        let mut keep = |done: io::Result<()>| failed = failed.take().or(done.err());
+        let mut scratch = Scratch::new().map_err(words)?;
+        let (mut decisions, mut order, mut answered) = (HashMap::new(), BTreeMap::new(), HashMap::new());
+        read_to_end(kafka, &topics.decisions, &from, &mut |past| {
+            let (Some(payload), true) = (past.payload, is_lost(&past)) else { return };
+            let (Some(id), Ok(decision)) = (id_of(payload), serde_json::from_slice::<Value>(payload)) else { return };
+            let revision = decision["revision"].as_u64().unwrap_or(1) as u8;
+            if is_stand_in(&decision) {
+                answered.insert(id, (revision, decision));
+            } else if let Some((_, sequence)) = past.sent_by {
+                order.insert(sequence, id);
+            }
+            keep(scratch.put(payload).map(|piece| {
+                decisions.insert((id, revision), piece);
+            }));
+        })?;
+        let mut alerts = HashSet::new();
+        read_to_end(kafka, &topics.alerts, &from, &mut |past| {
+            let alert = past.payload.filter(|_| is_lost(&past)).and_then(|payload| serde_json::from_slice(payload).ok());
+            alerts.extend(alert.and_then(|alert| alert_key(&alert)));
+        })?;
+        let mut rejected = HashSet::new();
+        read_to_end(kafka, &topics.rejected, &from, &mut |past| {
+            let found = past.payload.filter(|_| is_lost(&past)).and_then(|payload| serde_json::from_slice(payload).ok());
+            rejected.extend(found.and_then(|found| rejected_key(&found)));
+        })?;
+        // Events: those of the topics behind the positions, and those that came by a door.
+        let (mut streams, mut by_door) = (BTreeMap::<(u16, u32), Vec<Again>>::new(), BTreeMap::new());
+        let mut events = Scratch::new().map_err(words)?;
+        let door = sources.iter().find(|(_, topic)| *topic == topics.events).map(|(number, _)| *number);
+        let reads = sources.iter().map(|(number, topic)| (Some(*number), topic.as_str()));
+        let reads: Vec<_> = reads.chain(door.is_none().then_some((None, topics.events.as_str()))).collect();
+        for (number, topic) in reads {
+            let from = match number {
+                Some(number) => {
+                    let own = positions.iter().filter(|((source, _), _)| *source == number);
+                    From::Offsets(own.map(|((_, partition), next)| (*partition, *next)).collect())
+                }
+                None => from.clone(),
+            };
+            read_to_end(kafka, topic, &from, &mut |past| {
+                let Some(payload) = past.payload else { return };
+                let Some(id) = id_of(payload) else { return };
+                let offset = past.offset;
+                match (past.sent_by, number) {
+                    (Some((shard, at)), _) if shard == kafka.shard && at >= lost.from => {
+                        let origin = Origin { source: Origin::HOOK, ..Origin::default() };
+                        keep(events.put(payload).map(|piece| {
+                            by_door.insert(at, Again { id, origin, piece });
+                        }));
+                    }
+                    (None, Some(source)) if kafka.owns(past.partition) => {
+                        let origin = Origin { source, partition: past.partition, offset };
+                        let of = streams.entry((source, past.partition)).or_default();
+                        keep(events.put(payload).map(|piece| of.push(Again { id, origin, piece })));
+                    }
+                    _ => {}
+                }
+            })?;
+        }
+        if let Some(cause) = failed {
+            return Err(words(cause));
+        }
+        let told = by_door.values().map(|again| again.id).collect();
+        let (again, positions) = arranged(&order, &by_door, &streams, positions);
+        let inner = Inner { scratch, decisions, alerts, rejected, told, counts: Counts::default() };
+        let published = Published {
+            inner: Mutex::new(inner),
+            end: AtomicU64::new(u64::MAX),
+            listed: shared.dir.join(LISTED),
+            positions: positions.clone(),
+        };
+        Ok((Restoration { again, answered, scratch: events, positions }, published))
+    }
+
+    /// How many events are told again.
+    pub(super) fn len(&self) -> usize {
+        self.again.len()
+    }
+
+    /// Tells every event again, in order, each with the answer that a stand-in gave.
+    pub(super) fn tell(mut self, shared: &Shared, tell: &mut dyn FnMut(Retold) -> bool) -> io::Result<()> {
+        for Again { id, mut origin, piece } in std::mem::take(&mut self.again) {
+            let json = self.scratch.get(piece)?;
+            let mut texts = Told::default();
+            // What is no event is read again by the source, which says so.
+            let Ok(event) = parse_event(&json, &mut Reading::new(shared.key, shared.options.id_bytes_max), &mut texts) else { continue };
+            let is_judged = matches!(event.body, crate::event::Body::Payment(_) | crate::event::Body::Transfer(_));
+            if origin.source == Origin::HOOK && !is_judged {
+                origin.source = Origin::DOOR;
+            }
+            let answered = self.answered.get(&id).and_then(|(revision, decision)| answered_again(&event, *revision, decision));
+            let event = Retold::Event { origin, event: Box::new(event), texts };
+            let told = match answered {
+                Some(answered) if answered.revision == 1 => tell(Retold::Answered(answered)) && tell(event),
+                Some(answered) => tell(event) && tell(Retold::Answered(answered)),
+                None => tell(event),
+            };
+            if !told {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_stand_in(decision: &Value) -> bool {
+    let cold = |skip: &Value| skip["why"] == "cold shard";
+    decision["status"] == "fallback" || decision["skipped"].as_array().is_some_and(|skipped| skipped.iter().any(cold))
+}
+
+/// The record of what a stand-in answered, as its decision says.
+fn answered_again(event: &Event, revision: u8, decision: &Value) -> Option<Answered> {
+    let outcome = crate::decision::Outcome::ALL.into_iter().find(|outcome| decision["outcome"] == outcome.name())?;
+    let why = if decision["status"] == "fallback" { StandInWhy::Deadline } else { StandInWhy::ColdShard };
+    Some(Answered {
+        event: event.id,
+        fingerprint: event.fingerprint(),
+        kind: event.body.kind(),
+        key: event.body.stream_key()?,
+        time: event.time,
+        revision,
+        outcome: outcome as u8,
+        why,
+    })
+}
+
+/// All events whose place is known, and of each partition those before one of them: in the order of `order`, the judgements, and `by_door`, what
+/// came by a door, by their records. And from where on the partitions are read.
+fn arranged(
+    order: &BTreeMap<u64, Id>,
+    by_door: &BTreeMap<u64, Again>,
+    streams: &BTreeMap<(u16, u32), Vec<Again>>,
+    positions: &BTreeMap<(u16, u32), u64>,
+) -> (Vec<Again>, BTreeMap<(u16, u32), u64>) {
+    let mut places = HashMap::new();
+    for (partition, events) in streams {
+        for (place, event) in events.iter().enumerate() {
+            // The first of an id is the one that was judged.
+            places.entry(event.id).or_insert((*partition, place));
+        }
+    }
+    let (mut again, mut done, mut positions) = (Vec::new(), BTreeMap::<(u16, u32), usize>::new(), positions.clone());
+    let sequences: BTreeSet<u64> = order.keys().chain(by_door.keys()).copied().collect();
+    for sequence in sequences {
+        if let Some(event) = by_door.get(&sequence) {
+            again.push(*event);
+            continue;
+        }
+        let Some((partition, place)) = order.get(&sequence).and_then(|id| places.get(id)) else { continue };
+        let from = done.entry(*partition).or_default();
+        if *place >= *from {
+            let events = &streams[partition][*from..=*place];
+            again.extend_from_slice(events);
+            *from = place + 1;
+            positions.insert(*partition, events[events.len() - 1].origin.offset + 1);
+        }
+    }
+    (again, positions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn again(id: u128, partition: u32, offset: u64) -> Again {
+        let source = if partition == 99 { Origin::HOOK } else { 1 };
+        Again { id: Id::from_bits(id), origin: Origin { source, partition, offset }, piece: Piece { at: 0, length: 0 } }
+    }
+
+    /// Caught when planted: what lies before a judged event of its partition left out; a partition begun anew with each event.
+    #[test]
+    fn events_are_told_in_the_order_of_their_decisions_with_what_came_before_them() {
+        // Of two partitions 3, 5, 7 and 4 were judged; 6 came by the hook; what is behind 7 was not decided yet.
+        let streams = BTreeMap::from([
+            ((1, 0), vec![again(30, 0, 10), again(3, 0, 11), again(70, 0, 13), again(7, 0, 14), again(71, 0, 15)]),
+            ((1, 1), vec![again(4, 1, 20), again(50, 1, 21), again(5, 1, 22)]),
+        ]);
+        let by_door = BTreeMap::from([(106, again(6, 99, 0))]);
+        let order: BTreeMap<u64, Id> =
+            [(101, 3), (103, 4), (105, 5), (106, 6), (109, 7), (110, 8)].into_iter().map(|(at, id)| (at, Id::from_bits(id))).collect();
+        let (told, positions) = arranged(&order, &by_door, &streams, &BTreeMap::from([((1, 0), 10), ((1, 2), 5)]));
+        let ids: Vec<u128> = told.iter().map(|again| again.id.bits()).collect();
+        assert_eq!(ids, [30, 3, 4, 50, 5, 6, 70, 7]);
+        assert_eq!(positions, BTreeMap::from([((1, 0), 15), ((1, 1), 23), ((1, 2), 5)]));
+    }
+
+    #[test]
+    fn what_was_published_is_compared_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut scratch = Scratch::new().unwrap();
+        let decision =
+            |outcome: &str, sequence: u64| json!({"event_id": "p", "outcome": outcome, "sequence": sequence}).to_string().into_bytes();
+        let mut decisions = HashMap::new();
+        for event in 1..=3 {
+            decisions.insert((Id::from_bits(event), 1), scratch.put(&decision("approve", 7)).unwrap());
+        }
+        let inner = Inner {
+            scratch,
+            decisions,
+            alerts: HashSet::from([("a-1".to_owned(), 2)]),
+            rejected: HashSet::from(["t 0 5".to_owned()]),
+            told: HashSet::new(),
+            counts: Counts::default(),
+        };
+        let published = Published {
+            inner: Mutex::new(inner),
+            end: AtomicU64::new(u64::MAX),
+            listed: dir.path().join(LISTED),
+            positions: BTreeMap::new(),
+        };
+        let has = |event, outcome| published.has_decision(Id::from_bits(event), 1, &decision(outcome, 90)).unwrap();
+        assert_eq!([has(1, "approve"), has(1, "approve"), has(2, "decline"), has(9, "approve")], [true, false, true, false]);
+        assert!(published.has_alert(br#"{"alert_id":"a-1","version":2}"#) && !published.has_alert(br#"{"alert_id":"a-1","version":3}"#));
+        assert!(published.has_rejected(br#"{"topic":"t","partition":0,"offset":5}"#));
+        assert_eq!(published.finish().unwrap(), Counts { same: 1, different: 1, lost: 1 });
+        let listed = std::fs::read_to_string(dir.path().join(LISTED)).unwrap();
+        let what: Vec<Value> = listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["what"].clone()).collect();
+        assert_eq!(what, ["different", "lost"]);
+    }
+}
