@@ -18,8 +18,8 @@ records = 200
 every = \"500ms\"
 ";
 
-/// 1 MiB.
-const FILE_UNITS: u32 = 2_048;
+/// Files of a full disk do not grow beyond it.
+const FILE_BYTES_MAX: u32 = 400_000;
 
 const KILLS: u64 = 8;
 const SEED: u64 = 6;
@@ -127,11 +127,11 @@ fn kills_at_any_moment_lose_and_double_nothing() {
     same_by_journal(&room, &seen.iter().map(|seen| (sequence(&seen.json()), seen.value.clone())).collect());
 }
 
-/// No file may grow beyond so many units of 512 bytes; what is written beyond fails as on a full disk, but for the error's name.
-fn start_with_files_of(room: &Room, units: u32) -> Running {
+/// A service that hears of a file that may not grow further by an error, not by a signal that ends it.
+fn start_unsignalled(room: &Room) -> Running {
     let weir = room.command(&["run", "-t", "small.toml", "--data", "data", "--listen", "127.0.0.1:0"]);
     let mut child = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\"", &units.to_string()])
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
         .arg(weir.get_program())
         .args(weir.get_args())
         .current_dir(room.path(""))
@@ -143,12 +143,16 @@ fn start_with_files_of(room: &Room, units: u32) -> Running {
     Running { child, address }
 }
 
+/// As on a full disk, but for the error's name: no file may grow beyond a limit.
+///
 /// Caught when planted: SABOTAGE
 #[test]
 fn a_full_disk_ends_the_journal_and_with_room_everything_is_there_once() {
     let topics = Topics::new(shared(), "full");
     let room = Room::new(&topics.layer(""));
-    let service = start_with_files_of(&room, FILE_UNITS);
+    let service = start_unsignalled(&room);
+    let limit = [format!("--pid={}", service.child.id()), format!("--fsize={FILE_BYTES_MAX}")];
+    assert!(Command::new("prlimit").args(limit).status().unwrap().success());
     let (mut sent, mut asked, mut caller) = (0, 0, service.caller());
     let stopped = loop {
         send(&topics, "full", sent, sent + 500);

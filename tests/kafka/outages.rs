@@ -90,7 +90,8 @@ fn an_outage_is_not_noticed_at_the_till() {
             own.tell("start");
             send(&topics, "stream", sent, sent + 200);
             sent += 200;
-            topics.until("decisions", |seen| seen.len() >= judged("stream", sent).len() + till.asked.load(Ordering::Relaxed));
+            let waited = judged("stream", sent).len() + till.asked.load(Ordering::Relaxed);
+            topics.until("decisions", |seen| seen.len() >= waited);
             // It is fresh again.
             let behind = || service.metric("kafka_behind_seconds{topic=\"events.outage\"}").unwrap();
             service.until(|_| behind() < 1.0);
