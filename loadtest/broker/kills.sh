@@ -122,7 +122,7 @@ end_at_once() {
   wait "$pid" 2>/dev/null || true
 }
 
-metric() { curl -s "$url/metrics" | awk -v name="$1" 'index($1, name) == 1 { sum += $2; found = 1 } END { print found ? sum : "none" }'; }
+metric() { curl -s "$url/metrics" | awk -v name="$1" 'index($1, name) == 1 { sum += $2; found = 1 } END { print found ? sum : "?" }'; }
 
 say "$events events at $rate/s, $kills kills, seed $seed, broker $KAFKA_BOOTSTRAP"
 start
@@ -178,7 +178,7 @@ code=0
 "$loadtest" kafka reconcile --brokers "$KAFKA_BOOTSTRAP" --replay decisions.jsonl --wait 5s || code=$?
 [ $code -le 1 ] || fail "the topics could not be read"
 say "stepping the journal anew"
-"$weir" replay data "${topology[@]}" --json >replay.json
+"$weir" replay data --json >replay.json
 "$weir" journal verify data --json >verified.json || { [ $? -eq 1 ] || fail "the journal is damaged, see verified.json"; }
 field() { sed -n "s/.*\"$1\": *\"\([0-9a-f]*\)\".*/\1/p" "$2" | head -n 1; }
 # equal NAME ONE OTHER: says whether they are, and notes where they are not.
