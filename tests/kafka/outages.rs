@@ -60,7 +60,7 @@ fn tills(until: usize) -> impl Iterator<Item = String> {
     (0..until).map(|n| format!("till-{n}"))
 }
 
-/// Caught when planted: SABOTAGE
+/// Caught when planted: a source without brokers that takes itself for fresh; figures told by whoever waits for brokers meanwhile.
 #[test]
 fn an_outage_is_not_noticed_at_the_till() {
     let own = Own::start();
@@ -109,7 +109,7 @@ fn an_outage_is_not_noticed_at_the_till() {
 
 /// Whoever starts without brokers serves all the same; with them, an answer can wait until its decision is committed there.
 ///
-/// Caught when planted: SABOTAGE
+/// Caught when planted: an answer that says it is committed and has not waited.
 #[test]
 fn without_brokers_answers_wait_no_longer_than_their_deadline() {
     let own = Own::start();

@@ -82,7 +82,7 @@ fn base64(text: &str) -> Vec<u8> {
     bits.chunks_exact(8).map(|byte| byte.iter().fold(0, |all, bit| all << 1 | bit)).collect()
 }
 
-/// Caught when planted: SABOTAGE
+/// Caught when planted: partitions that come back, read from their end.
 #[test]
 fn partitions_that_go_to_somebody_else_and_come_back_are_read_on() {
     let topics = Topics::new(shared(), "shared");
