@@ -2,6 +2,7 @@
 
 #[allow(dead_code, reason = "brokers of their own come with the tests of outages")]
 mod broker;
+mod conformance;
 mod recovery;
 #[path = "../house/service.rs"]
 #[allow(dead_code, reason = "each test binary takes its own part")]
