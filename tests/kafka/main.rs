@@ -7,6 +7,7 @@ mod recovery;
 #[path = "../house/service.rs"]
 #[allow(dead_code, reason = "each test binary takes its own part")]
 mod service;
+mod shards;
 mod sinks;
 mod sources;
 mod traffic;

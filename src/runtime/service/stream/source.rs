@@ -106,6 +106,10 @@ impl Source {
                 return;
             }
         };
+        match inbound.partitions(&self.feed.outputs.events) {
+            Ok(partitions) => self.shared.topics.partitions.store(partitions, Ordering::Relaxed),
+            Err(cause) => warn!(cause, "which keys belong to this shard is not known: whoever asks is answered"),
+        }
         info!(topics = names.join(", "), group = self.kafka.consumer_group(), "reading topics");
         let mut paused = false;
         while !self.is_over() {
