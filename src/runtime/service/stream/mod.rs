@@ -13,6 +13,8 @@ mod ages;
 #[cfg(feature = "kafka")]
 mod lost;
 #[cfg(feature = "kafka")]
+mod sending;
+#[cfg(feature = "kafka")]
 mod sink;
 #[cfg(feature = "kafka")]
 mod source;
