@@ -46,11 +46,20 @@ struct Decision {
     sequence: u64,
     outcome: String,
     status: String,
+    skipped: Vec<Skipped>,
+}
+
+/// What a decision lacked.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Skipped {
+    part: String,
+    why: String,
 }
 
 impl Decision {
     fn is_stand_in(&self) -> bool {
-        self.status == "fallback"
+        // While a shard is restored a stand-in answers, too, and calls it degraded.
+        self.status == "fallback" || self.skipped.iter().any(|skipped| skipped.why == "cold shard")
     }
 }
 

@@ -25,6 +25,7 @@ const COMMITTED: HeaderName = HeaderName::from_static("weir-committed");
 pub(super) struct Answers {
     decided: [IntCounter; 3],
     conflict: IntCounter,
+    misdirected: IntCounter,
     refused: IntCounter,
     unrecorded: IntCounter,
     closing: IntCounter,
@@ -36,6 +37,7 @@ impl Answers {
         Answers {
             decided: [Status::Evaluated, Status::Degraded, Status::Fallback].map(|status| counter(status.name())),
             conflict: counter("conflict"),
+            misdirected: counter("misdirected"),
             refused: counter("refused"),
             unrecorded: counter("unrecorded"),
             closing: counter("closing"),
@@ -46,6 +48,7 @@ impl Answers {
         let counter = match answer {
             Answer::Decided { status, .. } => &self.decided[*status as usize],
             Answer::Conflict { .. } => &self.conflict,
+            Answer::Misdirected { .. } => &self.misdirected,
             Answer::Refused { .. } => &self.refused,
             Answer::Unrecorded { .. } => &self.unrecorded,
             Answer::Closing => &self.closing,
@@ -118,6 +121,7 @@ fn answered<D: Desk, G: Gate>(shared: &Shared<D, G>, answer: Answer, start: Inst
             }
             Ok(response)
         }
+        Answer::Misdirected { detail } => Err(Problem::new(Kind::Misdirected, detail).reason("other_shard")),
         Answer::Conflict { detail } => Err(Problem::new(Kind::Conflict, detail).reason("id_conflict").field("id")),
         Answer::Refused { refused, detail } => Err(Problem::refused(refused, detail)),
         Answer::Unrecorded { json } => Err(Problem::unrecorded(json)),

@@ -13,6 +13,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// The decision as it is given for this event now and whenever it is asked for again: one JSON object.
+    /// Another shard answers for this event's user.
+    Misdirected { detail: String },
     /// `committed`: where answers wait for that, whether the decision's transaction is committed in the topics.
     Decided { json: Arc<[u8]>, status: Status, committed: Option<bool> },
     /// The id was used before with other content.

@@ -31,11 +31,12 @@ pub(super) enum Kind {
     Busy,
     Elsewhere,
     Standing,
+    Misdirected,
 }
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Kind; 19] = [
+    pub(super) const ALL: [Kind; 20] = [
         Kind::BadRequest,
         Kind::Unauthenticated,
         Kind::Forbidden,
@@ -55,6 +56,7 @@ impl Kind {
         Kind::Busy,
         Kind::Elsewhere,
         Kind::Standing,
+        Kind::Misdirected,
     ];
 
     /// Status, last part of the type, title.
@@ -77,6 +79,7 @@ impl Kind {
             Kind::Closing => (StatusCode::SERVICE_UNAVAILABLE, "closing", "the service is ending"),
             Kind::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not-ready", "traffic should not come here now"),
             Kind::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "as many as are allowed are open already"),
+            Kind::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "misdirected", "another shard answers for this user"),
             Kind::Elsewhere => (StatusCode::SERVICE_UNAVAILABLE, "elsewhere", "another process answers"),
             Kind::Standing => (StatusCode::CONFLICT, "standing", "that cannot be done as this process stands"),
         }

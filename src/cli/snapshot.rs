@@ -1,9 +1,9 @@
-//! `weir snapshot inspect|verify`.
+//! `weir snapshot inspect|verify|export`.
 
 use super::{FOUND, say, words};
 use crate::event::Duration;
 use crate::journal::hex;
-use crate::runtime::{Inspected, Verified, inspect_snapshots, snapshots_in, verify_snapshot};
+use crate::runtime::{Copied, Inspected, Verified, export_snapshot, inspect_snapshots, snapshots_in, verify_snapshot};
 use crate::snapshot::Content;
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -51,12 +51,33 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    /// Copy what a service needs to go on from the newest snapshot into a new directory, also while one runs
+    #[command(after_help = "\
+The copy holds the snapshot, the journal behind it, the answers that were given, policies and models, keys: a data directory, smaller than the \
+whole. Texts of ids and refused input stay behind: an id shows as a hash until it comes again. Kept elsewhere, it is what a shard is moved or \
+restored from: `weir run --data COPY --recover` fetches from the topics what came behind it.
+
+Examples:
+  weir snapshot export weir-data --out /backup/weir-$(date +%F)")]
+    Export {
+        /// The data directory
+        #[arg(value_name = "DIR")]
+        target: PathBuf,
+        /// The directory that is made
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     match &arguments.command {
         Command::Inspect { target, json } => inspect(target, *json),
         Command::Verify { target, json } => verify(target, *json),
+        Command::Export { target, out } => {
+            let Copied { sequence, files, bytes } = export_snapshot(target, out).map_err(words)?;
+            say(&format!("{files} files, {bytes} bytes in {}: it goes on with record {}\n", out.display(), sequence.0))?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -7,6 +7,8 @@
 //! All little-endian. A frame's crc covers everything behind it, a header's everything before it. Neither is zero over zeros, so a
 //! stretch that the file system never filled passes for nothing.
 
+use super::error::JournalError;
+use super::files::Files;
 use crate::event::{IdKey, Sequence};
 use std::path::Path;
 
@@ -169,6 +171,16 @@ pub(super) fn segments(names: &[String]) -> Vec<u64> {
     let mut firsts: Vec<u64> = names.iter().filter_map(|name| segment_first(name)).collect();
     firsts.sort_unstable();
     firsts
+}
+
+/// The files of the log in `dir` that hold records from `from` on, in order.
+///
+/// # Errors
+/// Where the directory cannot be listed.
+pub fn segments_from(files: &dyn Files, dir: &Path, from: Sequence) -> Result<Vec<std::path::PathBuf>, JournalError> {
+    let firsts = segments(&files.list(dir).map_err(JournalError::io("listing the directory", dir))?);
+    let start = firsts.iter().rposition(|first| *first <= from.0).unwrap_or(0);
+    Ok(firsts[start..].iter().map(|first| segment_path(dir, *first)).collect())
 }
 
 /// The path of the segment that starts at `first`.

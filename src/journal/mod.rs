@@ -29,7 +29,7 @@ pub use dir::DataDir;
 pub use error::JournalError;
 pub use export::{Exported, TextOf, event_json, export, record_json};
 pub use files::{Disk, Files, ReadFile, SyncFile, WriteFile};
-pub use frame::{ENGINE_VERSION, LogKind};
+pub use frame::{ENGINE_VERSION, LogKind, segments_from};
 pub use landmarks::Landmarks;
 pub use log::{Durability, Log, LogOptions, Place, Recovered};
 pub use reader::{Frame, Outputs, Reader, Records, output_at};

@@ -204,6 +204,16 @@ impl Inbound {
             .collect()
     }
 
+    /// How many partitions a topic has.
+    ///
+    /// # Errors
+    /// Where the brokers do not say so, or there is no such topic.
+    pub fn partitions(&self, topic: &str) -> Result<u32, String> {
+        let known = self.consumer.fetch_metadata(Some(topic), COMMITTED_PATIENCE).map_err(|cause| cause.to_string())?;
+        let count = known.topics().iter().map(|topic| topic.partitions().len() as u32).sum();
+        if count == 0 { Err(format!("there is no topic {topic}")) } else { Ok(count) }
+    }
+
     /// How often partitions came or went.
     pub fn rebalances(&self) -> u64 {
         *self.consumer.context().rebalances.lock().expect("nobody panics with it")

@@ -9,6 +9,7 @@ mod consumer;
 #[cfg(feature = "kafka")]
 mod history;
 mod options;
+mod partition;
 #[cfg(feature = "kafka")]
 mod producer;
 
@@ -17,5 +18,6 @@ pub use consumer::{Inbound, Lag, Message, Place, Polled};
 #[cfg(feature = "kafka")]
 pub use history::{From, Past, read_to_end};
 pub use options::{KafkaOptions, OptionValue, RESERVED};
+pub use partition::partition_of;
 #[cfg(feature = "kafka")]
 pub use producer::{Consumed, Outbound, Outgoing, SendError, Sent};

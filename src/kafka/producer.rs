@@ -52,16 +52,18 @@ pub struct Sent {
     pub journal: String,
     /// The process that sent them last.
     pub owner: String,
+    /// What tells the record before `next` from any other that a journal may have there; empty where there is none.
+    pub last: String,
 }
 
 impl Sent {
     fn metadata(&self) -> String {
-        format!("journal={} owner={}", self.journal, self.owner)
+        format!("journal={} owner={} last={}", self.journal, self.owner, self.last)
     }
 
     fn parse(next: u64, metadata: &str) -> Option<Sent> {
         let word = |name: &str| metadata.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned);
-        Some(Sent { next, journal: word("journal")?, owner: word("owner")? })
+        Some(Sent { next, journal: word("journal")?, owner: word("owner")?, last: word("last")? })
     }
 }
 
@@ -172,11 +174,11 @@ impl Outbound {
         self.producer.poll(Duration::ZERO);
     }
 
-    /// Commits the transaction: what was sent, what was consumed, and up to where that is.
+    /// Takes into the transaction what was consumed, and up to where outputs are sent by it.
     ///
     /// # Errors
-    /// [`SendError::Again`]: the same call may be made again.
-    pub fn commit(&self, consumed: &Consumed, sent: &Sent) -> Result<(), SendError> {
+    /// [`SendError::Again`]: the same call is to be made again.
+    pub fn note(&self, consumed: &Consumed, sent: &Sent) -> Result<(), SendError> {
         let metadata = sent.metadata();
         let mut list = TopicPartitionList::with_capacity(consumed.offsets.len());
         for (topic, partition, next) in &consumed.offsets {
@@ -192,12 +194,19 @@ impl Outbound {
         let mut element = list.add_partition(&self.sent_topic, 0);
         element.set_offset(Offset::Offset(sent.next as i64)).map_err(|cause| SendError::Lost(cause.to_string()))?;
         element.set_metadata(metadata);
-        self.producer.send_offsets_to_transaction(&list, &self.sent_metadata, PATIENCE).map_err(sorted)?;
+        self.producer.send_offsets_to_transaction(&list, &self.sent_metadata, PATIENCE).map_err(sorted)
+    }
+
+    /// Commits the transaction.
+    ///
+    /// # Errors
+    /// [`SendError::Again`]: the same call is to be made again; what was begun goes on.
+    pub fn commit(&self) -> Result<(), SendError> {
         self.flush()?;
         if let Some(why) = self.producer.context().undelivered.lock().expect("nobody panics with it").take() {
             return Err(SendError::Lost(why));
         }
-        self.producer.commit_transaction(PATIENCE).map_err(sorted)
+        self.producer.commit_transaction(PATIENCE).map_err(|cause| sorted(&cause))
     }
 
     /// Waits until everything sent is acknowledged. The library's own wait ends with an event, and acknowledgements give none.
@@ -230,7 +239,7 @@ fn sent(group: &BaseConsumer<Quiet>, topic: &str) -> Result<Option<Sent>, SendEr
     let Offset::Offset(next) = element.offset() else { return Ok(None) };
     let metadata = element.metadata();
     Sent::parse(next as u64, metadata).map(Some).ok_or_else(|| {
-        SendError::Lost(format!("found the metadata {metadata:?} where this shard keeps what it sent, expected journal=… owner=…"))
+        SendError::Lost(format!("found the metadata {metadata:?} where this shard keeps what it sent, expected journal=… owner=… last=…"))
     })
 }
 

@@ -38,7 +38,7 @@ pub use progress::Progress;
 pub use replay::{ReplayOptions, replay};
 pub use scores::ScoresError;
 pub use service::{Body, Ended, Node, Peer, Service, ServiceError, Standby, service_bill};
-pub use snapshots::{Inspected, Verified, inspect_snapshots, snapshots_in, verify_snapshot};
+pub use snapshots::{Copied, Inspected, Verified, export_snapshot, inspect_snapshots, snapshots_in, verify_snapshot};
 pub use source::Input;
 pub use summary::Summary;
 pub use tail::{Tail, tail};

@@ -5,8 +5,9 @@ use super::policies::Policies;
 use super::source::founded;
 use crate::engine::Engine;
 use crate::event::{Duration, Sequence, Timestamp};
-use crate::journal::{Blobs, DataDir, Disk, Files, Records};
+use crate::journal::{Blobs, DataDir, Disk, Files, JournalError, Records, segments_from};
 use crate::snapshot::{Content, SnapshotFileError, Snapshots, inspect, verify};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -50,6 +51,58 @@ pub fn snapshots_in(target: &Path) -> Result<(PathBuf, Vec<PathBuf>), ReplayErro
         return Err(none("found no snapshot in it"));
     }
     Ok((target.to_owned(), kept.into_iter().map(|kept| kept.path).collect()))
+}
+
+/// A copy of a data directory from which a service can be begun elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Of its snapshot.
+    pub sequence: Sequence,
+    pub files: u64,
+    pub bytes: u64,
+}
+
+/// Copies what a service needs to go on from the newest snapshot of the data directory `root` into the new directory `out`, also while one runs:
+/// outputs, snapshot, blobs, the journal behind the snapshot, keys. Texts of ids and refused input stay behind.
+///
+/// # Errors
+/// Where there is no whole snapshot, `out` is there already, or the system refuses.
+pub fn export_snapshot(root: &Path, out: &Path) -> Result<Copied, ReplayError> {
+    let failed = |doing: &'static str, path: &Path| {
+        let path = path.to_owned();
+        move |source| ReplayError::Journal(JournalError::Io { doing, path, source })
+    };
+    if out.exists() {
+        return Err(ReplayError::Unfounded(out.to_owned(), "is there already, expected the name of a new directory".to_owned()));
+    }
+    let (dir, to) = (DataDir::read(root)?, DataDir::write(out)?);
+    let mut copied = Copied { sequence: Sequence(0), files: 0, bytes: 0 };
+    let mut copy = |from: &Path, folder: &Path| {
+        let path = folder.join(from.file_name().expect("a file has a name"));
+        let bytes = std::fs::copy(from, &path).and_then(|bytes| File::open(&path)?.sync_all().map(|()| bytes));
+        copied.bytes += bytes.map_err(failed("copying", from))?;
+        copied.files += 1;
+        Ok::<_, ReplayError>(())
+    };
+    // Outputs first: what they tell of is then in the journal that is copied behind them.
+    for path in segments_from(&Disk, &dir.outputs(), Sequence(0))? {
+        copy(&path, &to.outputs())?;
+    }
+    let (_, paths) = snapshots_in(root)?;
+    let newest = paths.iter().find_map(|path| Some((path, inspect(&Disk, path).ok()?.head.sequence)));
+    let (snapshot, sequence) = newest.ok_or_else(|| ReplayError::Unfounded(root.to_owned(), "found no whole snapshot in it".to_owned()))?;
+    std::fs::create_dir_all(to.snapshots()).map_err(failed("making the directory", &to.snapshots()))?;
+    copy(snapshot, &to.snapshots())?;
+    for entry in std::fs::read_dir(dir.blobs()).map_err(failed("listing", &dir.blobs()))? {
+        copy(&entry.map_err(failed("listing", &dir.blobs()))?.path(), &to.blobs())?;
+    }
+    for path in segments_from(&Disk, &dir.journal(), sequence)? {
+        copy(&path, &to.journal())?;
+    }
+    if root.join("keys.json").is_file() {
+        copy(&root.join("keys.json"), out)?;
+    }
+    Ok(Copied { sequence, ..copied })
 }
 
 /// What these files say that they are.

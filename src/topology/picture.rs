@@ -39,8 +39,11 @@ impl Picture {
                 Level { stations: vec![journal(topology)], side: None },
                 Level { stations: vec![engine(topology)], side: None },
                 Level { stations: vec![output_log(topology)], side: None },
-                Level { stations: topics(topology), side: None },
-            ],
+            ]
+            .into_iter()
+            .chain(transactions(topology))
+            .chain([Level { stations: topics(topology), side: None }])
+            .collect(),
         }
     }
 }
@@ -62,6 +65,10 @@ fn sources(sources: &[SourceOptions]) -> Vec<Station> {
 }
 
 fn source(source: &SourceOptions) -> Station {
+    if let (Some(topic), Some(fresh_max)) = (&source.topic, source.fresh_max) {
+        let lines = vec![format!("topic {topic}"), "events, one JSON object a record".to_string(), format!("fresh within {fresh_max}")];
+        return station(format!("source {}", source.name), lines);
+    }
     let mut lines = Vec::new();
     match &source.format {
         Format::Wire => lines.push("JSON lines".to_string()),
@@ -137,11 +144,29 @@ fn grouped_mib(bytes: u64) -> String {
     format!("{} MiB", grouped(bytes.div_ceil(1 << 20)))
 }
 
+/// The follower that sends outputs to the topics of Kafka, where there are any.
+fn transactions(topology: &Topology) -> Option<Level> {
+    let kafka = topology.kafka.as_ref()?;
+    let every = kafka.commit_every.as_millis();
+    let lines = vec![
+        format!("outputs and offsets together, every {every} ms or {} records", grouped(kafka.commit_records_max as u64)),
+        format!("{}, shard {} of {}: {}", kafka.group, kafka.shard, kafka.shards, kafka.brokers),
+    ];
+    Some(Level { stations: vec![station("TRANSACTIONS of Kafka", lines)], side: None })
+}
+
 fn topics(topology: &Topology) -> Vec<Station> {
-    vec![
-        station(topology.topics.decisions.clone(), vec!["outcome, score, reasons".to_string()]),
-        station(topology.topics.rejected.clone(), vec!["source, place, reason".to_string()]),
-    ]
+    let topics = &topology.topics;
+    let one = |name: &String, what: &str| station(name.clone(), vec![what.to_string()]);
+    let mut stations = vec![one(&topics.decisions, "outcome, score, reasons")];
+    if topology.kafka.is_some() {
+        stations.push(one(&topics.decisions_internal, "with what AML alone may know"));
+    }
+    stations.extend([one(&topics.alerts, "versions, with evidence"), one(&topics.rejected, "source, place, reason")]);
+    if topology.kafka.is_some() {
+        stations.push(one(&topics.events, "what came by the doors"));
+    }
+    stations
 }
 
 /// A box's place in a drawing, in columns.

@@ -163,6 +163,21 @@ struct Answer<'a> {
     sequence: u64,
     #[serde(borrow)]
     status: Cow<'a, str>,
+    #[serde(borrow, default)]
+    skipped: Vec<Skipped<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Skipped<'a> {
+    #[serde(borrow)]
+    why: Cow<'a, str>,
+}
+
+impl Answer<'_> {
+    /// Whether a stand-in gave it: for a deadline, or for a shard that was being restored.
+    fn is_stand_in(&self) -> bool {
+        self.status == "fallback" || self.skipped.iter().any(|skipped| skipped.why == "cold shard")
+    }
 }
 
 /// What the books need of refused input.
@@ -260,8 +275,8 @@ impl Ledger {
             found.show(found.without_event, || format!("{}: without an event", name()));
         }
         known.revisions[place] = known.revisions[place].saturating_add(1);
-        known.stand_ins[place] |= answer.status == "fallback";
-        if answer.status != "fallback" {
+        known.stand_ins[place] |= answer.is_stand_in();
+        if !answer.is_stand_in() {
             known.judged.get_or_insert(sequence);
         }
         if known.asked && known.key != key(entry.key) {

@@ -57,6 +57,14 @@ impl Service {
         Answer::Decided { json, status: answer.status, committed }
     }
 
+    /// What a caller hears whose event belongs to another shard: its graph knows the user, this one does not.
+    fn elsewhere(&self, event: &Event, texts: &Told) -> Option<Answer> {
+        let key = texts.text(event.body.stream_key()?)?;
+        let (shard, shards) = self.shared.topics.elsewhere(key.as_bytes())?;
+        let detail = format!("{key:?} belongs to shard {shard} of {shards}, expected one of this shard: send it there");
+        Some(Answer::Misdirected { detail })
+    }
+
     /// What was answered for `id` before; `None` where it cannot be read.
     async fn known(&self, id: Id, known: Known, fingerprint: u64, id_text: &str, until: Instant) -> Option<Answer> {
         if known.fingerprint != fingerprint {
@@ -205,6 +213,9 @@ impl Desk for Service {
             let refused = Refused { reason: Refusal::Invalid, field: Some(Field::Type) };
             let detail = format!("found {}, expected payment or transfer", event.body.kind().name());
             return Answer::Refused { refused, detail };
+        }
+        if let Some(elsewhere) = self.elsewhere(&event, &texts) {
+            return elsewhere;
         }
         let id_text = texts.text(event.id).expect("an event's id was told");
         let fingerprint = event.fingerprint();

@@ -15,6 +15,8 @@ mod behind;
 #[cfg(feature = "kafka")]
 mod lost;
 #[cfg(feature = "kafka")]
+mod sending;
+#[cfg(feature = "kafka")]
 mod sink;
 #[cfg(feature = "kafka")]
 mod source;
@@ -23,10 +25,11 @@ use super::Shared;
 use super::Submission;
 use super::error::ServiceError;
 use crate::event::{Origin, Sequence};
+use crate::kafka::partition_of;
 use crate::topology::Topology;
 use crossbeam::channel::Sender;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use tokio::sync::watch;
@@ -47,13 +50,15 @@ pub(super) struct TopicState {
     sent: watch::Sender<u64>,
     /// Whether the graph is being restored from the topics.
     cold: AtomicBool,
+    /// Partitions of the topic of events; 0 while that is not known.
+    partitions: AtomicU32,
+    /// Which shard this is, of how many.
+    shard: OnceLock<(u32, u32)>,
     /// What was published of the records that the journal lost.
     #[cfg(feature = "kafka")]
     published: OnceLock<lost::Published>,
     /// Why nobody should come here yet.
     unready: Mutex<Option<String>>,
-    /// Why nothing is sent or read any more.
-    failed: OnceLock<String>,
 }
 
 /// Records of a partition that gave none in the journal.
@@ -75,10 +80,11 @@ impl Default for TopicState {
             last_by_door: AtomicU64::new(0),
             sent: watch::Sender::new(0),
             cold: AtomicBool::new(false),
+            partitions: AtomicU32::new(0),
+            shard: OnceLock::new(),
             #[cfg(feature = "kafka")]
             published: OnceLock::new(),
             unready: Mutex::new(None),
-            failed: OnceLock::new(),
         }
     }
 }
@@ -133,9 +139,20 @@ impl TopicState {
         self.cold.store(false, Ordering::Release);
     }
 
+    /// The shard that `key` belongs to and how many there are, where that is not this one.
+    pub(super) fn elsewhere(&self, key: &[u8]) -> Option<(u32, u32)> {
+        let (shard, shards) = *self.shard.get()?;
+        let partitions = self.partitions.load(Ordering::Relaxed);
+        if shards == 1 || partitions == 0 {
+            return None;
+        }
+        let other = partition_of(key, partitions) % shards;
+        (other != shard).then_some((other, shards))
+    }
+
     /// Why nobody should come here.
     pub(super) fn unready(&self) -> Option<String> {
-        self.failed.get().cloned().or_else(|| self.unready.lock().expect("nobody panics with it").clone())
+        self.unready.lock().expect("nobody panics with it").clone()
     }
 }
 
@@ -149,6 +166,7 @@ pub(super) fn launch(
 ) -> Result<Vec<JoinHandle<()>>, ServiceError> {
     use super::launch::thread;
     let Some(kafka) = &topology.kafka else { return Ok(Vec::new()) };
+    let _ = shared.topics.shard.set((kafka.shard, kafka.shards));
     let topics = topology.sources.iter().zip(0u16..).filter_map(|(source, number)| Some((number, source.topic.clone()?)));
     let topics: Vec<(u16, String)> = topics.collect();
     let (met, known) = crossbeam::channel::bounded(1);

@@ -6,11 +6,9 @@
 
 use super::Shared;
 use super::lost::{Counts, LISTED, Lost, Published};
-use crate::engine::Output;
-use crate::event::{Content, Event, IdKey, Origin, Record, Sequence};
-use crate::journal::{JournalError, Outputs, RawInputs, Records, event_json, hex};
-use crate::kafka::{Consumed, KafkaOptions, Outbound, Outgoing, SendError, Sent};
-use crate::render::{View, alert_id};
+use crate::event::{IdKey, Record, Sequence};
+use crate::journal::{JournalError, Outputs, RawInputs, Records, encode_record, hex};
+use crate::kafka::{Consumed, KafkaOptions, Outbound, SendError, Sent};
 use crate::topology::Topics;
 use crossbeam::channel::Sender;
 use std::collections::BTreeMap;
@@ -32,8 +30,11 @@ const END_PATIENCE: Wall = Wall::from_secs(10);
 /// Between two warnings of the same.
 const WARN_EVERY: Wall = Wall::from_secs(60);
 
-fn scratch_failed(cause: std::io::Error) -> Stop {
-    Stop::Journal(JournalError::Io { doing: "reading", path: LISTED.into(), source: cause })
+/// What tells a record from any other that may stand in its place.
+fn record_name(record: &Record) -> String {
+    let mut bytes = Vec::new();
+    encode_record(record, &mut bytes);
+    hex(&blake3::hash(&bytes).as_bytes()[..8])
 }
 
 /// The name of a journal in the topics: it tells the keys of ids apart and gives none away.
@@ -43,41 +44,45 @@ fn journal_name(key: &IdKey) -> String {
 
 /// The sink's own things.
 pub(super) struct Sink {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     kafka: KafkaOptions,
-    topics: Topics,
+    pub(super) topics: Topics,
     /// Topics that are read, each with the number of its source.
-    sources: Vec<(u16, String)>,
+    pub(super) sources: Vec<(u16, String)>,
     /// Tells the source that the brokers were met, and that the topics are this journal's.
     met: Option<Sender<Option<Lost>>>,
     journal: String,
     owner: String,
-    shard: String,
+    pub(super) shard: String,
     warned: Option<Instant>,
     /// What the journal has lost, until that is restored.
     restoring: Option<Lost>,
+    /// The name of the last record whose outputs are sent.
+    last: String,
 }
 
 /// The logs, read from what was committed on.
-struct Reading {
-    records: Records,
-    outputs: Outputs,
-    raw: RawInputs,
+pub(super) struct Reading {
+    pub(super) records: Records,
+    pub(super) outputs: Outputs,
+    pub(super) raw: RawInputs,
     /// Records before this one are sent.
-    at: u64,
+    pub(super) at: u64,
+    /// The last of them.
+    pub(super) last: Option<Record>,
 }
 
 /// What is sent and not committed.
 #[derive(Default)]
-struct Open {
+pub(super) struct Open {
     began: Option<Instant>,
-    records: usize,
+    pub(super) records: usize,
     /// By source and partition the next offset.
-    consumed: BTreeMap<(u16, u32), u64>,
+    pub(super) consumed: BTreeMap<(u16, u32), u64>,
 }
 
 /// Why the sink does not go on as it did.
-enum Stop {
+pub(super) enum Stop {
     Send(SendError),
     Journal(JournalError),
 }
@@ -106,7 +111,7 @@ impl Sink {
     ) -> Sink {
         let (journal, shard) = (journal_name(&shared.key), kafka.shard.to_string());
         let (met, owner) = (Some(met), owner.to_owned());
-        Sink { shared, kafka, topics, sources, met, journal, owner, shard, warned: None, restoring: None }
+        Sink { shared, kafka, topics, sources, met, journal, owner, shard, warned: None, restoring: None, last: String::new() }
     }
 
     /// Sends until the service has ended and everything is sent, or somebody else has taken over.
@@ -176,11 +181,11 @@ impl Sink {
         }
     }
 
-    /// Nothing more is sent until somebody acts.
+    /// Nothing more is sent until somebody acts; nor is anything recorded, which would be a history of its own.
     fn fail(&self, why: &str) {
-        error!(why, "nothing more is sent to the topics, or read from them");
-        // The first cause is the one to be told.
-        let _ = self.shared.topics.failed.set(why.to_owned());
+        error!(why, "nothing more is sent to the topics, read from them or recorded");
+        // What could not be synced is told by whoever syncs.
+        let _ = self.shared.fence(why);
     }
 
     /// Another producer of this identity has begun, or the broker gave up on this one. Who has taken over says so when it commits.
@@ -210,23 +215,23 @@ impl Sink {
     /// A producer, and the logs behind what was committed; `None` where it is not this process that sends.
     fn open(&mut self) -> Result<Option<(Outbound, Reading)>, Stop> {
         // A look fences nobody: who has no business here disturbs nobody.
-        if self.is_not_ours(Outbound::look(&self.kafka, &self.topics.decisions)?.as_ref()) {
+        if self.is_not_ours(Outbound::look(&self.kafka, &self.topics.decisions)?.as_ref())? {
             return Ok(None);
         }
         let (outbound, sent) = Outbound::open(&self.kafka, &self.topics.decisions)?;
-        if self.is_not_ours(sent.as_ref()) {
+        if self.is_not_ours(sent.as_ref())? {
             return Ok(None);
         }
-        let reading = self.begin(&outbound, sent.map_or(0, |sent| sent.next))?;
+        let reading = self.begin(&outbound, sent)?;
         Ok(reading.map(|reading| (outbound, reading)))
     }
 
-    /// Whether what was committed forbids to go on from there: it is another journal's, it is more than this one holds, or another process
-    /// has sent since this one did.
-    fn is_not_ours(&self, sent: Option<&Sent>) -> bool {
+    /// Whether what was committed forbids to go on from there: it is another journal's, or of other records, or of more than this one holds;
+    /// or another process has sent since this one did.
+    fn is_not_ours(&self, sent: Option<&Sent>) -> Result<bool, JournalError> {
         let recorded = self.shared.recorded.load(Ordering::Acquire);
         let has_sent = self.met.is_none();
-        let restores = || self.kafka.recover || Lost::begun(&self.shared.dir).is_some();
+        let restores = self.kafka.recover || Lost::begun(&self.shared.dir).is_some();
         match sent {
             Some(sent) if sent.journal != self.journal => self.fail(&format!(
                 "the topics hold outputs of another journal ({}, this one is {}), up to its record {}: give another kafka.group, or the data \
@@ -234,20 +239,30 @@ impl Sink {
                 sent.journal, self.journal, sent.next
             )),
             Some(sent) if sent.owner != self.owner && has_sent => self.give_way(sent, "while this one could not send"),
-            Some(Sent { next, .. }) if *next > recorded && !restores() => self.fail(&format!(
+            Some(Sent { next, .. }) if *next > recorded && !restores => self.fail(&format!(
                 "the topics hold outputs up to record {next}, the journal ends before record {recorded}: it has lost records, or is an old \
                  copy; `weir run --recover` goes on from it with what the topics know"
             )),
+            Some(Sent { next, last, .. }) if *next <= recorded && Lost::begun(&self.shared.dir).is_none() => {
+                if self.name_before(*next)?.is_none_or(|found| found == *last) {
+                    return Ok(false);
+                }
+                self.fail(&format!(
+                    "the journal has another record before {next} than the one whose outputs the topics hold: it went its own way after it \
+                     had lost records. Go on from a copy that did not"
+                ));
+            }
             None if has_sent => self.fail("the brokers do not know any more up to which record outputs were sent"),
-            _ => return false,
+            _ => return Ok(false),
         }
-        true
+        Ok(true)
     }
 
     /// Says whose the topics are from here on, and opens the logs at the record `next`. Where the journal ends before it, what it has lost is
     /// to be restored; `None` where that cannot be noted.
-    fn begin(&mut self, outbound: &Outbound, next: u64) -> Result<Option<Reading>, Stop> {
+    fn begin(&mut self, outbound: &Outbound, sent: Option<Sent>) -> Result<Option<Reading>, Stop> {
         let recorded = self.shared.recorded.load(Ordering::Acquire);
+        let (next, last) = sent.map_or((0, String::new()), |sent| (sent.next, sent.last));
         let lost = match Lost::begun(&self.shared.dir) {
             None if next > recorded => {
                 let lost = Lost { from: recorded, until: next };
@@ -259,7 +274,7 @@ impl Sink {
             }
             begun => begun,
         };
-        self.restoring = lost;
+        (self.restoring, self.last) = (lost, last);
         outbound.begin()?;
         self.commit_on(outbound, &Consumed::default(), next)?;
         self.shared.topics.sent.send_replace(next);
@@ -276,16 +291,27 @@ impl Sink {
             outputs: Outputs::open(files.clone(), &dir.join("outputs"), from)?,
             raw: RawInputs::open(files, &dir.join("rejected"), from)?,
             at: next,
+            last: None,
         }))
+    }
+
+    /// The name of the record before `next`, where the journal still has it.
+    fn name_before(&self, next: u64) -> Result<Option<String>, JournalError> {
+        let Some(before) = next.checked_sub(1) else { return Ok(None) };
+        let record = Records::open(self.shared.files.clone(), &self.shared.dir.join("journal"), Sequence(before))?.next_record()?;
+        Ok(record.filter(|record| record.sequence.0 == before).map(|record| record_name(&record)))
     }
 
     /// Commits a transaction whose outputs are those before the record `next`.
     fn commit_on(&mut self, outbound: &Outbound, consumed: &Consumed, next: u64) -> Result<(), SendError> {
-        let sent = Sent { next, journal: self.journal.clone(), owner: self.owner.clone() };
+        let sent = Sent { next, journal: self.journal.clone(), owner: self.owner.clone(), last: self.last.clone() };
         let began = Instant::now();
+        let mut noted = false;
         loop {
-            match outbound.commit(consumed, &sent) {
-                Ok(()) => break,
+            let done = if noted { outbound.commit() } else { outbound.note(consumed, &sent) };
+            match done {
+                Ok(()) if noted => break,
+                Ok(()) => noted = true,
                 // It may be that nobody waits for it any more; then the next start does it again.
                 Err(SendError::Again(why)) if self.shared.is_ended() && began.elapsed() >= END_PATIENCE => {
                     return Err(SendError::Lost(why));
@@ -333,6 +359,9 @@ impl Sink {
             if due || passed {
                 offsets = Instant::now();
                 let consumed = self.consumed(std::mem::take(&mut open.consumed), reading.at);
+                if let Some(record) = &reading.last {
+                    self.last = record_name(record);
+                }
                 self.commit_on(outbound, &consumed, reading.at)?;
                 self.shared.topics.sent.send_replace(reading.at);
                 open = Open::default();
@@ -348,85 +377,8 @@ impl Sink {
         }
     }
 
-    /// Sends what the next record led to; `false` where the log does not hold it yet.
-    fn send_record(&self, outbound: &Outbound, reading: &mut Reading, open: &mut Open) -> Result<bool, Stop> {
-        let Some(record) = reading.records.next_record()? else { return Ok(false) };
-        let (sequence, trace) = (record.sequence, self.trace_of(record.sequence));
-        let number = sequence.0.to_string();
-        let mut headers = vec![("weir-shard", &*self.shard), ("weir-sequence", &*number)];
-        if let Some(trace) = &trace {
-            headers.push(("traceparent", trace));
-        }
-        let mut refused = false;
-        while let Some(output) = reading.outputs.next_before(Sequence(sequence.0 + 1))? {
-            refused |= matches!(output, Output::Rejected(_));
-            self.send_output(outbound, &output, &mut reading.raw, &headers)?;
-        }
-        match &record.content {
-            Content::Event(event) if !refused && matches!(record.origin.source, Origin::HOOK | Origin::DOOR) => {
-                if !self.published(sequence).is_some_and(|published| published.has_told(event.id)) {
-                    self.send_event(outbound, event, &headers)?;
-                }
-            }
-            _ => self.note(&record, open),
-        }
-        reading.at = sequence.0 + 1;
-        open.records += 1;
-        Ok(true)
-    }
-
-    fn send_output(&self, outbound: &Outbound, output: &Output, raw: &mut RawInputs, headers: &[(&str, &str)]) -> Result<(), Stop> {
-        let shared = &self.shared;
-        let published = self.published(output.sequence());
-        let send = |topic: &str, key: Option<String>, payload: Vec<u8>| {
-            shared.metrics.kafka_sent_total.with_label_values(&[topic]).inc();
-            outbound.send(&Outgoing { topic, key: key.as_deref().map(str::as_bytes), payload: &payload, headers })
-        };
-        match output {
-            Output::Decision(decision) => {
-                let (key, id_text) = (shared.text(decision.key), shared.text(decision.event));
-                let key = key.unwrap_or_else(|| decision.key.to_string());
-                let json = |view| shared.decision_json(decision, view, id_text.as_deref());
-                let public = json(View::Public);
-                if let Some(published) = published
-                    && published.has_decision(decision.event, decision.revision, &public).map_err(scratch_failed)?
-                {
-                    return Ok(());
-                }
-                send(&self.topics.decisions, Some(key.clone()), public)?;
-                send(&self.topics.decisions_internal, Some(key), json(View::Internal))?;
-            }
-            Output::Alert(alert) => {
-                // Its versions stay in order, and a compacted topic holds the newest.
-                let json = shared.alert_json(alert);
-                if !published.is_some_and(|published| published.has_alert(&json)) {
-                    send(&self.topics.alerts, Some(alert_id(alert.number)), json)?;
-                }
-            }
-            Output::Rejected(rejected) => {
-                let input = raw.of(rejected.sequence)?;
-                let json = shared.rejected_json(rejected, input.as_ref());
-                if !published.is_some_and(|published| published.has_rejected(&json)) {
-                    send(&self.topics.rejected, None, json)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells of an event that came by a door.
-    fn send_event(&self, outbound: &Outbound, event: &Event, headers: &[(&str, &str)]) -> Result<(), Stop> {
-        let shared = &self.shared;
-        let text_of = |id| shared.identity.text(id).ok().flatten();
-        let key = event.body.stream_key().map(|id| shared.text(id).unwrap_or_else(|| id.to_string()));
-        let payload = serde_json::to_vec(&event_json(event, &text_of)).expect("the object has text keys only");
-        shared.metrics.kafka_sent_total.with_label_values(&[&*self.topics.events]).inc();
-        let outgoing = Outgoing { topic: &self.topics.events, key: key.as_deref().map(str::as_bytes), payload: &payload, headers };
-        Ok(outbound.send(&outgoing)?)
-    }
-
     /// What was published of the records that the journal lost, where `sequence` is of the restoration.
-    fn published(&self, sequence: Sequence) -> Option<&Published> {
+    pub(super) fn published(&self, sequence: Sequence) -> Option<&Published> {
         self.restoring?;
         self.shared.topics.published.get().filter(|published| !published.is_over(sequence.0))
     }
@@ -449,13 +401,6 @@ impl Sink {
         }
     }
 
-    fn note(&self, record: &Record, open: &mut Open) {
-        let Origin { source, partition, offset } = record.origin;
-        if self.sources.iter().any(|(number, _)| *number == source) {
-            open.consumed.insert((source, partition), offset + 1);
-        }
-    }
-
     fn has_passed(&self, at: u64) -> bool {
         self.shared.topics.passed.lock().expect("nobody panics with it").iter().any(|passed| passed.behind.0 <= at)
     }
@@ -473,14 +418,5 @@ impl Sink {
         let name = |source: u16| self.sources.iter().find(|(number, _)| *number == source).map(|(_, topic)| topic.clone());
         let offsets = consumed.into_iter().filter_map(|((source, partition), next)| Some((name(source)?, partition, next)));
         Consumed { offsets: offsets.collect() }
-    }
-
-    fn trace_of(&self, sequence: Sequence) -> Option<Box<str>> {
-        let mut traces = self.shared.topics.traces.lock().expect("nobody panics with it");
-        while traces.front().is_some_and(|(of, _)| *of < sequence) {
-            traces.pop_front();
-        }
-        traces.front().filter(|(of, _)| *of == sequence)?;
-        traces.pop_front().map(|(_, trace)| trace)
     }
 }

@@ -106,6 +106,10 @@ impl Source {
                 return;
             }
         };
+        match inbound.partitions(&self.feed.outputs.events) {
+            Ok(partitions) => self.shared.topics.partitions.store(partitions, Ordering::Relaxed),
+            Err(cause) => warn!(cause, "which keys belong to this shard is not known: whoever asks is answered"),
+        }
         info!(topics = names.join(", "), group = self.kafka.consumer_group(), "reading topics");
         let mut paused = false;
         while !self.is_over() {
@@ -191,8 +195,7 @@ impl Source {
     }
 
     fn is_over(&self) -> bool {
-        let shared = &self.shared;
-        shared.is_closing() || shared.is_stopped() || shared.elsewhere.get().is_some() || shared.topics.failed.get().is_some()
+        self.shared.is_closing() || self.shared.is_stopped() || self.shared.elsewhere.get().is_some()
     }
 
     /// What becomes of a record of a topic.

@@ -1,0 +1,109 @@
+//! What of a record goes to which topic, under which key.
+
+use super::lost::LISTED;
+use super::sink::{Open, Reading, Sink, Stop};
+use crate::engine::Output;
+use crate::event::{Content, Event, Origin, Record, Sequence};
+use crate::journal::{JournalError, RawInputs, event_json};
+use crate::kafka::{Outbound, Outgoing};
+use crate::render::{View, alert_id};
+
+fn scratch_failed(cause: std::io::Error) -> Stop {
+    Stop::Journal(JournalError::Io { doing: "reading", path: LISTED.into(), source: cause })
+}
+
+impl Sink {
+    /// Sends what the next record led to; `false` where the log does not hold it yet.
+    pub(super) fn send_record(&self, outbound: &Outbound, reading: &mut Reading, open: &mut Open) -> Result<bool, Stop> {
+        let Some(record) = reading.records.next_record()? else { return Ok(false) };
+        let (sequence, trace) = (record.sequence, self.trace_of(record.sequence));
+        let number = sequence.0.to_string();
+        let mut headers = vec![("weir-shard", &*self.shard), ("weir-sequence", &*number)];
+        if let Some(trace) = &trace {
+            headers.push(("traceparent", trace));
+        }
+        let mut refused = false;
+        while let Some(output) = reading.outputs.next_before(Sequence(sequence.0 + 1))? {
+            refused |= matches!(output, Output::Rejected(_));
+            self.send_output(outbound, &output, &mut reading.raw, &headers)?;
+        }
+        match &record.content {
+            Content::Event(event) if !refused && matches!(record.origin.source, Origin::HOOK | Origin::DOOR) => {
+                if !self.published(sequence).is_some_and(|published| published.has_told(event.id)) {
+                    self.send_event(outbound, event, &headers)?;
+                }
+            }
+            _ => self.note(&record, open),
+        }
+        reading.at = sequence.0 + 1;
+        reading.last = Some(record);
+        open.records += 1;
+        Ok(true)
+    }
+
+    fn send_output(&self, outbound: &Outbound, output: &Output, raw: &mut RawInputs, headers: &[(&str, &str)]) -> Result<(), Stop> {
+        let shared = &self.shared;
+        let published = self.published(output.sequence());
+        let send = |topic: &str, key: Option<String>, payload: Vec<u8>| {
+            shared.metrics.kafka_sent_total.with_label_values(&[topic]).inc();
+            outbound.send(&Outgoing { topic, key: key.as_deref().map(str::as_bytes), payload: &payload, headers })
+        };
+        match output {
+            Output::Decision(decision) => {
+                let (key, id_text) = (shared.text(decision.key), shared.text(decision.event));
+                let key = key.unwrap_or_else(|| decision.key.to_string());
+                let json = |view| shared.decision_json(decision, view, id_text.as_deref());
+                let public = json(View::Public);
+                if let Some(published) = published
+                    && published.has_decision(decision.event, decision.revision, &public).map_err(scratch_failed)?
+                {
+                    return Ok(());
+                }
+                send(&self.topics.decisions, Some(key.clone()), public)?;
+                send(&self.topics.decisions_internal, Some(key), json(View::Internal))?;
+            }
+            Output::Alert(alert) => {
+                // Its versions stay in order, and a compacted topic holds the newest.
+                let json = shared.alert_json(alert);
+                if !published.is_some_and(|published| published.has_alert(&json)) {
+                    send(&self.topics.alerts, Some(alert_id(alert.number)), json)?;
+                }
+            }
+            Output::Rejected(rejected) => {
+                let input = raw.of(rejected.sequence)?;
+                let json = shared.rejected_json(rejected, input.as_ref());
+                if !published.is_some_and(|published| published.has_rejected(&json)) {
+                    send(&self.topics.rejected, None, json)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells of an event that came by a door.
+    fn send_event(&self, outbound: &Outbound, event: &Event, headers: &[(&str, &str)]) -> Result<(), Stop> {
+        let shared = &self.shared;
+        let text_of = |id| shared.identity.text(id).ok().flatten();
+        let key = event.body.stream_key().map(|id| shared.text(id).unwrap_or_else(|| id.to_string()));
+        let payload = serde_json::to_vec(&event_json(event, &text_of)).expect("the object has text keys only");
+        shared.metrics.kafka_sent_total.with_label_values(&[&*self.topics.events]).inc();
+        let outgoing = Outgoing { topic: &self.topics.events, key: key.as_deref().map(str::as_bytes), payload: &payload, headers };
+        Ok(outbound.send(&outgoing)?)
+    }
+
+    fn note(&self, record: &Record, open: &mut Open) {
+        let Origin { source, partition, offset } = record.origin;
+        if self.sources.iter().any(|(number, _)| *number == source) {
+            open.consumed.insert((source, partition), offset + 1);
+        }
+    }
+
+    fn trace_of(&self, sequence: Sequence) -> Option<Box<str>> {
+        let mut traces = self.shared.topics.traces.lock().expect("nobody panics with it");
+        while traces.front().is_some_and(|(of, _)| *of < sequence) {
+            traces.pop_front();
+        }
+        traces.front().filter(|(of, _)| *of == sequence)?;
+        traces.pop_front().map(|(_, trace)| trace)
+    }
+}
