@@ -86,7 +86,7 @@ brokers = "$KAFKA_BOOTSTRAP"
 topic = "weir.events"
 TEXT
 topology=(-t "$root/src/runtime/demo/demo.toml" -t kafka.toml ${layers[@]+"${layers[@]}"})
-pid='' producing=''
+pid='' producing='' recoveries=()
 trap '[ -z "$pid$producing" ] || kill -9 $pid $producing 2>/dev/null || true' EXIT
 RANDOM=$seed
 
@@ -115,6 +115,12 @@ serves() {
   url=$(sed -n 's/^listening on \([^,]*\),.*/\1/p' weir.out)
 }
 
+# Waits until it serves, and notes how long that took.
+await() {
+  serves 120000 || fail "Weir does not serve after 120 s, see weir.log"
+  recoveries+=($(($(now_ms) - began)))
+}
+
 # Kills it; the next one needs the lock that goes with the process.
 end_at_once() {
   kill -0 "$pid" 2>/dev/null || { tail -n 5 weir.log >&2; fail "Weir has ended by itself"; }
@@ -126,36 +132,32 @@ metric() { curl -s "$url/metrics" | awk -v name="$1" 'index($1, name) == 1 { sum
 
 say "$events events at $rate/s, $kills kills, seed $seed, broker $KAFKA_BOOTSTRAP"
 start
-serves 120000 || fail "Weir does not serve after 120 s, see weir.log"
-first=$(now_ms)
+await
+first=$(now_ms) recoveries=() early=0
 "$loadtest" kafka produce --brokers "$KAFKA_BOOTSTRAP" --rate "$rate" --events "$events" --seed "$seed" --json >produced.json 2>produced.log &
 producing=$!
 slot=$((events * 1000 / rate / (kills > 0 ? kills : 1)))
-recoveries=() early=0
 for ((number = 1; number <= kills; number++)); do
   draw 5
   if [ "$chance" = 0 ] && [ ${#recoveries[@]} -gt 0 ]; then
     draw $((recoveries[-1] + 1))
-    serves "$chance" || true
+    rest_ms "$chance"
   else
-    serves 120000 || fail "Weir does not serve after 120 s, see weir.log"
+    [ "$number" -eq 1 ] || await
     draw $((2 * slot))
     rest_ms "$chance"
   fi
-  before=early
-  if grep -q '^listening on' weir.out; then before=serving; else early=$((early + 1)); fi
-  behind=''
-  [ $before = early ] || behind=", $(metric kafka_lag_records) records unread, $(metric sink_lag_records) unsent"
-  end_at_once
-  say "kill $number of $kills, $(($(now_ms) - began)) ms after its start, $before$behind"
-  start
-  if [ $before = serving ]; then
-    serves 120000 || fail "Weir does not serve after 120 s, see weir.log"
-    recoveries+=($(($(now_ms) - began)))
+  if serves 0; then
+    how="serving, $(metric kafka_lag_records) records unread, $(metric sink_lag_records) unsent"
+  else
+    how="starting" early=$((early + 1))
   fi
+  end_at_once
+  say "kill $number of $kills, $(($(now_ms) - began)) ms after its start, $how"
+  start
 done
-serves 120000 || fail "Weir does not serve after 120 s, see weir.log"
-say "the last kill was $(($(now_ms) - first)) ms after the first event"
+await
+say "it serves after the last kill, $(($(now_ms) - first)) ms after the first event"
 wait "$producing" || fail "not every event was acknowledged: $(tail -n 3 produced.log produced.json)"
 producing=''
 say "all events are sent; waiting until all of them are read and all outputs sent"
