@@ -6,6 +6,7 @@
 
 use super::client::{config, is_fenced, log, unmade};
 use super::options::KafkaOptions;
+use crate::engine::PARTITIONS_MAX;
 use rdkafka::Offset;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -154,7 +155,8 @@ impl Inbound {
                 return Polled::Nothing;
             }
             known.next = Some(offset + 1);
-            known.fresh_as_of = known.fresh_as_of.max(message.timestamp().to_millis().unwrap_or_default());
+            // Whoever dates a record ahead does not make the others fresh.
+            known.fresh_as_of = known.fresh_as_of.max(message.timestamp().to_millis().unwrap_or_default().min(now_ms()));
         }
         let headers = message.headers();
         let header = |name: &str| {
@@ -255,6 +257,13 @@ impl Context {
     }
 
     fn assign(&self, consumer: &BaseConsumer<Context>, places: &[Place]) -> Result<(), KafkaError> {
+        let known = self.lock().len();
+        let new = places.iter().filter(|place| !self.lock().contains_key(place)).count();
+        if known + new > PARTITIONS_MAX as usize {
+            let found = known + new;
+            error!(found, expected = PARTITIONS_MAX, "more partitions than one shard keeps positions of: none of the new ones is read");
+            return Ok(());
+        }
         // What lies between the journal's end and what was committed was skipped.
         let asked = self.list(places, |_| Offset::Invalid);
         let committed = consumer.committed_offsets(asked, COMMITTED_PATIENCE).inspect_err(|cause| {
