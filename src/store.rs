@@ -6,6 +6,7 @@
 
 use crate::event::Id;
 use fjall::compaction::filter::Factory;
+use fjall::config::PartitioningPolicy;
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -132,7 +133,12 @@ impl Store {
     }
 
     pub(crate) fn keyspace(&self, name: &'static str) -> Result<fjall::Keyspace, StoreError> {
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        // Filters and indices of files in parts: of whole ones every look-up would read a megabyte, since they find no room in the cache.
+        let parts = || PartitioningPolicy::all(true);
+        let options = || {
+            let options = KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+            options.filter_block_partitioning_policy(parts()).index_block_partitioning_policy(parts())
+        };
         self.database.keyspace(name, options).map_err(self.failed("opening a keyspace"))
     }
 

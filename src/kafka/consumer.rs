@@ -23,6 +23,8 @@ use tracing::{error, info, warn};
 
 /// How long the group's coordinator may take to say what was committed.
 const COMMITTED_PATIENCE: Duration = Duration::from_secs(10);
+/// How long brokers may take to say how many partitions there are: nothing is read meanwhile.
+const COUNTING: Duration = Duration::from_millis(300);
 /// Messages fetched ahead of the one that is read, in KiB: of all partitions together.
 const AHEAD_KIB: &str = "16384";
 
@@ -211,7 +213,7 @@ impl Inbound {
     /// # Errors
     /// Where the brokers do not say so, or there is no such topic.
     pub fn partitions(&self, topic: &str) -> Result<u32, String> {
-        let known = self.consumer.fetch_metadata(Some(topic), COMMITTED_PATIENCE).map_err(|cause| cause.to_string())?;
+        let known = self.consumer.fetch_metadata(Some(topic), COUNTING).map_err(|cause| cause.to_string())?;
         let count = known.topics().iter().map(|topic| topic.partitions().len() as u32).sum();
         if count == 0 { Err(format!("there is no topic {topic}")) } else { Ok(count) }
     }

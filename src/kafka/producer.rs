@@ -124,19 +124,20 @@ impl Outbound {
         let producer: BaseProducer<Context> = producing.create_with_context(Context { undelivered: Mutex::new(None) }).map_err(lost)?;
         producer.init_transactions(PATIENCE).map_err(|cause| sorted(&cause))?;
         let group = |consumer: &BaseConsumer<Quiet>| consumer.group_metadata().expect("it has a group");
-        let sent_group = looking(options, &options.outputs_group())?;
-        let consumed_metadata = group(&looking(options, &options.consumer_group())?);
+        let sent_group = looking(options, &options.outputs_group(), "read_committed")?;
+        let consumed_metadata = group(&looking(options, &options.consumer_group(), "read_committed")?);
         let sent = sent(&sent_group, sent_topic)?;
         let sent_metadata = group(&sent_group);
         Ok((Outbound { producer, sent_metadata, consumed_metadata, sent_topic: sent_topic.to_owned() }, sent))
     }
 
-    /// What was committed last, whoever did; nobody is fenced by this.
+    /// What was committed last, whoever did, and whatever is being committed; nobody is fenced by this.
     ///
     /// # Errors
     /// Where the brokers do not answer, or somebody else wrote there.
     pub fn look(options: &KafkaOptions, sent_topic: &str) -> Result<Option<Sent>, SendError> {
-        sent(&looking(options, &options.outputs_group())?, sent_topic)
+        // A transaction that a crash left open would have to be waited for, and it ends only when somebody begins anew.
+        sent(&looking(options, &options.outputs_group(), "read_uncommitted")?, sent_topic)
     }
 
     /// Begins a transaction.
@@ -229,9 +230,9 @@ impl Outbound {
 }
 
 /// A consumer that never subscribes: it asks what a group has committed.
-fn looking(options: &KafkaOptions, group: &str) -> Result<BaseConsumer<Quiet>, SendError> {
+fn looking(options: &KafkaOptions, group: &str, isolation: &str) -> Result<BaseConsumer<Quiet>, SendError> {
     let mut looking = config(options).map_err(SendError::Lost)?;
-    looking.set("group.id", group).set("enable.auto.commit", "false").set("isolation.level", "read_committed");
+    looking.set("group.id", group).set("enable.auto.commit", "false").set("isolation.level", isolation);
     looking.create_with_context(Quiet).map_err(|cause| SendError::Lost(unmade(&cause)))
 }
 

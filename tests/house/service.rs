@@ -1,6 +1,7 @@
 //! How a service is started, as a process or in this one, and how it is asked: small, in a folder of its own.
 
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -181,6 +182,14 @@ impl Running {
     }
 }
 
+/// What was said to a request.
+pub struct Answer {
+    pub status: u16,
+    /// By their names in small letters.
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
 /// One connection, kept alive.
 pub struct Caller(BufReader<TcpStream>);
 
@@ -195,15 +204,22 @@ impl Caller {
 
     /// Status and body; `None` where the connection broke.
     pub fn ask(&mut self, method: &str, path: &str, body: &str) -> Option<(u16, Vec<u8>)> {
+        let answer = self.ask_within(5_000, method, path, body)?;
+        Some((answer.status, answer.body))
+    }
+
+    /// As [`Caller::ask`], with another deadline.
+    pub fn ask_within(&mut self, deadline_ms: u32, method: &str, path: &str, body: &str) -> Option<Answer> {
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nWeir-Deadline-Ms: 5000\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nWeir-Deadline-Ms: {deadline_ms}\r\n\
+             Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
         self.0.get_mut().write_all(head.as_bytes()).ok()?;
         let mut line = String::new();
         self.0.read_line(&mut line).ok()?;
         let status = line.split(' ').nth(1)?.parse().ok()?;
-        let mut length = 0;
+        let mut headers = BTreeMap::new();
         loop {
             line.clear();
             self.0.read_line(&mut line).ok()?;
@@ -211,13 +227,11 @@ impl Caller {
                 break;
             }
             let (name, value) = line.split_once(':')?;
-            if name.eq_ignore_ascii_case("content-length") {
-                length = value.trim().parse().ok()?;
-            }
+            headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
         }
-        let mut body = vec![0; length];
+        let mut body = vec![0; headers.get("content-length").map_or(Some(0), |length| length.parse().ok())?];
         self.0.read_exact(&mut body).ok()?;
-        Some((status, body))
+        Some(Answer { status, headers, body })
     }
 }
 

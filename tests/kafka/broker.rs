@@ -156,6 +156,15 @@ impl Topics {
         producer.flush(PATIENCE).unwrap();
     }
 
+    /// Somebody else in the service's consumer group, who leaves it when dropped.
+    pub fn join(&self) -> BaseConsumer {
+        let mut config = self.client();
+        config.set("group.id", format!("weir{}", self.ending)).set("partition.assignment.strategy", "cooperative-sticky");
+        let consumer: BaseConsumer = config.set("enable.auto.commit", "false").set("auto.offset.reset", "earliest").create().unwrap();
+        consumer.subscribe(&[&self.name("events")]).unwrap();
+        consumer
+    }
+
     /// All that is committed in a topic, up to where it ends now.
     pub fn read(&self, of: &str) -> Vec<Seen> {
         let consumer: BaseConsumer = self

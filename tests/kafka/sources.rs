@@ -1,14 +1,14 @@
 //! What comes from topics.
 
-use super::broker::{Topics, shared};
-use super::service::Room;
-use super::traffic::{decisions, judged, send};
+use super::broker::{PARTITIONS, Topics, shared};
+use super::crashes::caught_up;
+use super::service::{PATIENCE, Room};
+use super::traffic::{decisions, ids, judged, send};
+use rdkafka::consumer::Consumer;
+use rdkafka::message::Message;
 use serde_json::json;
 use std::collections::BTreeSet;
-
-fn ids(decisions: &std::collections::BTreeMap<String, serde_json::Value>) -> BTreeSet<String> {
-    decisions.keys().cloned().collect()
-}
+use std::time::{Duration, Instant};
 
 #[test]
 fn each_event_of_a_topic_is_judged_once() {
@@ -80,6 +80,40 @@ fn base64(text: &str) -> Vec<u8> {
     let digit = |byte: u8| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|known| *known == byte);
     let bits: Vec<u8> = text.bytes().filter_map(digit).flat_map(|digit| (0..6).rev().map(move |bit| (digit >> bit & 1) as u8)).collect();
     bits.chunks_exact(8).map(|byte| byte.iter().fold(0, |all, bit| all << 1 | bit)).collect()
+}
+
+/// Caught when planted: partitions that come back, read from their end.
+#[test]
+fn partitions_that_go_to_somebody_else_and_come_back_are_read_on() {
+    let topics = Topics::new(shared(), "shared");
+    let room = Room::new(&topics.layer(""));
+    let service = room.start("data", &[]);
+    send(&topics, "shared", 0, 200);
+    topics.until("decisions", |seen| seen.len() >= judged("shared", 200).len());
+    let stranger = topics.join();
+    let until = Instant::now() + PATIENCE;
+    let (mut sent, mut read) = (200, 0);
+    // It reads from its partitions what Weir then must read as well.
+    while read == 0 {
+        assert!(Instant::now() < until, "the group gives it nothing");
+        send(&topics, "shared", sent, sent + 20);
+        sent += 20;
+        read += usize::from(matches!(stranger.poll(Duration::from_millis(100)), Some(Ok(message)) if message.offset() > 0));
+    }
+    let given = stranger.assignment().unwrap().count();
+    assert!((1..PARTITIONS as usize).contains(&given), "{given} partitions");
+    send(&topics, "shared", sent, sent + 200);
+    sent += 200;
+    drop(stranger);
+    send(&topics, "shared", sent, sent + 100);
+    sent += 100;
+    let seen = topics.until("decisions", |seen| seen.len() >= judged("shared", sent).len());
+    assert_eq!(ids(&decisions(&seen)), judged("shared", sent));
+    caught_up(&service);
+    assert!(service.metric("kafka_rebalances_total").is_some_and(|rebalances| rebalances >= 3.0));
+    service.end();
+    assert_eq!(topics.read("decisions").len(), seen.len());
+    assert_eq!(topics.read("rejected").len(), 0);
 }
 
 fn label(id: &str, target: &str) -> String {

@@ -3,6 +3,7 @@
 use super::broker::{Seen, Topics};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Event number `n` of one run: its key and its line. Of twenty nine are judged.
 pub fn event(run: &str, n: usize) -> (String, String) {
@@ -20,6 +21,14 @@ pub fn event(run: &str, n: usize) -> (String, String) {
     };
     let key = if n % 20 == 8 { format!("a-{}", n % 31) } else { user };
     (key, line.to_string())
+}
+
+/// The payment number `n` of those that a run asks for by the hook: its id and its line.
+pub fn payment(run: &str, n: usize) -> (String, String) {
+    let id = format!("{run}-{n}");
+    let line = json!({"id": id, "type": "payment", "time": super::service::now(), "user": format!("u-{}", n % 97), "merchant": "m-1",
+                      "amount": 1_000 + n % 700, "currency": "EUR"});
+    (id, line.to_string())
 }
 
 pub fn is_judged(n: usize) -> bool {
@@ -50,4 +59,17 @@ pub fn decisions(seen: &[Seen]) -> BTreeMap<String, Value> {
         assert!(found.insert(id.clone(), decision).is_none(), "{id} was decided twice");
     }
     found
+}
+
+pub fn ids(decisions: &BTreeMap<String, Value>) -> BTreeSet<String> {
+    decisions.keys().cloned().collect()
+}
+
+/// Tells those who send to stop, however a test ends.
+pub struct Stopping<'t>(pub &'t AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

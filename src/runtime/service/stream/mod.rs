@@ -11,6 +11,8 @@
 #[cfg(feature = "kafka")]
 mod ages;
 #[cfg(feature = "kafka")]
+mod behind;
+#[cfg(feature = "kafka")]
 mod lost;
 #[cfg(feature = "kafka")]
 mod sending;
@@ -55,8 +57,10 @@ pub(super) struct TopicState {
     /// What was published of the records that the journal lost.
     #[cfg(feature = "kafka")]
     published: OnceLock<lost::Published>,
-    /// Why nobody should come here yet, or any more.
+    /// Why nobody should come here yet.
     unready: Mutex<Option<String>>,
+    /// Why nothing is sent any more until somebody acts.
+    failed: OnceLock<String>,
 }
 
 /// Records of a partition that gave none in the journal.
@@ -83,6 +87,7 @@ impl Default for TopicState {
             #[cfg(feature = "kafka")]
             published: OnceLock::new(),
             unready: Mutex::new(None),
+            failed: OnceLock::new(),
         }
     }
 }
@@ -167,7 +172,7 @@ impl TopicState {
 
     /// Why nobody should come here.
     pub(super) fn unready(&self) -> Option<String> {
-        self.unready.lock().expect("nobody panics with it").clone()
+        self.failed.get().cloned().or_else(|| self.unready.lock().expect("nobody panics with it").clone())
     }
 }
 
@@ -190,7 +195,8 @@ pub(super) fn launch(
     let owner = crate::journal::hex(&owner);
     let end = lost::End::of(&shared.dir, shared.recorded.load(Ordering::Acquire), shared.now()).map_err(ServiceError::System)?;
     let sink = sink::Sink::new(shared.clone(), kafka.clone(), topology.topics.clone(), topics.clone(), &owner, end, met);
-    let mut threads = vec![thread("sink", shared, move || sink.run())?];
+    let behind = behind::Behind::new(shared.clone(), topology.topics.events.clone(), kafka.publish_lag_max);
+    let mut threads = vec![thread("sink", shared, move || sink.run())?, thread("behind", shared, move || behind.run())?];
     let cold = kafka.recover || lost::Lost::begun(&shared.dir).is_some();
     shared.topics.cold.store(cold, Ordering::Release);
     if cold || !topics.is_empty() {

@@ -5,7 +5,6 @@
 //! is to be seen once by whoever reads what is committed, wherever a process ended.
 
 use super::Shared;
-use super::ages::Ages;
 use super::lost::{Counts, End, LISTED, Lost, Published, read_note};
 use crate::event::{IdKey, Record, Sequence};
 use crate::journal::{JournalError, Outputs, RawInputs, Records, encode_record, hex};
@@ -64,8 +63,6 @@ pub(super) struct Sink {
     owner: String,
     pub(super) shard: String,
     warned: Option<Instant>,
-    alarmed: Option<Instant>,
-    ages: Ages,
     /// What the journal has lost, until that is restored.
     restoring: Option<Lost>,
     /// Where the journal ended when the brokers were met last, or at the first start since.
@@ -126,7 +123,7 @@ impl Sink {
         met: Sender<Option<Lost>>,
     ) -> Sink {
         let (journal, shard) = (journal_name(&shared.key), kafka.shard.to_string());
-        let (met, ages) = (Some(met), Ages::default());
+        let (met, owner) = (Some(met), owner.to_owned());
         Sink {
             shared,
             kafka,
@@ -134,11 +131,9 @@ impl Sink {
             sources,
             met,
             journal,
-            owner: owner.to_owned(),
+            owner,
             shard,
             warned: None,
-            alarmed: None,
-            ages,
             restoring: None,
             end,
             has_led: false,
@@ -150,17 +145,13 @@ impl Sink {
     pub(super) fn run(mut self) {
         let mut ending = None;
         while !self.is_over(&mut ending) {
-            let opened = Outbound::open(&self.kafka, &self.topics.decisions);
-            let cause = match opened {
-                Ok((outbound, sent)) => match self.begin(&outbound, sent) {
-                    Ok(Some(reading)) => match self.send(&outbound, reading, &mut ending) {
-                        Ok(()) => return,
-                        Err(cause) => cause,
-                    },
-                    Ok(None) => return,
+            let cause = match self.open() {
+                Ok(Some((outbound, reading))) => match self.send(&outbound, reading, &mut ending) {
+                    Ok(()) => return,
                     Err(cause) => cause,
                 },
-                Err(cause) => Stop::Send(cause),
+                Ok(None) => return,
+                Err(cause) => cause,
             };
             self.shared.metrics.kafka_connected.set(0);
             match cause {
@@ -205,7 +196,6 @@ impl Sink {
         while Instant::now() < until && !self.is_over(ending) {
             std::thread::sleep(LOOK_EVERY);
         }
-        self.measure();
     }
 
     /// Once a minute.
@@ -221,7 +211,8 @@ impl Sink {
     /// Nothing more is sent until somebody acts.
     fn fail(&self, why: &str) {
         error!(why, "nothing more is sent to the topics");
-        *self.shared.topics.unready.lock().expect("nobody panics with it") = Some(why.to_owned());
+        // The first cause is the one to be told.
+        let _ = self.shared.topics.failed.set(why.to_owned());
     }
 
     /// As [`Sink::fail`]; nor is anything recorded any more, which would be a history of its own.
@@ -255,53 +246,72 @@ impl Sink {
         let _ = self.shared.fence(&elsewhere);
     }
 
-    /// Compares what was committed with the journal, says whose the topics are from here on, and opens the logs behind it. `None` where the
-    /// topics are another journal's.
-    fn begin(&mut self, outbound: &Outbound, sent: Option<Sent>) -> Result<Option<Reading>, Stop> {
-        let dir = self.shared.dir.clone();
-        if let Some(other) = sent.as_ref().filter(|sent| sent.journal != self.journal) {
+    /// A producer, and the logs behind what was committed; `None` where it is not this process that sends.
+    fn open(&mut self) -> Result<Option<(Outbound, Reading)>, Stop> {
+        // A look fences nobody: who has no business here disturbs nobody.
+        if self.is_not_ours(Outbound::look(&self.kafka, &self.topics.decisions)?.as_ref())? {
+            return Ok(None);
+        }
+        let (outbound, sent) = Outbound::open(&self.kafka, &self.topics.decisions)?;
+        if self.is_not_ours(sent.as_ref())? {
+            return Ok(None);
+        }
+        let reading = self.begin(&outbound, sent)?;
+        Ok(Some((outbound, reading)))
+    }
+
+    /// Whether what was committed forbids to go on from there: it is another journal's, it is more than this one held or something else, or
+    /// another process has sent since this one did.
+    fn is_not_ours(&self, sent: Option<&Sent>) -> Result<bool, Stop> {
+        let Some(sent) = sent else { return Ok(false) };
+        if sent.journal != self.journal {
             self.refuse(&format!(
                 "the topics hold outputs of another journal ({}, this one is {}), up to its record {}: give another kafka.group, or the data \
                  directory that they came from",
-                other.journal, self.journal, other.next
+                sent.journal, self.journal, sent.next
             ));
-            return Ok(None);
+            return Ok(true);
         }
-        if let Some(other) = sent.as_ref().filter(|sent| self.has_led && sent.owner != self.owner) {
-            self.give_way(&other.owner, "it has committed since");
-            return Ok(None);
+        if self.has_led && sent.owner != self.owner {
+            self.give_way(&sent.owner, "while this one could not send");
+            return Ok(true);
         }
+        if self.kafka.recover || Lost::begun(&self.shared.dir).is_some() {
+            return Ok(false);
+        }
+        if sent.next > self.end.next {
+            self.refuse(&format!(
+                "the topics hold outputs up to record {}, the journal ends before record {}: it has lost records, or is an old copy; `weir run \
+                 --recover` goes on from it with what the topics know",
+                sent.next, self.end.next
+            ));
+            return Ok(true);
+        }
+        let forks = self.name_before(sent.next)?.is_some_and(|found| found != sent.last);
+        if forks {
+            self.refuse(&format!(
+                "the journal has another record before {} than the one whose outputs the topics hold: it went its own way after it had lost \
+                 records. Go on from a copy that did not",
+                sent.next
+            ));
+        }
+        Ok(forks)
+    }
+
+    /// Says whose the topics are from here on, and opens the logs behind what was sent. What the journal has lost is to be restored.
+    fn begin(&mut self, outbound: &Outbound, sent: Option<Sent>) -> Result<Reading, Stop> {
+        let dir = self.shared.dir.clone();
         let mut place = sent.unwrap_or_else(|| self.remembered());
         let lost = match Lost::begun(&dir) {
-            Some(begun) => Some(begun),
-            None if place.next <= self.end.next => None,
-            None if self.kafka.recover => {
+            None if place.next > self.end.next => {
                 let lost = self.end.lost(place.next);
                 lost.begin(&dir).map_err(unnoted)?;
                 // What was taken while nobody was met is not sent yet.
                 place.at = self.end.next;
                 Some(lost)
             }
-            None => {
-                self.refuse(&format!(
-                    "the topics hold outputs up to record {}, the journal ends before record {}: it has lost records, or is an old copy; `weir \
-                     run --recover` goes on from it with what the topics know",
-                    place.next, self.end.next
-                ));
-                return Ok(None);
-            }
+            begun => begun,
         };
-        if lost.is_none()
-            && let Some(found) = self.name_before(place.next)?
-            && found != place.last
-        {
-            self.refuse(&format!(
-                "the journal has another record before {} than the one whose outputs the topics hold: it went its own way after it had lost \
-                 records. Go on from a copy that did not",
-                place.next
-            ));
-            return Ok(None);
-        }
         (self.restoring, self.last) = (lost, place.last);
         outbound.begin()?;
         self.commit_on(outbound, &Consumed::default(), place.at)?;
@@ -314,13 +324,13 @@ impl Sink {
             let _ = met.send(lost);
         }
         let (files, from) = (self.shared.files.clone(), Sequence(place.at));
-        Ok(Some(Reading {
+        Ok(Reading {
             records: Records::open(files.clone(), &dir.join("journal"), from)?,
             outputs: Outputs::open(files.clone(), &dir.join("outputs"), from)?,
             raw: RawInputs::open(files, &dir.join("rejected"), from)?,
             at: place.at,
             last: None,
-        }))
+        })
     }
 
     /// Up to where outputs were sent as this directory knows it, for brokers that know nothing: they forget it some days after the last commit.
@@ -372,7 +382,6 @@ impl Sink {
                 Err(SendError::Again(why)) => debug!(why, "a transaction is not committed yet"),
                 Err(other) => return Err(other),
             }
-            self.measure();
         }
         let metrics = &self.shared.metrics;
         metrics.kafka_commit_seconds.observe(began.elapsed().as_secs_f64());
@@ -428,7 +437,6 @@ impl Sink {
             } else if open.began.is_none() && self.is_over(ending) {
                 return Ok(());
             }
-            self.measure();
             if reading.at >= self.shared.named.load(Ordering::Acquire) {
                 outbound.serve();
                 std::thread::sleep(LOOK_EVERY);
@@ -477,21 +485,5 @@ impl Sink {
         let name = |source: u16| self.sources.iter().find(|(number, _)| *number == source).map(|(_, topic)| topic.clone());
         let offsets = consumed.into_iter().filter_map(|((source, partition), next)| Some((name(source)?, partition, next)));
         Consumed { offsets: offsets.collect() }
-    }
-
-    /// Tells how far the topics are behind the journal, and warns where events that came by a door are not in theirs for too long.
-    fn measure(&mut self) {
-        let (recorded, sent) = (self.shared.recorded.load(Ordering::Relaxed), *self.shared.topics.sent.borrow());
-        let age = self.ages.of(recorded, sent, Instant::now());
-        let metrics = &self.shared.metrics;
-        metrics.sink_lag_records.set(recorded.saturating_sub(sent) as i64);
-        metrics.sink_lag_seconds.set(age.as_secs_f64());
-        let by_door = self.shared.topics.last_by_door.load(Ordering::Relaxed) > sent;
-        let hook = if by_door { age } else { Wall::ZERO };
-        metrics.hook_publish_lag_ms.set(hook.as_millis() as i64);
-        if hook >= self.kafka.publish_lag_max && self.alarmed.is_none_or(|alarmed| alarmed.elapsed() >= WARN_EVERY) {
-            self.alarmed = Some(Instant::now());
-            warn!(seconds = hook.as_secs(), topic = self.topics.events, "events that came by the doors are not in their topic yet");
-        }
     }
 }

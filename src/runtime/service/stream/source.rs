@@ -115,7 +115,7 @@ impl Source {
                 if rebalances > self.rebalances || self.shared.topics.partitions.load(Ordering::Relaxed) == 0 {
                     match inbound.partitions(&self.feed.outputs.events) {
                         Ok(partitions) => self.shared.topics.partitions.store(partitions, Ordering::Relaxed),
-                        Err(cause) => warn!(cause, "which keys belong to this shard is not known: whoever asks is answered"),
+                        Err(cause) => info!(cause, "how many partitions there are is asked again"),
                     }
                 }
                 self.shared.metrics.kafka_rebalances_total.inc_by(rebalances - self.rebalances);
@@ -196,7 +196,8 @@ impl Source {
     }
 
     fn is_over(&self) -> bool {
-        self.shared.is_closing() || self.shared.is_stopped() || self.shared.elsewhere.get().is_some()
+        let shared = &self.shared;
+        shared.is_closing() || shared.is_stopped() || shared.elsewhere.get().is_some() || shared.topics.failed.get().is_some()
     }
 
     /// What becomes of a record of a topic.
