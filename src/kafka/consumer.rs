@@ -6,6 +6,7 @@
 
 use super::client::{config, is_fenced, log, unmade};
 use super::options::KafkaOptions;
+use crate::engine::PARTITIONS_MAX;
 use rdkafka::Offset;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -22,6 +23,8 @@ use tracing::{error, info, warn};
 
 /// How long the group's coordinator may take to say what was committed.
 const COMMITTED_PATIENCE: Duration = Duration::from_secs(10);
+/// How long brokers may take to say how many partitions there are: nothing is read meanwhile.
+const COUNTING: Duration = Duration::from_millis(300);
 /// Messages fetched ahead of the one that is read, in KiB: of all partitions together.
 const AHEAD_KIB: &str = "16384";
 
@@ -154,7 +157,8 @@ impl Inbound {
                 return Polled::Nothing;
             }
             known.next = Some(offset + 1);
-            known.fresh_as_of = known.fresh_as_of.max(message.timestamp().to_millis().unwrap_or_default());
+            // Whoever dates a record ahead does not make the others fresh.
+            known.fresh_as_of = known.fresh_as_of.max(message.timestamp().to_millis().unwrap_or_default().min(now_ms()));
         }
         let headers = message.headers();
         let header = |name: &str| {
@@ -209,7 +213,7 @@ impl Inbound {
     /// # Errors
     /// Where the brokers do not say so, or there is no such topic.
     pub fn partitions(&self, topic: &str) -> Result<u32, String> {
-        let known = self.consumer.fetch_metadata(Some(topic), COMMITTED_PATIENCE).map_err(|cause| cause.to_string())?;
+        let known = self.consumer.fetch_metadata(Some(topic), COUNTING).map_err(|cause| cause.to_string())?;
         let count = known.topics().iter().map(|topic| topic.partitions().len() as u32).sum();
         if count == 0 { Err(format!("there is no topic {topic}")) } else { Ok(count) }
     }
@@ -255,6 +259,13 @@ impl Context {
     }
 
     fn assign(&self, consumer: &BaseConsumer<Context>, places: &[Place]) -> Result<(), KafkaError> {
+        let known = self.lock().len();
+        let new = places.iter().filter(|place| !self.lock().contains_key(place)).count();
+        if known + new > PARTITIONS_MAX as usize {
+            let found = known + new;
+            error!(found, expected = PARTITIONS_MAX, "more partitions than one shard keeps positions of: none of the new ones is read");
+            return Ok(());
+        }
         // What lies between the journal's end and what was committed was skipped.
         let asked = self.list(places, |_| Offset::Invalid);
         let committed = consumer.committed_offsets(asked, COMMITTED_PATIENCE).inspect_err(|cause| {

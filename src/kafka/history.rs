@@ -17,8 +17,8 @@ const POLL: Duration = Duration::from_millis(100);
 /// Where a topic is read from.
 #[derive(Clone, Debug)]
 pub enum From {
-    /// Of each partition its offset; the others from their beginning.
-    Offsets(BTreeMap<u32, u64>),
+    /// Of each partition its offset, or what came at this time where that is earlier; the others from their beginning.
+    Earlier(BTreeMap<u32, u64>, i64),
     /// Records that came at this time, in milliseconds since 1970, or later.
     Time(i64),
 }
@@ -33,11 +33,18 @@ pub struct Past<'a> {
     pub sent_by: Option<(u32, u64)>,
 }
 
-/// Hands what is committed in `topic` to `take`, partition by partition in order, up to where it ends when that is reached.
+/// Hands what is committed in `topic` to `take`, partition by partition in order, up to where it ends when that is reached, as long as `go_on`
+/// says so. Returns its partitions.
 ///
 /// # Errors
-/// Where the brokers do not answer.
-pub fn read_to_end(options: &KafkaOptions, topic: &str, from: &From, take: &mut dyn FnMut(Past<'_>)) -> Result<(), String> {
+/// Where the brokers do not answer or there is no such topic, and where it is not wanted any more.
+pub fn read_to_end(
+    options: &KafkaOptions,
+    topic: &str,
+    from: &From,
+    go_on: &dyn Fn() -> bool,
+    take: &mut dyn FnMut(Past<'_>),
+) -> Result<Vec<u32>, String> {
     let mut config = config(options)?;
     // A group must be named, and is never joined.
     config
@@ -49,21 +56,42 @@ pub fn read_to_end(options: &KafkaOptions, topic: &str, from: &From, take: &mut 
     let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet).map_err(|cause| unmade(&cause))?;
     let words = |cause: KafkaError| format!("{topic}: {cause}");
     let known = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(words)?;
+    // A topic that is being moved has no partitions for a moment: that is not an empty one.
+    if let Some(cause) = known.topics().iter().find_map(|topic| topic.error()) {
+        return Err(format!("{topic}: {}", rdkafka::types::RDKafkaErrorCode::from(cause)));
+    }
     let partitions: Vec<i32> = known.topics().iter().flat_map(|topic| topic.partitions()).map(|partition| partition.id()).collect();
+    if partitions.is_empty() {
+        return Err(format!("{topic}: found no partitions"));
+    }
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for partition in &partitions {
         let offset = match from {
-            From::Offsets(offsets) => offsets.get(&(*partition as u32)).map_or(Offset::Beginning, |next| Offset::Offset(*next as i64)),
-            From::Time(time) => Offset::Offset(*time),
+            From::Earlier(_, time) | From::Time(time) => Offset::Offset((*time).max(0)),
         };
         list.add_partition_offset(topic, *partition, offset).map_err(words)?;
     }
-    if let From::Time(_) = from {
-        list = consumer.offsets_for_times(list, PATIENCE).map_err(words)?;
+    list = consumer.offsets_for_times(list, PATIENCE).map_err(words)?;
+    if let From::Earlier(offsets, _) = from {
+        let mut earlier = TopicPartitionList::with_capacity(partitions.len());
+        for element in list.elements() {
+            let known = offsets.get(&(element.partition() as u32)).map(|next| *next as i64);
+            let offset = match (known, element.offset()) {
+                (None, _) => Offset::Beginning,
+                (Some(known), Offset::Offset(timed)) => Offset::Offset(known.min(timed)),
+                // Nothing came since.
+                (Some(known), _) => Offset::Offset(known),
+            };
+            earlier.add_partition_offset(topic, element.partition(), offset).map_err(words)?;
+        }
+        list = earlier;
     }
     consumer.assign(&list).map_err(words)?;
     let (mut ended, mut heard) = (BTreeSet::new(), Instant::now());
     while ended.len() < partitions.len() {
+        if !go_on() {
+            return Err(format!("{topic}: not read to its end, the service ends"));
+        }
         match consumer.poll(POLL) {
             Some(Ok(message)) => {
                 heard = Instant::now();
@@ -85,5 +113,5 @@ pub fn read_to_end(options: &KafkaOptions, topic: &str, from: &From, take: &mut 
             _ => {}
         }
     }
-    Ok(())
+    Ok(partitions.into_iter().map(|partition| partition as u32).collect())
 }

@@ -48,6 +48,8 @@ impl fmt::Display for SendError {
 pub struct Sent {
     /// Outputs of the records before this sequence are in the topics.
     pub next: u64,
+    /// Of this journal the records before this one were read for it: `next`, but while records are restored that it had lost.
+    pub at: u64,
     /// The journal whose they are.
     pub journal: String,
     /// The process that sent them last.
@@ -58,12 +60,13 @@ pub struct Sent {
 
 impl Sent {
     fn metadata(&self) -> String {
-        format!("journal={} owner={} last={}", self.journal, self.owner, self.last)
+        format!("journal={} owner={} last={} at={}", self.journal, self.owner, self.last, self.at)
     }
 
     fn parse(next: u64, metadata: &str) -> Option<Sent> {
         let word = |name: &str| metadata.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned);
-        Some(Sent { next, journal: word("journal")?, owner: word("owner")?, last: word("last")? })
+        let at = word("at")?.parse().ok()?;
+        Some(Sent { next, at, journal: word("journal")?, owner: word("owner")?, last: word("last")? })
     }
 }
 
@@ -157,9 +160,13 @@ impl Outbound {
         if let Some(key) = outgoing.key {
             record = record.key(key);
         }
+        let until = Instant::now() + PATIENCE;
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) if Instant::now() >= until => {
+                    return Err(SendError::Lost("the brokers acknowledge nothing".to_owned()));
+                }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     self.producer.poll(WAITING);
                     record = back;
@@ -239,7 +246,9 @@ fn sent(group: &BaseConsumer<Quiet>, topic: &str) -> Result<Option<Sent>, SendEr
     let Offset::Offset(next) = element.offset() else { return Ok(None) };
     let metadata = element.metadata();
     Sent::parse(next as u64, metadata).map(Some).ok_or_else(|| {
-        SendError::Lost(format!("found the metadata {metadata:?} where this shard keeps what it sent, expected journal=… owner=… last=…"))
+        SendError::Lost(format!(
+            "found the metadata {metadata:?} where this shard keeps what it sent, expected journal=… owner=… last=… at=…"
+        ))
     })
 }
 

@@ -7,10 +7,11 @@ use crate::event::{Currency, Id};
 use crate::typology::Typology;
 use serde::Serialize;
 
-/// Appends `alert` as one JSON object to `out`; its money is in minor units of `reporting`. `cause` names a cause of a policy, `id_text`
+/// Appends `alert` as one JSON object to `out`, of this shard where there are several; its money is in minor units of `reporting`. `cause` names a cause of a policy, `id_text`
 /// gives an id's text; where it has none the hash stands in hexadecimal.
 pub fn alert(
     alert: &Alert,
+    shard: Option<u32>,
     reporting: Currency,
     cause: &dyn Fn(&[u8; 16], u16) -> String,
     id_text: &dyn Fn(Id) -> Option<String>,
@@ -33,7 +34,7 @@ pub fn alert(
     });
     let seen = Typology::ALL.into_iter().filter(|typology| alert.typologies >> *typology as u8 & 1 != 0);
     let wire = WireAlert {
-        alert_id: alert_id(alert.number),
+        alert_id: alert_id(alert.number, shard),
         version: alert.version,
         sequence: alert.sequence.0,
         status: alert.status.name(),
@@ -47,7 +48,7 @@ pub fn alert(
         last_event: alert.last_event.to_string(),
         opened_at: alert.opened_at.to_string(),
         cut: alert.cut,
-        merged_into: alert.merged_into.map(alert_id),
+        merged_into: alert.merged_into.map(|number| alert_id(number, shard)),
         members: alert.members.iter().map(|member| WireEntity { kind: member.kind.name(), id: text(member.id) }).collect(),
         edges: edges.collect(),
         event_ids: events,
@@ -56,9 +57,12 @@ pub fn alert(
     serde_json::to_writer(out, &wire).expect("a vector takes every byte, and the object has text keys only");
 }
 
-/// What an alert with this number is called.
-pub fn alert_id(number: u64) -> String {
-    format!("alert-{number}")
+/// What an alert with this number is called, of this shard where there are several.
+pub fn alert_id(number: u64, shard: Option<u32>) -> String {
+    match shard {
+        Some(shard) => format!("alert-{shard}-{number}"),
+        None => format!("alert-{number}"),
+    }
 }
 
 /// A call for attention, growing by versions: each holds everything, the greatest counts.
@@ -174,7 +178,7 @@ mod tests {
     fn rendered(told: &Alert) -> Value {
         let mut out = Vec::new();
         let text = |id: Id| (id.bits() < 10).then(|| format!("id{}", id.bits()));
-        alert(told, Currency::parse("EUR").unwrap(), &|policy, cause| format!("cause {cause} of {}", policy[0]), &text, &mut out);
+        alert(told, None, Currency::parse("EUR").unwrap(), &|policy, cause| format!("cause {cause} of {}", policy[0]), &text, &mut out);
         serde_json::from_slice(&out).unwrap()
     }
 

@@ -48,7 +48,7 @@ pub fn tail(root: &Path, identity: Option<&Identity>, topic: Topic, options: Tai
     let alerted = |told: &Alert| {
         let mut line = Vec::new();
         let cause = |policy: &[u8; 16], cause| policies.texts(policy).cause(i64::from(cause), View::Internal);
-        alert(told, deciding.rates.reporting, &cause, &|id| text_of(id).map(|(_, text)| text), &mut line);
+        alert(told, None, deciding.rates.reporting, &cause, &|id| text_of(id).map(|(_, text)| text), &mut line);
         String::from_utf8(line).expect("JSON is UTF-8")
     };
     let source = |origin: Origin| match deciding.sources.get(usize::from(origin.source)) {

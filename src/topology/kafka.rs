@@ -10,6 +10,9 @@ use crate::kafka::{KafkaOptions, OptionValue, RESERVED};
 use std::path::Path;
 use std::time::Duration as Wall;
 
+/// Bytes of refused input that a record of Kafka can hold in both its forms.
+const REJECTED_BYTES_MAX: usize = 100_000;
+
 /// Reads `[kafka]`, which a layer may turn off. `folders` are those of the layers, against which relative files of secrets are resolved.
 pub(super) fn read(section: &Section, folders: &[&Path]) -> Option<KafkaOptions> {
     let off = section.find("off").and_then(|item| item.boolean()) == Some(true);
@@ -27,7 +30,7 @@ pub(super) fn read(section: &Section, folders: &[&Path]) -> Option<KafkaOptions>
         group: group.to_owned(),
         shard: number("shard", 0, i64::from(PARTITIONS_MAX) - 1, 0) as u32,
         shards: shards as u32,
-        commit_every: wall("commit_every", millisecond, Duration::SECOND.times(60), Wall::from_millis(50)),
+        commit_every: wall("commit_every", millisecond, Duration::SECOND.times(10), Wall::from_millis(50)),
         commit_records_max: number("commit_records_max", 1, 1_000_000, 10_000) as usize,
         ready_lag_max: wall("ready_lag_max", Duration::SECOND, DURATION_MAX, Wall::from_secs(30)),
         publish_lag_max: wall("publish_lag_max", Duration::SECOND, DURATION_MAX, Wall::from_secs(30)),
@@ -91,6 +94,14 @@ pub(super) fn check(topology: &Topology, log: &Log) {
         if topology.authorize.wait_for == WaitFor::Kafka {
             log.error("authorize.wait_for", "\"kafka\" and no [kafka]", "[kafka] with brokers = \"...\"");
         }
+    }
+    if topology.kafka.is_some() && topology.input.rejected_bytes_max > REJECTED_BYTES_MAX {
+        let found = topology.input.rejected_bytes_max;
+        log.error(
+            "input.rejected_bytes_max",
+            found,
+            format!("at most {REJECTED_BYTES_MAX} with [kafka]: escaped, a record must stay below 1 MB"),
+        );
     }
     if topics.len() > TOPICS_MAX {
         log.error("source", format!("{} topics", topics.len()), format!("at most {TOPICS_MAX}"));

@@ -232,7 +232,7 @@ proptest! {
             }
             Output::Alert(one) => {
                 let (mut json, euro) = (Vec::new(), Currency::parse("EUR").expect("listed"));
-                alert(&told(one), euro, &|_, cause| format!("rule {cause}"), &|_| None, &mut json);
+                alert(&told(one), None, euro, &|_, cause| format!("rule {cause}"), &|_| None, &mut json);
                 prop_assert_eq!(ALERT.judge(&parsed(&json)), Ok(()));
                 prop_assert_eq!(complete("alert.json", &parsed(&json)), Ok(()));
             }

@@ -154,7 +154,7 @@ impl Show {
                 let payments = events.values().filter(|time| **time <= found.opened_at).count() as u64;
                 Raised { seconds: (found.opened_at - begun).0 as f64 / 1e6, payments, ..Raised::default() }
             });
-            (raised.id, raised.others) = (alert_id(found.number), telling.len() as u64 - 1);
+            (raised.id, raised.others) = (alert_id(found.number, None), telling.len() as u64 - 1);
         }
     }
 

@@ -7,7 +7,7 @@ use super::standby::Feed;
 use super::ticket::{Reply, Ticket, Winner};
 use super::{Service, Submission};
 use crate::api::{Answer, ChallengeResult, Change, Chunks, Desk, Page, Readiness, Stream, Submitted};
-use crate::decision::{Decision, Outcome};
+use crate::decision::{Decision, Outcome, Status};
 use crate::engine::Output;
 use crate::event::{Answered, Body, Event, EventType, Field, Id, IdKind, Money, Origin, Refusal, Refused, Sequence, StandInWhy};
 use crate::ingress::wire::{Line, parse_event};
@@ -63,6 +63,23 @@ impl Service {
         let (shard, shards) = self.shared.topics.elsewhere(key.as_bytes())?;
         let detail = format!("{key:?} belongs to shard {shard} of {shards}, expected one of this shard: send it there");
         Some(Answer::Misdirected { detail })
+    }
+
+    /// What a caller hears while the shard is cold, of an event that was answered before the disk was lost: what was published for it. Until
+    /// that is read nobody knows.
+    fn published(&self, event: Id) -> Option<Answer> {
+        if !self.shared.topics.is_cold() {
+            return None;
+        }
+        match self.shared.topics.published_answer(event) {
+            Ok(answer) => {
+                let json = answer?;
+                let word = serde_json::from_slice::<Value>(&json).ok()?["status"].as_str()?.to_owned();
+                let status = Status::ALL.into_iter().find(|status| status.name() == word)?;
+                Some(Answer::Decided { json: json.into(), status, committed: None })
+            }
+            Err(()) => Some(Answer::Closing),
+        }
     }
 
     /// What was answered for `id` before; `None` where it cannot be read.
@@ -217,6 +234,9 @@ impl Desk for Service {
         if let Some(elsewhere) = self.elsewhere(&event, &texts) {
             return elsewhere;
         }
+        if let Some(published) = self.published(event.id) {
+            return published;
+        }
         let id_text = texts.text(event.id).expect("an event's id was told");
         let fingerprint = event.fingerprint();
         let until = began + deadline;
@@ -310,7 +330,12 @@ impl Desk for Service {
         let mut texts = Told::default();
         let (line, told) = tokio::sync::oneshot::channel();
         let submission = match self.parse(json, &mut texts) {
-            Ok(event) => Submission::door(event, texts, line),
+            Ok(event) => {
+                if let Some(Answer::Misdirected { detail }) = self.elsewhere(&event, &texts) {
+                    return Submitted::Unrecorded { detail };
+                }
+                Submission::door(event, texts, line)
+            }
             Err(fault) => {
                 let raw = json[..json.len().min(self.shared.options.rejected_bytes_max)].to_vec();
                 Submission::Refused { origin: Submission::at(Origin::DOOR), fault, raw, line: Some(line) }

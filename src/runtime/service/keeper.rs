@@ -89,7 +89,8 @@ impl Keeper {
 
     fn retain(&self, floors: Floors) -> Result<(), JournalError> {
         let before = self.journal.first()?;
-        let kept = self.journal.apply(floors.recovery, floors.now - self.keep)?;
+        // What is still to be sent stays.
+        let kept = self.journal.apply(floors.recovery.min(self.shared.topics.floor()), floors.now - self.keep)?;
         self.outputs.apply(kept.min(floors.answers), floors.now)?;
         self.retain_rejected(floors.now)?;
         self.shared.metrics.journal_first_sequence.set(kept.0 as i64);

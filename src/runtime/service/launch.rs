@@ -264,5 +264,6 @@ fn options(topology: &Topology) -> ServiceOptions {
         rates: topology.deciding.rates.clone(),
         stand_in: topology.stand_in,
         wait_for: topology.authorize.wait_for,
+        shard: topology.kafka.as_ref().filter(|kafka| kafka.shards > 1).map(|kafka| kafka.shard),
     }
 }

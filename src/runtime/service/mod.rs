@@ -156,6 +156,8 @@ struct ServiceOptions {
     rates: Rates,
     stand_in: StandIn,
     wait_for: WaitFor,
+    /// Which shard this is, where there are several.
+    shard: Option<u32>,
 }
 
 /// What the threads share.

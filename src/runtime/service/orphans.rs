@@ -10,6 +10,7 @@ use crate::event::{Body, Content, Duration, Event, Id, Origin, Timestamp};
 use crate::journal::{DataDir, Files, Records};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use tracing::warn;
 
 /// One that waits.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,10 +58,13 @@ impl Orphans {
         waiting.sort_unstable();
         let Some(first) = waiting.first() else { return Ok(orphans) };
         let (mut records, mut waiting) = (Records::open(files.clone(), &dir.journal(), *first)?, waiting.iter().peekable());
-        while let Some(sequence) = waiting.peek()
+        while waiting.peek().is_some()
             && let Some(record) = records.next_record()?
         {
-            if record.sequence == **sequence {
+            while waiting.peek().is_some_and(|sequence| **sequence < record.sequence) {
+                warn!(sequence = waiting.next().map(|sequence| sequence.0), "the record of an event that waits is gone: it is lost");
+            }
+            if waiting.peek().is_some_and(|sequence| **sequence == record.sequence) {
                 waiting.next();
                 match record.content {
                     Content::Waiting(event) if record.origin.source >= Origin::DOOR => orphans.hold(record.origin, event),
@@ -100,6 +104,13 @@ impl Orphans {
     /// One more waits, since `received`.
     pub(super) fn insert(&mut self, origin: Origin, event: Event, received: Timestamp) {
         let Some(target) = unknown_target(&event) else { return };
+        if self.order.len() >= 4 * ORPHANS_MAX {
+            // Most of them wait no more.
+            let by_target = &self.by_target;
+            self.order.retain(|(received, target)| {
+                by_target.get(target).is_some_and(|waiting| waiting.iter().any(|orphan| orphan.received == *received))
+            });
+        }
         self.by_target.entry(target).or_default().push(Orphan { origin, event, received });
         self.order.push_back((received, target));
         self.len += 1;

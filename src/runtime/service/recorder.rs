@@ -97,6 +97,11 @@ impl Recorder {
     pub(super) fn run(mut self, hook: &Receiver<Submission>, stream: &Receiver<Submission>) {
         let mut waiting = Vec::with_capacity(GROUP_MAX);
         let mut recorded = Instant::now();
+        if !self.shared.topics.is_cold() {
+            // Held in a restoration that a start without one did not go on with.
+            let received = self.clock.read();
+            self.release(received);
+        }
         loop {
             let patience = if self.shared.is_closing() { CLOSING_PATIENCE } else { TICK_EVERY };
             let first = match next(hook, stream, patience) {
@@ -194,11 +199,7 @@ impl Recorder {
                     }
                     return;
                 }
-                let awaited = matches!(event.body, Body::Payment(_) | Body::Transfer(_)).then_some(event.id);
-                let sequence = self.push(origin, received, Content::Event(*event));
-                for orphan in awaited.map(|id| self.orphans.take(id)).unwrap_or_default() {
-                    self.push_orphan(orphan, received);
-                }
+                let sequence = self.push_event(origin, received, *event);
                 if let Some(trace) = trace {
                     self.shared.topics.trace(sequence, trace);
                 }
@@ -262,9 +263,7 @@ impl Recorder {
                 }
             }
             Submission::Warm => {
-                for held in self.orphans.release() {
-                    self.push_orphan(held, received);
-                }
+                self.release(received);
                 self.shared.topics.warm(self.next_sequence());
             }
             Submission::Lag(lag) => drop(self.push(Origin::engine(), received, Content::Lag(lag))),
@@ -277,7 +276,24 @@ impl Recorder {
         if let Err(cause) = resolve(&self.targets, &mut event) {
             warn!(%cause, "an event's target could not be looked up");
         }
-        self.push(origin, received, Content::Event(event));
+        self.push_event(origin, received, event);
+    }
+
+    /// Records an event, and behind it what waited for it.
+    fn push_event(&mut self, origin: Origin, received: Timestamp, event: Event) -> Sequence {
+        let awaited = matches!(event.body, Body::Payment(_) | Body::Transfer(_)).then_some(event.id);
+        let sequence = self.push(origin, received, Content::Event(event));
+        for orphan in awaited.map(|id| self.orphans.take(id)).unwrap_or_default() {
+            self.push_orphan(orphan, received);
+        }
+        sequence
+    }
+
+    /// Records what was held while the shard was cold.
+    fn release(&mut self, received: Timestamp) {
+        for held in self.orphans.release() {
+            self.push_orphan(held, received);
+        }
     }
 
     /// Whether what stands there in a topic was not taken yet. Doors have no such places.

@@ -32,7 +32,7 @@ impl Shared {
     pub(super) fn alert_json(&self, told: &Alert) -> Vec<u8> {
         let mut out = Vec::with_capacity(ALERT_BYTES);
         let cause = |policy: &[u8; 16], cause| self.policies.texts(policy).cause(i64::from(cause), View::Internal);
-        alert(told, self.options.rates.reporting, &cause, &|id| self.text(id), &mut out);
+        alert(told, self.options.shard, self.options.rates.reporting, &cause, &|id| self.text(id), &mut out);
         out
     }
 

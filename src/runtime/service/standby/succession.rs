@@ -153,7 +153,12 @@ impl Succession {
             error!(missing, "the old leader has records that did not come: what it answered for them is known only there");
         }
         self.sign(&mut standing)?;
-        let service = Service::launch(&self.topology, standing, &self.metrics).map_err(|error| error.to_string())?;
+        // The last records of a leader that was killed may be missing here, and not in its topics.
+        let mut topology = self.topology.clone();
+        if let Some(kafka) = &mut topology.kafka {
+            kafka.recover = true;
+        }
+        let service = Service::launch(&topology, standing, &self.metrics).map_err(|error| error.to_string())?;
         self.metrics.service_epoch.set(self.epoch as i64);
         Ok((service, missing))
     }

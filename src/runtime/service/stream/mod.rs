@@ -24,7 +24,7 @@ mod source;
 use super::Shared;
 use super::Submission;
 use super::error::ServiceError;
-use crate::event::{Origin, Sequence};
+use crate::event::{Id, Origin, Sequence};
 use crate::kafka::partition_of;
 use crate::topology::Topology;
 use crossbeam::channel::Sender;
@@ -59,6 +59,8 @@ pub(super) struct TopicState {
     published: OnceLock<lost::Published>,
     /// Why nobody should come here yet.
     unready: Mutex<Option<String>>,
+    /// Why nothing is sent any more until somebody acts.
+    failed: OnceLock<String>,
 }
 
 /// Records of a partition that gave none in the journal.
@@ -85,6 +87,7 @@ impl Default for TopicState {
             #[cfg(feature = "kafka")]
             published: OnceLock::new(),
             unready: Mutex::new(None),
+            failed: OnceLock::new(),
         }
     }
 }
@@ -123,6 +126,23 @@ impl TopicState {
         timeout_at(until, sent.wait_for(|sent| *sent > sequence.0)).await.is_ok()
     }
 
+    /// Outputs of records from this one on are still to be sent; where there are no topics, of none.
+    pub(super) fn floor(&self) -> Sequence {
+        Sequence(if self.shard.get().is_some() { *self.sent.borrow() } else { u64::MAX })
+    }
+
+    /// What was published for an event, while the graph is restored; `Err` while that is not known.
+    pub(super) fn published_answer(&self, event: Id) -> Result<Option<Vec<u8>>, ()> {
+        #[cfg(feature = "kafka")]
+        let answer = self.published.get().map(|published| published.answer(event)).ok_or(());
+        #[cfg(not(feature = "kafka"))]
+        let answer = {
+            let _ = event;
+            Ok(None)
+        };
+        answer
+    }
+
     /// Whether the graph is being restored: until then nothing is judged by it.
     pub(super) fn is_cold(&self) -> bool {
         self.cold.load(Ordering::Acquire)
@@ -152,7 +172,7 @@ impl TopicState {
 
     /// Why nobody should come here.
     pub(super) fn unready(&self) -> Option<String> {
-        self.unready.lock().expect("nobody panics with it").clone()
+        self.failed.get().cloned().or_else(|| self.unready.lock().expect("nobody panics with it").clone())
     }
 }
 
@@ -173,7 +193,8 @@ pub(super) fn launch(
     let mut owner = [0; 8];
     getrandom::fill(&mut owner).map_err(|cause| ServiceError::System(std::io::Error::other(cause.to_string())))?;
     let owner = crate::journal::hex(&owner);
-    let sink = sink::Sink::new(shared.clone(), kafka.clone(), topology.topics.clone(), topics.clone(), &owner, met);
+    let end = lost::End::of(&shared.dir, shared.recorded.load(Ordering::Acquire), shared.now()).map_err(ServiceError::System)?;
+    let sink = sink::Sink::new(shared.clone(), kafka.clone(), topology.topics.clone(), topics.clone(), &owner, end, met);
     let behind = behind::Behind::new(shared.clone(), topology.topics.events.clone(), kafka.publish_lag_max);
     let mut threads = vec![thread("sink", shared, move || sink.run())?, thread("behind", shared, move || behind.run())?];
     let cold = kafka.recover || lost::Lost::begun(&shared.dir).is_some();

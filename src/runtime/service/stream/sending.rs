@@ -3,9 +3,9 @@
 use super::lost::LISTED;
 use super::sink::{Open, Reading, Sink, Stop};
 use crate::engine::Output;
-use crate::event::{Content, Event, Origin, Record, Sequence};
+use crate::event::{Body, Content, Event, Id, Origin, Record, Sequence};
 use crate::journal::{JournalError, RawInputs, event_json};
-use crate::kafka::{Outbound, Outgoing};
+use crate::kafka::{Outbound, Outgoing, SendError};
 use crate::render::{View, alert_id};
 
 fn scratch_failed(cause: std::io::Error) -> Stop {
@@ -17,19 +17,27 @@ impl Sink {
     pub(super) fn send_record(&self, outbound: &Outbound, reading: &mut Reading, open: &mut Open) -> Result<bool, Stop> {
         let Some(record) = reading.records.next_record()? else { return Ok(false) };
         let (sequence, trace) = (record.sequence, self.trace_of(record.sequence));
+        if sequence.0 != reading.at {
+            let why =
+                format!("it has no record {} any more, whose outputs are not in the topics: it goes on with {}", reading.at, sequence.0);
+            return Err(Stop::Journal(JournalError::Stopped { log: self.shared.dir.join("journal"), why }));
+        }
         let number = sequence.0.to_string();
         let mut headers = vec![("weir-shard", &*self.shard), ("weir-sequence", &*number)];
         if let Some(trace) = &trace {
             headers.push(("traceparent", trace));
         }
-        let mut refused = false;
+        let (mut refused, mut decided) = (false, false);
         while let Some(output) = reading.outputs.next_before(Sequence(sequence.0 + 1))? {
             refused |= matches!(output, Output::Rejected(_));
+            decided |= matches!(output, Output::Decision(_));
             self.send_output(outbound, &output, &mut reading.raw, &headers)?;
         }
         match &record.content {
             Content::Event(event) if !refused && matches!(record.origin.source, Origin::HOOK | Origin::DOOR) => {
-                if !self.published(sequence).is_some_and(|published| published.has_told(event.id)) {
+                // What is judged and has no decision came again.
+                let again = !decided && matches!(event.body, Body::Payment(_) | Body::Transfer(_));
+                if !again && !self.published(sequence).is_some_and(|published| published.has_told(event.id)) {
                     self.send_event(outbound, event, &headers)?;
                 }
             }
@@ -50,8 +58,7 @@ impl Sink {
         };
         match output {
             Output::Decision(decision) => {
-                let (key, id_text) = (shared.text(decision.key), shared.text(decision.event));
-                let key = key.unwrap_or_else(|| decision.key.to_string());
+                let (key, id_text) = (self.key(decision.key)?, self.text(decision.event)?);
                 let json = |view| shared.decision_json(decision, view, id_text.as_deref());
                 let public = json(View::Public);
                 if let Some(published) = published
@@ -65,9 +72,12 @@ impl Sink {
             Output::Alert(alert) => {
                 // Its versions stay in order, and a compacted topic holds the newest.
                 let json = shared.alert_json(alert);
-                if !published.is_some_and(|published| published.has_alert(&json)) {
-                    send(&self.topics.alerts, Some(alert_id(alert.number)), json)?;
+                if let Some(published) = published
+                    && published.has_alert(&json).map_err(scratch_failed)?
+                {
+                    return Ok(());
                 }
+                send(&self.topics.alerts, Some(alert_id(alert.number, shared.options.shard)), json)?;
             }
             Output::Rejected(rejected) => {
                 let input = raw.of(rejected.sequence)?;
@@ -84,17 +94,30 @@ impl Sink {
     fn send_event(&self, outbound: &Outbound, event: &Event, headers: &[(&str, &str)]) -> Result<(), Stop> {
         let shared = &self.shared;
         let text_of = |id| shared.identity.text(id).ok().flatten();
-        let key = event.body.stream_key().map(|id| shared.text(id).unwrap_or_else(|| id.to_string()));
+        let key = event.body.stream_key().map(|id| self.key(id)).transpose()?;
         let payload = serde_json::to_vec(&event_json(event, &text_of)).expect("the object has text keys only");
         shared.metrics.kafka_sent_total.with_label_values(&[&*self.topics.events]).inc();
         let outgoing = Outgoing { topic: &self.topics.events, key: key.as_deref().map(str::as_bytes), payload: &payload, headers };
         Ok(outbound.send(&outgoing)?)
     }
 
+    /// The text of an id. Where the store cannot be asked nothing is sent: a hash in its place would stand there for good.
+    fn text(&self, id: Id) -> Result<Option<String>, Stop> {
+        let found = self.shared.identity.text(id).map_err(|cause| Stop::Send(SendError::Lost(cause.to_string())))?;
+        Ok(found.map(|(_, text)| text))
+    }
+
+    /// The key that an id gives.
+    fn key(&self, id: Id) -> Result<String, Stop> {
+        Ok(self.text(id)?.unwrap_or_else(|| id.to_string()))
+    }
+
     fn note(&self, record: &Record, open: &mut Open) {
         let Origin { source, partition, offset } = record.origin;
         if self.sources.iter().any(|(number, _)| *number == source) {
-            open.consumed.insert((source, partition), offset + 1);
+            let next = open.consumed.entry((source, partition)).or_default();
+            // One that waited comes behind others.
+            *next = (*next).max(offset + 1);
         }
     }
 

@@ -5,12 +5,13 @@
 //! is to be seen once by whoever reads what is committed, wherever a process ended.
 
 use super::Shared;
-use super::lost::{Counts, LISTED, Lost, Published};
+use super::lost::{Counts, End, LISTED, Lost, Published, read_note};
 use crate::event::{IdKey, Record, Sequence};
 use crate::journal::{JournalError, Outputs, RawInputs, Records, encode_record, hex};
 use crate::kafka::{Consumed, KafkaOptions, Outbound, SendError, Sent};
 use crate::topology::Topics;
 use crossbeam::channel::Sender;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,6 +28,8 @@ const FENCED_PATIENCE: Wall = Wall::from_secs(3);
 const OFFSETS_EVERY: Wall = Wall::from_secs(1);
 /// How long a service that ends waits for its last outputs to be sent.
 const END_PATIENCE: Wall = Wall::from_secs(10);
+/// The name of the file that says up to where outputs were sent.
+const SENT: &str = "sent.json";
 /// Between two warnings of the same.
 const WARN_EVERY: Wall = Wall::from_secs(60);
 
@@ -35,6 +38,11 @@ fn record_name(record: &Record) -> String {
     let mut bytes = Vec::new();
     encode_record(record, &mut bytes);
     hex(&blake3::hash(&bytes).as_bytes()[..8])
+}
+
+/// A note of a restoration, or its list, could not be written.
+fn unnoted(cause: std::io::Error) -> Stop {
+    Stop::Journal(JournalError::Io { doing: "noting a restoration", path: LISTED.into(), source: cause })
 }
 
 /// The name of a journal in the topics: it tells the keys of ids apart and gives none away.
@@ -57,6 +65,10 @@ pub(super) struct Sink {
     warned: Option<Instant>,
     /// What the journal has lost, until that is restored.
     restoring: Option<Lost>,
+    /// Where the journal ended when the brokers were met last, or at the first start since.
+    end: End,
+    /// Whether this process has committed: who finds another's name there then has been taken over from.
+    has_led: bool,
     /// The name of the last record whose outputs are sent.
     last: String,
 }
@@ -107,11 +119,26 @@ impl Sink {
         topics: Topics,
         sources: Vec<(u16, String)>,
         owner: &str,
+        end: End,
         met: Sender<Option<Lost>>,
     ) -> Sink {
         let (journal, shard) = (journal_name(&shared.key), kafka.shard.to_string());
         let (met, owner) = (Some(met), owner.to_owned());
-        Sink { shared, kafka, topics, sources, met, journal, owner, shard, warned: None, restoring: None, last: String::new() }
+        Sink {
+            shared,
+            kafka,
+            topics,
+            sources,
+            met,
+            journal,
+            owner,
+            shard,
+            warned: None,
+            restoring: None,
+            end,
+            has_led: false,
+            last: String::new(),
+        }
     }
 
     /// Sends until the service has ended and everything is sent, or somebody else has taken over.
@@ -130,7 +157,7 @@ impl Sink {
             match cause {
                 Stop::Journal(cause) => return self.fail(&format!("the logs cannot be read: {cause}")),
                 Stop::Send(SendError::Fenced(why)) => {
-                    if self.is_taken_over(&why) {
+                    if self.is_taken_over(&why, &mut ending) {
                         return;
                     }
                 }
@@ -181,32 +208,39 @@ impl Sink {
         }
     }
 
-    /// Nothing more is sent until somebody acts; nor is anything recorded, which would be a history of its own.
+    /// Nothing more is sent until somebody acts.
     fn fail(&self, why: &str) {
+        error!(why, "nothing more is sent to the topics");
+        // The first cause is the one to be told.
+        let _ = self.shared.topics.failed.set(why.to_owned());
+    }
+
+    /// As [`Sink::fail`]; nor is anything recorded any more, which would be a history of its own.
+    fn refuse(&self, why: &str) {
         error!(why, "nothing more is sent to the topics, read from them or recorded");
         // What could not be synced is told by whoever syncs.
         let _ = self.shared.fence(why);
     }
 
     /// Another producer of this identity has begun, or the broker gave up on this one. Who has taken over says so when it commits.
-    fn is_taken_over(&mut self, why: &str) -> bool {
-        std::thread::sleep(FENCED_PATIENCE);
-        match Outbound::look(&self.kafka, &self.topics.decisions) {
-            Ok(Some(sent)) if sent.owner != self.owner => {
-                self.give_way(&sent, why);
-                true
-            }
-            Ok(_) => false,
-            Err(cause) => {
-                self.warn(&cause.to_string());
-                false
+    fn is_taken_over(&mut self, why: &str, ending: &mut Option<Instant>) -> bool {
+        loop {
+            self.rest(FENCED_PATIENCE, ending);
+            match Outbound::look(&self.kafka, &self.topics.decisions) {
+                Ok(Some(sent)) if sent.owner != self.owner => {
+                    self.give_way(&sent.owner, why);
+                    return true;
+                }
+                Ok(_) => return false,
+                Err(_) if self.is_over(ending) => return true,
+                Err(cause) => self.warn(&cause.to_string()),
             }
         }
     }
 
-    /// Another process has sent since this one did: nothing is recorded here any more.
-    fn give_way(&self, sent: &Sent, why: &str) {
-        let elsewhere = format!("fenced: process {} has taken over {} ({why})", sent.owner, self.kafka.identity());
+    /// Another process leads this shard.
+    fn give_way(&self, owner: &str, why: &str) {
+        let elsewhere = format!("fenced: process {owner} has taken over {} ({why})", self.kafka.identity());
         warn!(elsewhere, "nothing more is recorded here");
         // What could not be synced is told by whoever syncs.
         let _ = self.shared.fence(&elsewhere);
@@ -223,76 +257,104 @@ impl Sink {
             return Ok(None);
         }
         let reading = self.begin(&outbound, sent)?;
-        Ok(reading.map(|reading| (outbound, reading)))
+        Ok(Some((outbound, reading)))
     }
 
-    /// Whether what was committed forbids to go on from there: it is another journal's, or of other records, or of more than this one holds;
-    /// or another process has sent since this one did.
-    fn is_not_ours(&self, sent: Option<&Sent>) -> Result<bool, JournalError> {
-        let recorded = self.shared.recorded.load(Ordering::Acquire);
-        let has_sent = self.met.is_none();
-        let restores = self.kafka.recover || Lost::begun(&self.shared.dir).is_some();
-        match sent {
-            Some(sent) if sent.journal != self.journal => self.fail(&format!(
+    /// Whether what was committed forbids to go on from there: it is another journal's, it is more than this one held or something else, or
+    /// another process has sent since this one did.
+    fn is_not_ours(&self, sent: Option<&Sent>) -> Result<bool, Stop> {
+        let Some(sent) = sent else { return Ok(false) };
+        if sent.journal != self.journal {
+            self.refuse(&format!(
                 "the topics hold outputs of another journal ({}, this one is {}), up to its record {}: give another kafka.group, or the data \
                  directory that they came from",
                 sent.journal, self.journal, sent.next
-            )),
-            Some(sent) if sent.owner != self.owner && has_sent => self.give_way(sent, "while this one could not send"),
-            Some(Sent { next, .. }) if *next > recorded && !restores => self.fail(&format!(
-                "the topics hold outputs up to record {next}, the journal ends before record {recorded}: it has lost records, or is an old \
-                 copy; `weir run --recover` goes on from it with what the topics know"
-            )),
-            Some(Sent { next, last, .. }) if *next <= recorded && Lost::begun(&self.shared.dir).is_none() => {
-                if self.name_before(*next)?.is_none_or(|found| found == *last) {
-                    return Ok(false);
-                }
-                self.fail(&format!(
-                    "the journal has another record before {next} than the one whose outputs the topics hold: it went its own way after it \
-                     had lost records. Go on from a copy that did not"
-                ));
-            }
-            None if has_sent => self.fail("the brokers do not know any more up to which record outputs were sent"),
-            _ => return Ok(false),
+            ));
+            return Ok(true);
         }
-        Ok(true)
+        if self.has_led && sent.owner != self.owner {
+            self.give_way(&sent.owner, "while this one could not send");
+            return Ok(true);
+        }
+        if self.kafka.recover || Lost::begun(&self.shared.dir).is_some() {
+            return Ok(false);
+        }
+        if sent.next > self.end.next {
+            self.refuse(&format!(
+                "the topics hold outputs up to record {}, the journal ends before record {}: it has lost records, or is an old copy; `weir run \
+                 --recover` goes on from it with what the topics know",
+                sent.next, self.end.next
+            ));
+            return Ok(true);
+        }
+        let forks = self.name_before(sent.next)?.is_some_and(|found| found != sent.last);
+        if forks {
+            self.refuse(&format!(
+                "the journal has another record before {} than the one whose outputs the topics hold: it went its own way after it had lost \
+                 records. Go on from a copy that did not",
+                sent.next
+            ));
+        }
+        Ok(forks)
     }
 
-    /// Says whose the topics are from here on, and opens the logs at the record `next`. Where the journal ends before it, what it has lost is
-    /// to be restored; `None` where that cannot be noted.
-    fn begin(&mut self, outbound: &Outbound, sent: Option<Sent>) -> Result<Option<Reading>, Stop> {
-        let recorded = self.shared.recorded.load(Ordering::Acquire);
-        let (next, last) = sent.map_or((0, String::new()), |sent| (sent.next, sent.last));
-        let lost = match Lost::begun(&self.shared.dir) {
-            None if next > recorded => {
-                let lost = Lost { from: recorded, until: next };
-                if let Err(cause) = lost.begin(&self.shared.dir) {
-                    self.fail(&format!("the restoration cannot be noted: {cause}"));
-                    return Ok(None);
-                }
+    /// Says whose the topics are from here on, and opens the logs behind what was sent. What the journal has lost is to be restored.
+    fn begin(&mut self, outbound: &Outbound, sent: Option<Sent>) -> Result<Reading, Stop> {
+        let dir = self.shared.dir.clone();
+        let mut place = sent.unwrap_or_else(|| self.remembered());
+        let lost = match Lost::begun(&dir) {
+            None if place.next > self.end.next => {
+                let lost = self.end.lost(place.next);
+                lost.begin(&dir).map_err(unnoted)?;
+                // What was taken while nobody was met is not sent yet.
+                place.at = self.end.next;
                 Some(lost)
             }
             begun => begun,
         };
-        (self.restoring, self.last) = (lost, last);
+        (self.restoring, self.last) = (lost, place.last);
         outbound.begin()?;
-        self.commit_on(outbound, &Consumed::default(), next)?;
-        self.shared.topics.sent.send_replace(next);
+        self.commit_on(outbound, &Consumed::default(), place.at)?;
+        End::met(&dir).map_err(unnoted)?;
+        self.has_led = true;
         self.shared.metrics.kafka_connected.set(1);
-        info!(next, owner = self.owner, identity = self.kafka.identity(), "outputs are sent to topics from this record on");
+        info!(next = place.next, owner = self.owner, identity = self.kafka.identity(), "outputs are sent to topics from this record on");
         if let Some(met) = self.met.take() {
             // Without sources nobody listens.
             let _ = met.send(lost);
         }
-        let (files, dir) = (self.shared.files.clone(), &self.shared.dir);
-        let from = Sequence(next);
-        Ok(Some(Reading {
+        let (files, from) = (self.shared.files.clone(), Sequence(place.at));
+        Ok(Reading {
             records: Records::open(files.clone(), &dir.join("journal"), from)?,
             outputs: Outputs::open(files.clone(), &dir.join("outputs"), from)?,
             raw: RawInputs::open(files, &dir.join("rejected"), from)?,
-            at: next,
+            at: place.at,
             last: None,
-        }))
+        })
+    }
+
+    /// Up to where outputs were sent as this directory knows it, for brokers that know nothing: they forget it some days after the last commit.
+    fn remembered(&self) -> Sent {
+        let (journal, owner) = (self.journal.clone(), self.owner.clone());
+        let nothing = Sent { next: 0, at: 0, journal, owner, last: String::new() };
+        match read_note(&self.shared.dir, SENT) {
+            Some(noted) if noted["journal"] == *self.journal => {
+                let next = noted["next"].as_u64().unwrap_or_default();
+                warn!(next, "the brokers do not know any more up to where outputs were sent; it goes on as this directory knows");
+                Sent { next, at: next, last: noted["last"].as_str().unwrap_or_default().to_owned(), ..nothing }
+            }
+            _ => nothing,
+        }
+    }
+
+    /// Keeps up to where outputs are sent, beside the brokers. Not synced: it is for days later.
+    fn remember(&self, next: u64) {
+        let (note, path) = (json!({ "journal": self.journal, "next": next, "last": self.last }), self.shared.dir.join(SENT));
+        let partial = path.with_extension("partial");
+        let done = std::fs::write(&partial, note.to_string()).and_then(|()| std::fs::rename(&partial, &path));
+        if let Err(cause) = done {
+            debug!(%cause, "what was sent could not be noted in the directory");
+        }
     }
 
     /// The name of the record before `next`, where the journal still has it.
@@ -302,9 +364,10 @@ impl Sink {
         Ok(record.filter(|record| record.sequence.0 == before).map(|record| record_name(&record)))
     }
 
-    /// Commits a transaction whose outputs are those before the record `next`.
-    fn commit_on(&mut self, outbound: &Outbound, consumed: &Consumed, next: u64) -> Result<(), SendError> {
-        let sent = Sent { next, journal: self.journal.clone(), owner: self.owner.clone(), last: self.last.clone() };
+    /// Commits a transaction whose outputs are those before the record `at`.
+    fn commit_on(&mut self, outbound: &Outbound, consumed: &Consumed, at: u64) -> Result<(), SendError> {
+        let next = at.max(self.restoring.map_or(0, |lost| lost.until));
+        let sent = Sent { next, at, journal: self.journal.clone(), owner: self.owner.clone(), last: self.last.clone() };
         let began = Instant::now();
         let mut noted = false;
         loop {
@@ -323,11 +386,16 @@ impl Sink {
         let metrics = &self.shared.metrics;
         metrics.kafka_commit_seconds.observe(began.elapsed().as_secs_f64());
         metrics.kafka_transactions_total.with_label_values(&["committed"]).inc();
+        self.shared.topics.sent.send_replace(at);
+        self.remember(next);
         Ok(())
     }
 
     /// Sends what comes, until the service has ended.
     fn send(&mut self, outbound: &Outbound, mut reading: Reading, ending: &mut Option<Instant>) -> Result<(), Stop> {
+        if let Some(published) = self.shared.topics.published.get() {
+            published.aborted();
+        }
         let mut open = Open::default();
         let mut offsets = Instant::now();
         loop {
@@ -363,10 +431,9 @@ impl Sink {
                     self.last = record_name(record);
                 }
                 self.commit_on(outbound, &consumed, reading.at)?;
-                self.shared.topics.sent.send_replace(reading.at);
                 open = Open::default();
                 self.warned = None;
-                self.end_restoration(reading.at);
+                self.end_restoration(reading.at)?;
             } else if open.began.is_none() && self.is_over(ending) {
                 return Ok(());
             }
@@ -383,22 +450,22 @@ impl Sink {
         self.shared.topics.published.get().filter(|published| !published.is_over(sequence.0))
     }
 
-    /// Says how the restoration went, when everything of it is committed.
-    fn end_restoration(&mut self, at: u64) {
-        let Some(published) = self.shared.topics.published.get().filter(|published| self.restoring.is_some() && published.is_over(at))
-        else {
-            return;
-        };
-        match published.finish().and_then(|counts| Lost::end(&self.shared.dir).map(|()| counts)) {
-            Ok(Counts { same, different, lost }) => {
-                self.restoring = None;
-                self.shared.metrics.kafka_recovered_total.with_label_values(&["same"]).inc_by(same);
-                self.shared.metrics.kafka_recovered_total.with_label_values(&["different"]).inc_by(different);
-                self.shared.metrics.kafka_recovered_total.with_label_values(&["lost"]).inc_by(lost);
-                warn!(same, different, lost, list = LISTED, "the shard is restored from the topics: what was published stands");
-            }
-            Err(cause) => self.warn(&format!("the end of the restoration cannot be noted: {cause}")),
+    /// A transaction is committed. Says how the restoration went, when everything of it is.
+    fn end_restoration(&mut self, at: u64) -> Result<(), Stop> {
+        let shared = self.shared.clone();
+        let Some(published) = shared.topics.published.get().filter(|_| self.restoring.is_some()) else { return Ok(()) };
+        published.committed().map_err(unnoted)?;
+        if !published.is_over(at) {
+            return Ok(());
         }
+        let Counts { same, different, lost } = published.finish(&|event| shared.answers.get(event).is_some()).map_err(unnoted)?;
+        Lost::end(&shared.dir).map_err(unnoted)?;
+        self.restoring = None;
+        for (what, count) in [("same", same), ("different", different), ("lost", lost)] {
+            shared.metrics.kafka_recovered_total.with_label_values(&[what]).inc_by(count);
+        }
+        warn!(same, different, lost, list = LISTED, "the shard is restored from the topics: what was published stands");
+        Ok(())
     }
 
     fn has_passed(&self, at: u64) -> bool {

@@ -6,7 +6,7 @@
 use super::super::Submission;
 use super::Shared;
 use super::lost::{Lost, Restoration, Retold};
-use crate::event::{Event, Origin, Refusal, SourceLag, Timestamp};
+use crate::event::{Event, Origin, Refusal, SourceLag};
 use crate::ingress::wire::parse_event;
 use crate::ingress::{Fault, Reading};
 use crate::kafka::{Inbound, KafkaOptions, Lag, Message, Polled};
@@ -39,8 +39,6 @@ pub(super) struct Source {
     kafka: KafkaOptions,
     feed: Feed,
     payload_bytes_max: usize,
-    /// When the journal's newest record was received.
-    since: Timestamp,
     /// As of the start, or while the topic had partitions here.
     present: Vec<Instant>,
     caught_up: bool,
@@ -61,9 +59,9 @@ pub(super) struct Feed {
 
 impl Source {
     pub(super) fn new(shared: Arc<Shared>, kafka: KafkaOptions, feed: Feed, payload_bytes_max: usize) -> Source {
-        let (started, since) = (Instant::now(), shared.now());
+        let started = Instant::now();
         let present = vec![started; feed.topics.len()];
-        Source { shared, kafka, feed, payload_bytes_max, since, present, caught_up: false, rebalances: 0, started }
+        Source { shared, kafka, feed, payload_bytes_max, present, caught_up: false, rebalances: 0, started }
     }
 
     /// Reads until the service ends, once the sink has met the brokers and found that the topics hold what this journal wrote: `known`.
@@ -106,10 +104,6 @@ impl Source {
                 return;
             }
         };
-        match inbound.partitions(&self.feed.outputs.events) {
-            Ok(partitions) => self.shared.topics.partitions.store(partitions, Ordering::Relaxed),
-            Err(cause) => warn!(cause, "which keys belong to this shard is not known: whoever asks is answered"),
-        }
         info!(topics = names.join(", "), group = self.kafka.consumer_group(), "reading topics");
         let mut paused = false;
         while !self.is_over() {
@@ -117,6 +111,13 @@ impl Source {
                 told = Instant::now();
                 self.tell_lags(&inbound.lags());
                 let rebalances = inbound.rebalances();
+                // Partitions may have been added.
+                if rebalances > self.rebalances || self.shared.topics.partitions.load(Ordering::Relaxed) == 0 {
+                    match inbound.partitions(&self.feed.outputs.events) {
+                        Ok(partitions) => self.shared.topics.partitions.store(partitions, Ordering::Relaxed),
+                        Err(cause) => info!(cause, "how many partitions there are is asked again"),
+                    }
+                }
                 self.shared.metrics.kafka_rebalances_total.inc_by(rebalances - self.rebalances);
                 self.rebalances = rebalances;
             }
@@ -158,7 +159,7 @@ impl Source {
         }
         let (restoration, published) = loop {
             let Feed { topics, outputs, positions, .. } = &self.feed;
-            match Restoration::read(&self.shared, &self.kafka, outputs, topics, positions, lost, self.since.0 / 1_000) {
+            match Restoration::read(&self.shared, &self.kafka, outputs, topics, positions, lost, &|| !self.is_over()) {
                 Ok(read) => break read,
                 Err(cause) => warn!(cause, "the topics cannot be read back"),
             }
@@ -195,7 +196,8 @@ impl Source {
     }
 
     fn is_over(&self) -> bool {
-        self.shared.is_closing() || self.shared.is_stopped() || self.shared.elsewhere.get().is_some()
+        let shared = &self.shared;
+        shared.is_closing() || shared.is_stopped() || shared.elsewhere.get().is_some() || shared.topics.failed.get().is_some()
     }
 
     /// What becomes of a record of a topic.
