@@ -111,12 +111,8 @@ impl Source {
                 told = Instant::now();
                 self.tell_lags(&inbound.lags());
                 let rebalances = inbound.rebalances();
-                // Partitions may have been added.
-                if rebalances > self.rebalances || self.shared.topics.partitions.load(Ordering::Relaxed) == 0 {
-                    match inbound.partitions(&self.feed.outputs.events) {
-                        Ok(partitions) => self.shared.topics.partitions.store(partitions, Ordering::Relaxed),
-                        Err(cause) => info!(cause, "how many partitions there are is asked again"),
-                    }
+                if let Some(partitions) = inbound.partitions(&self.feed.outputs.events) {
+                    self.shared.topics.partitions.store(partitions, Ordering::Relaxed);
                 }
                 self.shared.metrics.kafka_rebalances_total.inc_by(rebalances - self.rebalances);
                 self.rebalances = rebalances;
