@@ -23,8 +23,6 @@ use tracing::{error, info, warn};
 
 /// How long the group's coordinator may take to say what was committed.
 const COMMITTED_PATIENCE: Duration = Duration::from_secs(10);
-/// How long brokers may take to say how many partitions there are: nothing is read meanwhile.
-const COUNTING: Duration = Duration::from_millis(300);
 /// Messages fetched ahead of the one that is read, in KiB: of all partitions together.
 const AHEAD_KIB: &str = "16384";
 
@@ -81,6 +79,8 @@ struct Context {
     trusts_committed: bool,
     partitions: Mutex<BTreeMap<Place, Partition>>,
     rebalances: Mutex<u64>,
+    /// Partitions by topic.
+    counts: Mutex<BTreeMap<String, u32>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -128,6 +128,7 @@ impl Inbound {
             trusts_committed,
             partitions: Mutex::new(partitions),
             rebalances: Mutex::new(0),
+            counts: Mutex::default(),
         };
         let consumer: BaseConsumer<Context> = config.create_with_context(context).map_err(|cause| unmade(&cause))?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
@@ -208,14 +209,9 @@ impl Inbound {
             .collect()
     }
 
-    /// How many partitions a topic has.
-    ///
-    /// # Errors
-    /// Where the brokers do not say so, or there is no such topic.
-    pub fn partitions(&self, topic: &str) -> Result<u32, String> {
-        let known = self.consumer.fetch_metadata(Some(topic), COUNTING).map_err(|cause| cause.to_string())?;
-        let count = known.topics().iter().map(|topic| topic.partitions().len() as u32).sum();
-        if count == 0 { Err(format!("there is no topic {topic}")) } else { Ok(count) }
+    /// How many partitions a topic that is read has; `None` while that is not known.
+    pub fn partitions(&self, topic: &str) -> Option<u32> {
+        self.consumer.context().counts.lock().expect("nobody panics with it").get(topic).copied()
     }
 
     /// How often partitions came or went.
@@ -328,6 +324,13 @@ impl ClientContext for Context {
     /// A partition whose broker answers and of which all is fetched and read is fresh as of now.
     fn stats(&self, statistics: Statistics) {
         let is_up = |broker: i32| statistics.brokers.values().any(|known| known.nodeid == broker && known.state == "UP");
+        for (name, topic) in &statistics.topics {
+            // One that stands for none has no number.
+            let count = topic.partitions.keys().filter(|partition| **partition >= 0).count() as u32;
+            if count > 0 {
+                self.counts.lock().expect("nobody panics with it").insert(name.clone(), count);
+            }
+        }
         let now = now_ms();
         let mut partitions = self.lock();
         for (&(topic, partition), known) in partitions.iter_mut().filter(|(_, known)| known.assigned) {

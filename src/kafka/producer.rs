@@ -221,7 +221,8 @@ impl Outbound {
         let until = Instant::now() + PATIENCE;
         while let Err(cause) = self.producer.flush(Duration::ZERO) {
             if Instant::now() >= until {
-                return Err(SendError::Again(cause.to_string()));
+                // A new producer comes through sooner than what waits in this one for its minute to be over.
+                return Err(SendError::Lost(format!("not acknowledged within {} s: {cause}", PATIENCE.as_secs())));
             }
             self.producer.poll(FLUSHING);
         }

@@ -276,7 +276,8 @@ impl Sink {
             self.give_way(&sent.owner, "while this one could not send");
             return Ok(true);
         }
-        if self.kafka.recover || Lost::begun(&self.shared.dir).is_some() {
+        // What this process has sent is of no other journal.
+        if self.has_led || self.kafka.recover || Lost::begun(&self.shared.dir).is_some() {
             return Ok(false);
         }
         if sent.next > self.end.next {
@@ -303,7 +304,7 @@ impl Sink {
         let dir = self.shared.dir.clone();
         let mut place = sent.unwrap_or_else(|| self.remembered());
         let lost = match Lost::begun(&dir) {
-            None if place.next > self.end.next => {
+            None if place.next > self.end.next && !self.has_led => {
                 let lost = self.end.lost(place.next);
                 lost.begin(&dir).map_err(unnoted)?;
                 // What was taken while nobody was met is not sent yet.

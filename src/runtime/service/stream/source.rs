@@ -105,17 +105,14 @@ impl Source {
             }
         };
         info!(topics = names.join(", "), group = self.kafka.consumer_group(), "reading topics");
-        // Before anything is read: the first second is long enough to judge what is another shard's.
-        self.count_partitions(&inbound);
         let mut paused = false;
         while !self.is_over() {
             if told.elapsed() >= LAG_EVERY {
                 told = Instant::now();
                 self.tell_lags(&inbound.lags());
                 let rebalances = inbound.rebalances();
-                // Partitions may have been added.
-                if rebalances > self.rebalances || self.shared.topics.partitions.load(Ordering::Relaxed) == 0 {
-                    self.count_partitions(&inbound);
+                if let Some(partitions) = inbound.partitions(&self.feed.outputs.events) {
+                    self.shared.topics.partitions.store(partitions, Ordering::Relaxed);
                 }
                 self.shared.metrics.kafka_rebalances_total.inc_by(rebalances - self.rebalances);
                 self.rebalances = rebalances;
@@ -183,14 +180,6 @@ impl Source {
             return false;
         }
         !self.is_over()
-    }
-
-    /// Callers of another shard's users are told so once it is known how many partitions there are.
-    fn count_partitions(&self, inbound: &Inbound) {
-        match inbound.partitions(&self.feed.outputs.events) {
-            Ok(partitions) => self.shared.topics.partitions.store(partitions, Ordering::Relaxed),
-            Err(cause) => info!(cause, "how many partitions there are is asked again"),
-        }
     }
 
     /// Rests between two attempts; `false` where the service ended meanwhile.
