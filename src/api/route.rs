@@ -199,7 +199,7 @@ pub(super) async fn draining(phase: &mut watch::Receiver<Phase>) {
 pub(super) struct Peer(pub SocketAddr);
 
 /// Statuses whose counters are kept at hand.
-const STATUSES: [u16; 13] = [200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 503];
+const STATUSES: [u16; 14] = [200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 421, 422, 429, 503];
 
 /// What all requests share.
 pub(super) struct Shared<D, G> {
@@ -262,7 +262,8 @@ impl<D: Desk, G: Gate> Shared<D, G> {
 
 /// The text of a status.
 fn code(status: u16) -> &'static str {
-    const CODES: [&str; STATUSES.len()] = ["200", "400", "401", "403", "404", "405", "408", "409", "413", "415", "422", "429", "503"];
+    const CODES: [&str; STATUSES.len()] =
+        ["200", "400", "401", "403", "404", "405", "408", "409", "413", "415", "421", "422", "429", "503"];
     STATUSES.iter().position(|known| *known == status).map_or("other", |at| CODES[at])
 }
 

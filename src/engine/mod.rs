@@ -43,18 +43,17 @@ pub use sources::{PARTITIONS_MAX, Position, TOPICS_MAX};
 pub use waiting::WAITING_MAX;
 
 use crate::decision::{Declining, Effect, ListLadder, Policy, PolicyError, Program, Provenance, RuleError};
-use crate::event::{
-    Body, Content, ControlKind, Duration, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp,
-};
+use crate::event::{Body, Content, ControlKind, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp};
 use crate::feature::PROBABILITY;
 use crate::gnn::Bound;
 use crate::graph::ego::EgoBatch;
 use crate::graph::{Family, Graph};
-use crate::velocity::{BEGINNING, MATURITIES_MAX, Plan, Velocity};
+use crate::velocity::{BEGINNING, Plan, Velocity};
 use alerts::Alerts;
 use batch::{Batch, Moment, Pending};
 use course::Course;
 use infer::named_model;
+use options::maturities;
 use policies::named_policy;
 use sources::Sources;
 use std::fmt;
@@ -476,18 +475,6 @@ fn filters(options: &Options, layout: &Layout) -> Result<[Vec<Option<Program>>; 
         filters[family as usize].push(aggregate.filter.as_ref().map(compile).transpose()?);
     }
     Ok(filters)
-}
-
-/// The different maturities, and the class of every source; the last class is the default's.
-fn maturities(options: &Options) -> (Vec<Duration>, Vec<u8>) {
-    let default = options.labels.maturity;
-    let of: Vec<Duration> = options.sources.iter().map(|s| s.maturity.unwrap_or(default)).chain([default]).collect();
-    let mut different = of.clone();
-    different.sort();
-    different.dedup();
-    assert!(different.len() <= MATURITIES_MAX, "the topology has seen to it");
-    let classes = of.iter().map(|m| different.binary_search(m).expect("collected from them") as u8).collect();
-    (different, classes)
 }
 
 /// Whether events of this type are judged.

@@ -4,7 +4,7 @@ use super::alerts::AlertOptions;
 use crate::decision::{ListsOptions, PolicyOptions, Provenance};
 use crate::event::{Duration, IdKey, Rates};
 use crate::graph::Limits;
-use crate::velocity::Aggregate;
+use crate::velocity::{Aggregate, MATURITIES_MAX};
 
 /// The engine's options; only `topology` fills them.
 #[derive(Clone, Debug)]
@@ -77,4 +77,16 @@ pub struct SourceTime {
     pub maturity: Option<Duration>,
     /// For topics: decisions say so where the source is further behind.
     pub fresh_max: Option<Duration>,
+}
+
+/// The different maturities, and the class of every source; the last class is the default's.
+pub(super) fn maturities(options: &Options) -> (Vec<Duration>, Vec<u8>) {
+    let default = options.labels.maturity;
+    let of: Vec<Duration> = options.sources.iter().map(|s| s.maturity.unwrap_or(default)).chain([default]).collect();
+    let mut different = of.clone();
+    different.sort();
+    different.dedup();
+    assert!(different.len() <= MATURITIES_MAX, "the topology has seen to it");
+    let classes = of.iter().map(|m| different.binary_search(m).expect("collected from them") as u8).collect();
+    (different, classes)
 }

@@ -33,6 +33,19 @@ pub struct Past<'a> {
     pub sent_by: Option<(u32, u64)>,
 }
 
+/// How many partitions `topic` has, asked by a client of its own.
+///
+/// # Errors
+/// Where the brokers do not say so, or there is no such topic.
+pub fn partitions_of(options: &KafkaOptions, topic: &str) -> Result<u32, String> {
+    let mut config = config(options)?;
+    config.set("group.id", options.outputs_group()).set("enable.auto.commit", "false");
+    let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet).map_err(|cause| unmade(&cause))?;
+    let known = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(|cause| format!("{topic}: {cause}"))?;
+    let count = known.topics().iter().map(|topic| topic.partitions().len() as u32).sum();
+    if count == 0 { Err(format!("{topic}: found no partitions")) } else { Ok(count) }
+}
+
 /// Hands what is committed in `topic` to `take`, partition by partition in order, up to where it ends when that is reached, as long as `go_on`
 /// says so. Returns its partitions.
 ///

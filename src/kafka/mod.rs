@@ -16,7 +16,7 @@ mod producer;
 #[cfg(feature = "kafka")]
 pub use consumer::{Inbound, Lag, Message, Place, Polled};
 #[cfg(feature = "kafka")]
-pub use history::{From, Past, read_to_end};
+pub use history::{From, Past, partitions_of, read_to_end};
 pub use options::{KafkaOptions, OptionValue, RESERVED};
 pub use partition::partition_of;
 #[cfg(feature = "kafka")]

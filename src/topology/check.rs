@@ -147,14 +147,14 @@ format = "jsonl"
     #[test]
     fn sources_meet_and_outputs_part() {
         let text = Picture::of(&topology()).text();
-        let expected = "\
-┌──────────────────────────┐   ┌───────────────┐   ┌──────────────────────────────┐
-│ source bank              │   │ source clicks │   │ source events                │
-│ table of transfer events │   │ JSON lines    │   │ JSON lines                   │
-│ labels after 33d         │   │ 1 file        │   │ files: from the command line │
-│ 2 files                  │   │               │   │                              │
-└──────────────────────────┘   └───────────────┘   └──────────────────────────────┘
-";
+        let expected = concat!(
+            " ┌──────────────────────────┐   ┌───────────────┐   ┌──────────────────────────────┐\n",
+            " │ source bank              │   │ source clicks │   │ source events                │\n",
+            " │ table of transfer events │   │ JSON lines    │   │ JSON lines                   │\n",
+            " │ labels after 33d         │   │ 1 file        │   │ files: from the command line │\n",
+            " │ 2 files                  │   │               │   │                              │\n",
+            " └──────────────────────────┘   └───────────────┘   └──────────────────────────────┘\n",
+        );
         assert!(text.starts_with(expected), "{text}");
         assert!(text.contains("1 admit    duplicates within 7d, no more than 5m ahead"), "{text}");
         for title in ["VALIDATE", "JOURNAL", "ENGINE", "OUTPUT LOG", "weir.decisions", "weir.rejected"] {
@@ -218,7 +218,7 @@ format = "jsonl"
         let svg = svg(&topology());
         assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\"") && svg.ends_with("</svg>\n"));
         // Six levels of boxes, one of them with a side, and the background.
-        assert_eq!(svg.matches("<rect").count(), 3 + 1 + 1 + 1 + 1 + 2 + 1 + 1);
+        assert_eq!(svg.matches("<rect").count(), 3 + 1 + 1 + 1 + 1 + 3 + 1 + 1);
         assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
         assert!(!svg.contains("NaN"));
     }

@@ -15,6 +15,10 @@ mod behind;
 #[cfg(feature = "kafka")]
 mod lost;
 #[cfg(feature = "kafka")]
+mod published;
+#[cfg(feature = "kafka")]
+mod scratch;
+#[cfg(feature = "kafka")]
 mod sending;
 #[cfg(feature = "kafka")]
 mod sink;
@@ -56,7 +60,7 @@ pub(super) struct TopicState {
     shard: OnceLock<(u32, u32)>,
     /// What was published of the records that the journal lost.
     #[cfg(feature = "kafka")]
-    published: OnceLock<lost::Published>,
+    published: OnceLock<published::Published>,
     /// Why nobody should come here yet.
     unready: Mutex<Option<String>>,
     /// Why nothing is sent any more until somebody acts.

@@ -5,7 +5,8 @@
 //! is to be seen once by whoever reads what is committed, wherever a process ended.
 
 use super::Shared;
-use super::lost::{Counts, End, LISTED, Lost, Published, read_note};
+use super::lost::{End, LISTED, Lost, read_note};
+use super::published::{Counts, Published};
 use crate::event::{IdKey, Record, Sequence};
 use crate::journal::{JournalError, Outputs, RawInputs, Records, encode_record, hex};
 use crate::kafka::{Consumed, KafkaOptions, Outbound, SendError, Sent};

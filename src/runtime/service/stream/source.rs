@@ -9,7 +9,7 @@ use super::lost::{Lost, Restoration, Retold};
 use crate::event::{Event, Origin, Refusal, SourceLag};
 use crate::ingress::wire::parse_event;
 use crate::ingress::{Fault, Reading};
-use crate::kafka::{Inbound, KafkaOptions, Lag, Message, Polled};
+use crate::kafka::{Inbound, KafkaOptions, Lag, Message, Polled, partitions_of};
 use crate::runtime::naming::Told;
 use crate::topology::Topics;
 use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender};
@@ -104,6 +104,13 @@ impl Source {
                 return;
             }
         };
+        if self.kafka.shards > 1 {
+            // Before anybody is told whose they are; later counts come with the client's statistics.
+            match partitions_of(&self.kafka, &self.feed.outputs.events) {
+                Ok(partitions) => self.shared.topics.partitions.store(partitions, Ordering::Relaxed),
+                Err(cause) => warn!(cause, "which keys belong to this shard is not known yet: whoever asks is answered"),
+            }
+        }
         info!(topics = names.join(", "), group = self.kafka.consumer_group(), "reading topics");
         let mut paused = false;
         while !self.is_over() {
