@@ -7,6 +7,7 @@ use crate::event::{Body, Content, Event, Id, Origin, Record, Sequence};
 use crate::journal::{JournalError, RawInputs, event_json};
 use crate::kafka::{Outbound, Outgoing, SendError};
 use crate::render::{View, alert_id};
+use std::cell::Cell;
 
 fn scratch_failed(cause: std::io::Error) -> Stop {
     Stop::Journal(JournalError::Io { doing: "reading", path: LISTED.into(), source: cause })
@@ -93,9 +94,18 @@ impl Sink {
     /// Tells of an event that came by a door.
     fn send_event(&self, outbound: &Outbound, event: &Event, headers: &[(&str, &str)]) -> Result<(), Stop> {
         let shared = &self.shared;
-        let text_of = |id| shared.identity.text(id).ok().flatten();
+        let unread = Cell::new(None);
+        let text_of = |id| {
+            shared.identity.text(id).unwrap_or_else(|cause| {
+                unread.set(Some(cause.to_string()));
+                None
+            })
+        };
         let key = event.body.stream_key().map(|id| self.key(id)).transpose()?;
         let payload = serde_json::to_vec(&event_json(event, &text_of)).expect("the object has text keys only");
+        if let Some(cause) = unread.take() {
+            return Err(Stop::Send(SendError::Lost(cause)));
+        }
         shared.metrics.kafka_sent_total.with_label_values(&[&*self.topics.events]).inc();
         let outgoing = Outgoing { topic: &self.topics.events, key: key.as_deref().map(str::as_bytes), payload: &payload, headers };
         Ok(outbound.send(&outgoing)?)
