@@ -2,6 +2,7 @@
 
 mod bound;
 mod cpu;
+pub mod cuda;
 mod file;
 mod input;
 mod model;
