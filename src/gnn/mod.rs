@@ -1,5 +1,6 @@
 //! Message passing over ego graphs: what a model reads, what it is, and what it says.
 
+mod backend;
 mod bound;
 mod cpu;
 pub mod cuda;
@@ -9,6 +10,7 @@ mod model;
 mod reference;
 mod spread;
 
+pub use backend::{Backend, DeviceLost, SeedBatch};
 pub use bound::Bound;
 pub use cpu::{Score, SeedView, sigmoid};
 pub use file::{BYTES_MAX, FORM, ModelError};
