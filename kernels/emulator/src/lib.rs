@@ -16,9 +16,7 @@ pub enum Argument {
 #[derive(Debug, Default)]
 pub struct Emulator {
     memories: Vec<Memory>,
-    /// Who comes first among blocks, warps and lanes that could go on: 0 the first, 1 the last, any other number draws from itself. No
-    /// result may hang on it.
-    pub order: u64,
+    order: u64,
 }
 
 // Of 16 bytes, so that all a kernel reads at once lies as on a device.
@@ -42,6 +40,12 @@ unsafe extern "C" {
 }
 
 impl Emulator {
+    /// `order` says who comes first among blocks, warps and lanes that could go on: 0 the first, 1 the last, any other number draws from
+    /// itself. No result may hang on it.
+    pub fn new(order: u64) -> Emulator {
+        Emulator { memories: Vec::new(), order }
+    }
+
     /// Memory until the emulator is dropped, and its address. Its bits are ones: as a float no number.
     pub fn allocate(&mut self, bytes: usize) -> u64 {
         let memory = Memory { words: vec![u128::MAX; bytes.div_ceil(16)].into_boxed_slice(), bytes };
@@ -144,7 +148,7 @@ mod tests {
     }
 
     fn run(kernel: &str, order: u64, threads: u32) -> Result<Vec<u32>, String> {
-        let mut emulator = Emulator { order, ..Emulator::default() };
+        let mut emulator = Emulator::new(order);
         let address = emulator.allocate(threads as usize * 4);
         emulator.write(address, &(0..threads).flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
         emulator.launch(kernel, [1, 1, 1], [threads, 1, 1], threads * 4, &[Argument::Address(address)])?;
