@@ -133,3 +133,4 @@ struct Scratch {
 };
 static_assert(sizeof(Scratch) == 1104 + 256 + 384 + 192 + 256 + 192 + 4416);
 constexpr unsigned FORWARD_SHARED_BYTES = WARPS * sizeof(Scratch);
+static_assert(FORWARD_SHARED_BYTES == 27200, "what a block may have without asking is 48 KiB");
