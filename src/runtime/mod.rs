@@ -8,6 +8,7 @@
 //!
 //! The only place that reads the clock; nothing it reads reaches the engine.
 
+mod backing;
 mod demo;
 mod error;
 mod evaluating;
@@ -29,6 +30,7 @@ mod tail;
 #[cfg(feature = "learn")]
 mod training;
 
+pub use backing::Backing;
 pub use demo::{Demo, DemoOptions, Past, Played, Stage};
 pub use error::ReplayError;
 pub use evaluating::{EvaluateError, EvaluateOptions, evaluate};
