@@ -3,7 +3,7 @@
 mod backend;
 mod bound;
 mod cpu;
-mod cuda;
+pub mod cuda;
 mod file;
 mod input;
 mod model;
@@ -13,7 +13,6 @@ mod spread;
 pub use backend::{Backend, DeviceChoice, DeviceLost, SeedBatch};
 pub use bound::Bound;
 pub use cpu::{Score, SeedView, sigmoid};
-pub use cuda::{Missing, open_device};
 pub use file::{BYTES_MAX, FORM, ModelError};
 pub use input::{Inputs, STATE_FIGURES, state_figures};
 pub use model::{

@@ -1,7 +1,8 @@
 //! Which device forward passes run on: chosen at the start, told of, kept to until it is lost.
 
 use super::error::ReplayError;
-use crate::gnn::{Backend, DeviceChoice, open_device};
+use crate::gnn::cuda::open_device;
+use crate::gnn::{Backend, DeviceChoice};
 use crate::metrics::Metrics;
 use serde_json::json;
 use tracing::{error, info};

@@ -1,7 +1,8 @@
 //! Why a replay cannot be done.
 
 use crate::engine::BuildError;
-use crate::gnn::{DeviceChoice, Missing};
+use crate::gnn::DeviceChoice;
+use crate::gnn::cuda::Missing;
 use crate::ingress::InputError;
 use crate::journal::JournalError;
 use crate::snapshot::SnapshotFileError;

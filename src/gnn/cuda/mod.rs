@@ -1,9 +1,11 @@
-//! NVIDIA devices: which there are, and forward passes on one.
+//! Message passing on a device: which there are, and forward passes on one.
 
+mod device;
 #[cfg(feature = "cuda")]
 mod driver;
 mod missing;
 
+pub use device::{Argument, Buffer, Device, DeviceError, Kernel};
 pub use missing::Missing;
 
 use super::backend::Backend;
