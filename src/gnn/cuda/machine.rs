@@ -1,4 +1,4 @@
-//! Why no device can be used, in the words of whoever can do something about it.
+//! What a machine has of devices, and why none of them can be used: in words for whoever can do something about it.
 
 use std::fmt;
 
@@ -7,6 +7,40 @@ pub const CAPABILITY_MIN: (i32, i32) = (7, 5);
 
 /// The least version of CUDA that the driver must speak, as drivers write it: the kernels are built by this one.
 pub const CUDA_MIN: i32 = 13_000;
+
+/// A device that the driver knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// CUDA's number.
+    pub number: u32,
+    /// What the driver calls it.
+    pub model: String,
+    /// Compute capability: major, minor.
+    pub capability: (i32, i32),
+    pub memory_bytes: u64,
+}
+
+/// The driver and its devices, as far as they tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The CUDA that the driver speaks, as drivers write versions.
+    pub cuda: Option<i32>,
+    pub cards: Vec<Card>,
+    /// Why none of them can be used, whichever is asked for.
+    pub missing: Option<Missing>,
+}
+
+impl Card {
+    /// As logs and figures name it.
+    pub fn name(&self) -> String {
+        format!("cuda:{} {}", self.number, self.model)
+    }
+
+    /// Why this one cannot be used, if that is so by what it is.
+    pub fn missing(&self) -> Option<Missing> {
+        (self.capability < CAPABILITY_MIN).then(|| Missing::DeviceOld(self.name(), self.capability))
+    }
+}
 
 /// Why a device cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
