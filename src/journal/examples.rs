@@ -123,8 +123,7 @@ fn answered() -> impl Strategy<Value = Answered> {
     )
 }
 
-const KINDS: [ControlKind; 5] =
-    [ControlKind::Topology, ControlKind::Policy, ControlKind::Leader, ControlKind::Model, ControlKind::Backend];
+const KINDS: [ControlKind; 5] = [ControlKind::Topology, ControlKind::Policy, ControlKind::Leader, ControlKind::Model, ControlKind::Backend];
 
 pub(crate) fn record() -> impl Strategy<Value = Record> {
     let efforts = vec![Effort::Full, Effort::NoExplanation, Effort::NoTypologies, Effort::NoGnn, Effort::RulesOnly];

@@ -31,13 +31,7 @@ pub type TextOf<'a> = dyn Fn(Id) -> Option<(IdKind, String)> + 'a;
 ///
 /// # Errors
 /// As [`Records::next_record`], and where `out` refuses.
-pub fn export(
-    records: &mut Records,
-    blobs: &Blobs,
-    which: Exported,
-    text_of: &TextOf,
-    out: &mut dyn Write,
-) -> Result<u64, JournalError> {
+pub fn export(records: &mut Records, blobs: &Blobs, which: Exported, text_of: &TextOf, out: &mut dyn Write) -> Result<u64, JournalError> {
     let mut lines = 0;
     let failed = |source: io::Error| JournalError::Io { doing: "writing the export", path: Path::new("output").to_owned(), source };
     while let Some(record) = records.next_record()? {

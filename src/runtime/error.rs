@@ -44,7 +44,10 @@ impl fmt::Display for ReplayError {
             ReplayError::Unfounded(dir, what) => write!(f, "{}: {what}", dir.display()),
             ReplayError::Model(path, what) => write!(f, "{}: {what}", path.display()),
             ReplayError::Device(choice, why) => {
-                write!(f, "{choice} is to run forward passes: {why}; with the device \"auto\" the CPU takes its place, with the same results")
+                write!(
+                    f,
+                    "{choice} is to run forward passes: {why}; with the device \"auto\" the CPU takes its place, with the same results"
+                )
             }
             ReplayError::Output(path, what) => write!(f, "{}: {what}", path.display()),
         }

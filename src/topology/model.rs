@@ -1,4 +1,4 @@
-//! `[model]`: which files hold models.
+//! `[model]`: which files hold models, and where their forward passes run.
 
 use super::section::{Item, Section};
 use crate::gnn::DeviceChoice;
@@ -27,10 +27,10 @@ pub(super) fn read(section: &Section, folders: &[&Path]) -> ModelOptions {
         Some(folder.copied().unwrap_or(Path::new("")).join(text))
     };
     let choice = |item: Item| {
-        let choice = item.text("a device", 64)?.parse();
+        let choice = item.text(DeviceChoice::WORDS, 64)?.parse();
         choice.map_err(|_| item.error(DeviceChoice::WORDS)).ok()
     };
-    let device = section.find("device").and_then(choice).unwrap_or_default();
+    let device = section.need("device", DeviceChoice::WORDS).and_then(choice).unwrap_or_default();
     let options = ModelOptions { file: file("file"), shadow: file("shadow"), device };
     let off = section.find("off").filter(|item| item.boolean() == Some(true)).map(|item| item.layer);
     let named = ["file", "shadow"].into_iter().filter_map(|key| section.find(key)).map(|item| item.layer).max();
@@ -53,5 +53,19 @@ mod tests {
         let off = layer("[model]\noff = true");
         assert_eq!(Topology::parse(&[named, off]).unwrap().model, ModelOptions::default());
         assert!(Topology::parse(&[off, named]).unwrap().model.file.is_some(), "the later layer has the say");
+    }
+
+    /// Caught when planted: a device that `off` turned back to the default.
+    #[test]
+    fn the_device_is_a_word_and_stays_where_models_are_off() {
+        let parse = |text| Topology::parse(&[Layer { name: "layer.toml", text, folder: Path::new("there") }]);
+        let device = |text| parse(text).unwrap().model.device;
+        assert_eq!(device(""), DeviceChoice::Auto);
+        assert_eq!(device("[model]\ndevice = 'cpu'"), DeviceChoice::Cpu);
+        assert_eq!(device("[model]\ndevice = 'cuda:2'\noff = true"), DeviceChoice::Cuda(2));
+        for (text, found) in [("'gpu'", "\"gpu\""), ("0", "0"), ("'cuda:x'", "\"cuda:x\"")] {
+            let told = parse(&format!("[model]\ndevice = {text}")).unwrap_err().to_string();
+            assert_eq!(told, format!("layer.toml:2: model.device: found {found}, expected \"auto\", \"cpu\" or \"cuda:N\""));
+        }
     }
 }

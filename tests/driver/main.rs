@@ -14,7 +14,8 @@ fn library(name: &str, text: &Path) -> PathBuf {
     std::fs::create_dir_all(&folder).unwrap();
     // By a name of this process first: tests of another checkout may load it now.
     let made = folder.join(format!("{}.so", std::process::id()));
-    let built = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-Wl,-soname,libcuda.so.1", "-o"]).arg(&made).arg(text).output().unwrap();
+    let built =
+        Command::new("cc").args(["-shared", "-fPIC", "-O1", "-Wl,-soname,libcuda.so.1", "-o"]).arg(&made).arg(text).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     for name in ["libcuda.so", "libcuda.so.1"] {
         std::fs::copy(&made, folder.join(name)).unwrap();
@@ -79,7 +80,11 @@ fn each_machine_is_told_what_it_lacks() {
         (pretended(), &[("FAKE_CUDA_CAPABILITY", "75")], "opened cuda:0 Pretended"),
         (pretended(), &[("FAKE_CUDA_CAPABILITY", "61"), ("FAKE_CUDA_DEVICES", "2")], "opened cuda:1 Other"),
         (pretended(), &[("FAKE_CUDA_LOADS", "2")], "cuda:0 Pretended has no memory left (loading the kernels)"),
-        (pretended(), &[("FAKE_CUDA_LOADS", "999")], "cuda:0 Pretended refused: loading the kernels: CUDA_ERROR_UNKNOWN: as it was told to"),
+        (
+            pretended(),
+            &[("FAKE_CUDA_LOADS", "999")],
+            "cuda:0 Pretended refused: loading the kernels: CUDA_ERROR_UNKNOWN: as it was told to",
+        ),
         (pretended(), &[("FAKE_CUDA_LOADS", "1")], "cuda:0 Pretended refused: loading the kernels: error 1"),
     ];
     for (folder, environment, expected) in cases {

@@ -96,10 +96,12 @@ impl Driver {
             let called = CString::new(kernel.name()).expect("a kernel's name is a word");
             // SAFETY: the module was just loaded.
             let function = unsafe { module::get_function(driver.module, called) };
-            driver.functions[kernel as usize].0 = function.map_err(|error| failed(&format!("finding the kernel {}", kernel.name()), error))?;
+            driver.functions[kernel as usize].0 =
+                function.map_err(|error| failed(&format!("finding the kernel {}", kernel.name()), error))?;
         }
         // SAFETY: a context is bound; the memory is let go of with it.
-        let pinned = |bytes, flags| unsafe { result::malloc_host(bytes, flags) }.map_err(|error| failed("pinning memory of the host", error));
+        let pinned =
+            |bytes, flags| unsafe { result::malloc_host(bytes, flags) }.map_err(|error| failed("pinning memory of the host", error));
         driver.staging = pinned(STAGING_BYTES, sys::CU_MEMHOSTALLOC_WRITECOMBINED)?.cast();
         driver.reading = pinned(READING_BYTES, 0)?.cast();
         Ok(driver)

@@ -56,10 +56,7 @@ pub enum Missing {
     /// It speaks an older CUDA than the kernels; as drivers write versions.
     DriverOld(i32),
     /// There are devices, but none of this number.
-    Number {
-        asked: u32,
-        devices: u32,
-    },
+    Number { asked: u32, devices: u32 },
     /// The device's name and compute capability.
     DeviceOld(String, (i32, i32)),
     /// The device's name, and what did not fit.

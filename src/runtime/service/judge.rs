@@ -1,11 +1,11 @@
 //! The judge: the one thread that owns the engine. It steps what was recorded, writes the outputs to their log, and settles tickets.
 
-use super::{Shared, Submission};
 use super::erasures::{Consequence, Erasures};
 use super::launch::show_change;
 use super::snapping::Snapping;
 use super::ticket::{Reply, Ticket, Winner};
 use super::watching::Watcher;
+use super::{Shared, Submission};
 use crate::decision::Decision;
 use crate::engine::{Engine, Output, Phase, Standing};
 use crate::event::{Body, Content, Id, Record, Refusal, Sequence};

@@ -11,7 +11,9 @@ use super::ticket::{Reply, Ticket, Winner};
 use super::{Shared, Submission};
 use crate::api::Submitted;
 use crate::decision::Decision;
-use crate::event::{Answered, Body, Content, Control, ControlKind, Duration, Effort, Event, Id, Origin, Record, Sequence, StandInWhy, Timestamp};
+use crate::event::{
+    Answered, Body, Content, Control, ControlKind, Duration, Effort, Event, Id, Origin, Record, Sequence, StandInWhy, Timestamp,
+};
 use crate::identity::Recent;
 use crate::journal::{Journal, JournalError, RawInput, RejectedLog, Telling, TextLog};
 use crate::runtime::naming::Told;
