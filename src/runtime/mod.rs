@@ -10,6 +10,7 @@
 
 mod backing;
 mod demo;
+mod doctor;
 mod error;
 mod evaluating;
 mod gathering;
@@ -32,6 +33,7 @@ mod training;
 
 pub use backing::Backing;
 pub use demo::{Demo, DemoOptions, Past, Played, Stage};
+pub use doctor::{Examination, examine};
 pub use error::ReplayError;
 pub use evaluating::{EvaluateError, EvaluateOptions, evaluate};
 pub use gathering::{GatherError, GatherOptions, Gathered, gather};

@@ -58,8 +58,8 @@ mod tests {
     /// Caught when planted: a device that `off` turned back to the default.
     #[test]
     fn the_device_is_a_word_and_stays_where_models_are_off() {
-        let parse = |text| Topology::parse(&[Layer { name: "layer.toml", text, folder: Path::new("there") }]);
-        let device = |text| parse(text).unwrap().model.device;
+        let parse = |text: &str| Topology::parse(&[Layer { name: "layer.toml", text, folder: Path::new("there") }]);
+        let device = |text: &str| parse(text).unwrap().model.device;
         assert_eq!(device(""), DeviceChoice::Auto);
         assert_eq!(device("[model]\ndevice = 'cpu'"), DeviceChoice::Cpu);
         assert_eq!(device("[model]\ndevice = 'cuda:2'\noff = true"), DeviceChoice::Cuda(2));

@@ -3,18 +3,29 @@
 mod device;
 #[cfg(feature = "cuda")]
 mod driver;
+#[cfg(test)]
+pub(crate) mod emulated;
+mod forward;
 #[cfg(feature = "cuda")]
 mod look;
 mod machine;
+#[cfg(feature = "cuda")]
+mod open;
+mod pack;
+#[cfg(test)]
+mod parity;
+mod residents;
+mod staging;
 
 pub use device::{Argument, Buffer, Device, DeviceError, Kernel};
 #[cfg(feature = "cuda")]
 pub use driver::Driver;
+pub use forward::{OnDevice, Room};
 #[cfg(feature = "cuda")]
 pub use look::look;
 pub use machine::{CUDA_MIN, Card, Missing, Seen, cuda_version};
-
-use super::backend::Backend;
+#[cfg(feature = "cuda")]
+pub use open::open_device;
 
 /// Without the feature `cuda` nobody looks.
 #[cfg(not(feature = "cuda"))]
@@ -22,10 +33,11 @@ pub fn look() -> Seen {
     Seen { missing: Some(Missing::Built), ..Seen::default() }
 }
 
-/// Brings a device up, by CUDA's number or the first that can be used: how it is called, and forward passes on it.
+/// Without the feature `cuda` there is no device.
 ///
 /// # Errors
-/// Why none can be used. Nothing panics, whatever the machine has.
-pub fn open_device(_number: Option<u32>) -> Result<(String, Box<dyn Backend>), Missing> {
+/// Always, and it says so.
+#[cfg(not(feature = "cuda"))]
+pub fn open_device(_: Option<u32>) -> Result<(String, Box<dyn super::Backend>), Missing> {
     Err(Missing::Built)
 }
