@@ -1,23 +1,40 @@
 // A driver's library with no device behind it: as much of the interface as Weir calls, in the memory of the process. What is asked for in
-// order is put off until somebody waits, as a device may: so bytes that were changed too early are seen to be.
+// order is put off until somebody waits, as a device may: so bytes that were changed too early are seen to be. Linked with the emulator of
+// kernels/emulator it runs the kernels; without it a launch adds to bytes.
 //
 // The environment says what it plays: FAKE_CUDA_INIT (a result), FAKE_CUDA_VERSION, FAKE_CUDA_DEVICES (how many), FAKE_CUDA_CAPABILITY (10
 // major + minor, of device 0; the others have 90), FAKE_CUDA_ROOM (bytes of a device), FAKE_CUDA_LOST (waits after which the device is lost),
-// FAKE_CUDA_LOADS (the result of loading code).
+// FAKE_CUDA_LOADS (the result of loading code), FAKE_CUDA_ORDER (who comes first in the emulator).
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SUCCESS = 0, INVALID = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, BAD_DEVICE = 101, BAD_CONTEXT = 201, LOST = 719 };
+enum { SUCCESS = 0, INVALID = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, NOT_FOUND = 500, BAD_DEVICE = 101, BAD_CONTEXT = 201, LOST = 719 };
 
-typedef struct { int is_launch; char* to; const char* from; size_t bytes; } Task;
+enum { COPY, ADD, RUN };
+
+typedef struct {
+    int what;
+    char* to;
+    const char* from;
+    size_t bytes;
+    const char* kernel;
+    uint32_t grid[3], block[3], shared_bytes;
+    uint64_t values[4];
+} Task;
+
+int emulator_launch(const char* name, const uint32_t grid[3], const uint32_t block[3], uint32_t shared_bytes, void** arguments, uint64_t order,
+                    char* told, size_t told_bytes) __attribute__((weak));
 
 static Task tasks[1 << 16];
 static size_t tasks_len, room_used;
 static long waits;
 static int is_lost;
 static __thread void* current;
-static char context, stream, module, functions[2];
+static char context, stream, module;
+static const char* functions[] = {"forward", "keep"};
+static const size_t arguments_of[] = {4, 2};
 
 static long said(const char* name, long otherwise) {
     const char* text = getenv(name);
@@ -63,10 +80,19 @@ int cuStreamSynchronize(void* of) {
     if (lost >= 0 && waits++ >= lost) is_lost = 1;
     if (ready()) return ready();
     for (size_t n = 0; n < tasks_len; n++) {
-        Task task = tasks[n];
-        if (!task.is_launch) memcpy(task.to, task.from, task.bytes);
+        Task* task = &tasks[n];
+        if (task->what == COPY) memcpy(task->to, task->from, task->bytes);
         // What it plays of a kernel: every byte is so much more.
-        else for (size_t byte = 0; byte < task.bytes; byte++) task.to[byte] += (char)(uintptr_t)task.from;
+        for (size_t byte = 0; task->what == ADD && byte < task->bytes; byte++) task->to[byte] += (char)(uintptr_t)task->from;
+        if (task->what == RUN) {
+            char told[256];
+            void* arguments[4];
+            for (size_t argument = 0; argument < 4; argument++) arguments[argument] = &task->values[argument];
+            if (emulator_launch(task->kernel, task->grid, task->block, task->shared_bytes, arguments, said("FAKE_CUDA_ORDER", 0), told, sizeof told)) {
+                fprintf(stderr, "%s\n", told);
+                return is_lost = LOST;
+            }
+        }
     }
     tasks_len = 0;
     return SUCCESS;
@@ -76,7 +102,7 @@ int cuMemAlloc_v2(uint64_t* address, size_t bytes) {
     if (ready()) return ready();
     if (room_used + bytes > (size_t)room()) return OUT_OF_MEMORY;
     room_used += bytes;
-    char* memory = malloc(bytes);
+    char* memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
     memset(memory, 0xff, bytes);
     return *address = (uint64_t)(uintptr_t)memory, SUCCESS;
 }
@@ -86,11 +112,11 @@ int cuMemHostAlloc(void** memory, size_t bytes, unsigned flags) { return flags >
 int cuMemFreeHost(void* memory) { return free(memory), SUCCESS; }
 
 int cuMemcpyHtoDAsync_v2(uint64_t to, const void* from, size_t bytes, void* of) {
-    return of == &stream ? ask((Task){0, (char*)(uintptr_t)to, from, bytes}) : INVALID;
+    return of == &stream ? ask((Task){COPY, (char*)(uintptr_t)to, from, bytes}) : INVALID;
 }
 
 int cuMemcpyDtoHAsync_v2(void* to, uint64_t from, size_t bytes, void* of) {
-    return of == &stream ? ask((Task){0, to, (const char*)(uintptr_t)from, bytes}) : INVALID;
+    return of == &stream ? ask((Task){COPY, to, (const char*)(uintptr_t)from, bytes}) : INVALID;
 }
 
 int cuModuleLoadData(void** made, const void* code) {
@@ -100,20 +126,27 @@ int cuModuleLoadData(void** made, const void* code) {
 
 int cuModuleGetFunction(void** found, void* in, const char* name) {
     if (in != &module) return INVALID;
-    int number = !strcmp(name, "forward") ? 0 : !strcmp(name, "keep") ? 1 : -1;
-    return number < 0 ? 500 : (*found = &functions[number], SUCCESS);
+    for (size_t number = 0; number < 2; number++)
+        if (!strcmp(name, functions[number])) return *found = &functions[number], SUCCESS;
+    return NOT_FOUND;
 }
 
 int cuFuncSetAttribute(void* of, int attribute, int value) {
     return of == &functions[0] && attribute == 8 && value <= 227 << 10 ? SUCCESS : INVALID;
 }
 
-// Its arguments are a buffer, its length and what each byte of it shall be more.
+// Without the emulator its arguments are a buffer, its length and what each byte of it shall be more.
 int cuLaunchKernel(void* of, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void* on,
                    void** arguments, void** extra) {
-    if (of != &functions[0] || on != &stream || extra || !gx || !gy || !gz || bx * by * bz > 1024 || shared > 227 << 10) return INVALID;
+    size_t number = (const char**)of - functions;
+    if (number > 1 || on != &stream || extra || !gx || !gy || !gz || bx * by * bz > 1024 || shared > 227 << 10) return INVALID;
+    if (emulator_launch) {
+        Task task = {.what = RUN, .kernel = functions[number], .grid = {gx, gy, gz}, .block = {bx, by, bz}, .shared_bytes = shared};
+        for (size_t argument = 0; argument < arguments_of[number]; argument++) task.values[argument] = *(uint64_t*)arguments[argument];
+        return ask(task);
+    }
     char* to = (char*)(uintptr_t) * (uint64_t*)arguments[0];
-    return ask((Task){1, to, (const char*)(uintptr_t) * (uint32_t*)arguments[2], *(uint32_t*)arguments[1]});
+    return ask((Task){ADD, to, (const char*)(uintptr_t) * (uint32_t*)arguments[2], *(uint32_t*)arguments[1]});
 }
 
 int cuGetErrorName(int error, const char** name) {

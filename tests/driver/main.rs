@@ -1,33 +1,17 @@
 //! Devices behind a driver: what is found, what is said where none can be used, and that what is copied arrives. A library of ours takes the
 //! driver's place (`libcuda.c`), in processes of its own: a library is loaded once. Where there is a card, it is asked too.
 
-use std::path::{Path, PathBuf};
+#[path = "../house/mod.rs"]
+mod house;
+mod libraries;
+mod program;
+
+use libraries::Libraries;
+use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 use weir::gnn::DeviceChoice;
 use weir::gnn::cuda::{Argument, Device, Driver, Kernel, Missing, look};
 use weir::runtime::Backing;
-
-/// The folder of a library built of `text`, as loaders look for it.
-fn library(name: &str, text: &Path) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::create_dir_all(&folder).unwrap();
-    // By a name of this process first: tests of another checkout may load it now.
-    let made = folder.join(format!("{}.so", std::process::id()));
-    let built =
-        Command::new("cc").args(["-shared", "-fPIC", "-O1", "-Wl,-soname,libcuda.so.1", "-o"]).arg(&made).arg(text).output().unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    for name in ["libcuda.so", "libcuda.so.1"] {
-        std::fs::copy(&made, folder.join(name)).unwrap();
-    }
-    std::fs::remove_file(made).unwrap();
-    folder
-}
-
-fn pretended() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| library("pretended", &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/driver/libcuda.c")))
-}
 
 /// This very program with another library, running the one test `name`, whose body knows by the variable that it is meant.
 fn with(folder: &Path, name: &str, environment: &[(&str, &str)]) -> Output {
@@ -66,26 +50,20 @@ fn each_machine_is_told_what_it_lacks() {
         println!("told: {}", told());
         return;
     }
-    let nothing = tempfile::tempdir().unwrap();
-    let hollow_text = nothing.path().join("hollow.c");
-    std::fs::write(&hollow_text, "int cuInit(unsigned flags) { return flags; }\n").unwrap();
-    let hollow = library("hollow", &hollow_text);
+    let libraries = Libraries::new();
+    let (pretended, hollow) = (libraries.pretended(), libraries.hollow());
     let cases: [(&Path, &[(&str, &str)], &str); 11] = [
-        (pretended(), &[], "opened cuda:0 Pretended"),
+        (&pretended, &[], "opened cuda:0 Pretended"),
         (&hollow, &[], "found a driver that does not come up (its library has no cuDriverGetVersion)"),
-        (pretended(), &[("FAKE_CUDA_DEVICES", "0")], "found a driver and no device"),
-        (pretended(), &[("FAKE_CUDA_INIT", "999")], "found a driver that does not come up (CUDA_ERROR_UNKNOWN: as it was told to)"),
-        (pretended(), &[("FAKE_CUDA_VERSION", "12040")], "found a driver for CUDA 12.4, expected one for 13.0 or later"),
-        (pretended(), &[("FAKE_CUDA_CAPABILITY", "70")], "found cuda:0 Pretended of compute capability 7.0, expected 7.5 or later"),
-        (pretended(), &[("FAKE_CUDA_CAPABILITY", "75")], "opened cuda:0 Pretended"),
-        (pretended(), &[("FAKE_CUDA_CAPABILITY", "61"), ("FAKE_CUDA_DEVICES", "2")], "opened cuda:1 Other"),
-        (pretended(), &[("FAKE_CUDA_LOADS", "2")], "cuda:0 Pretended has no memory left (loading the kernels)"),
-        (
-            pretended(),
-            &[("FAKE_CUDA_LOADS", "999")],
-            "cuda:0 Pretended refused: loading the kernels: CUDA_ERROR_UNKNOWN: as it was told to",
-        ),
-        (pretended(), &[("FAKE_CUDA_LOADS", "1")], "cuda:0 Pretended refused: loading the kernels: error 1"),
+        (&pretended, &[("FAKE_CUDA_DEVICES", "0")], "found a driver and no device"),
+        (&pretended, &[("FAKE_CUDA_INIT", "999")], "found a driver that does not come up (CUDA_ERROR_UNKNOWN: as it was told to)"),
+        (&pretended, &[("FAKE_CUDA_VERSION", "12040")], "found a driver for CUDA 12.4, expected one for 13.0 or later"),
+        (&pretended, &[("FAKE_CUDA_CAPABILITY", "70")], "found cuda:0 Pretended of compute capability 7.0, expected 7.5 or later"),
+        (&pretended, &[("FAKE_CUDA_CAPABILITY", "75")], "opened cuda:0 Pretended"),
+        (&pretended, &[("FAKE_CUDA_CAPABILITY", "61"), ("FAKE_CUDA_DEVICES", "2")], "opened cuda:1 Other"),
+        (&pretended, &[("FAKE_CUDA_LOADS", "2")], "cuda:0 Pretended has no memory left (loading the kernels)"),
+        (&pretended, &[("FAKE_CUDA_LOADS", "999")], "cuda:0 Pretended refused: loading the kernels: CUDA_ERROR_UNKNOWN: as it was told to"),
+        (&pretended, &[("FAKE_CUDA_LOADS", "1")], "cuda:0 Pretended refused: loading the kernels: error 1"),
     ];
     for (folder, environment, expected) in cases {
         let text = succeeded(&with(folder, NAME, environment));
@@ -99,8 +77,10 @@ fn each_machine_is_told_what_it_lacks() {
 fn what_is_copied_arrives() {
     const NAME: &str = "what_is_copied_arrives";
     if !is_within(NAME) {
-        succeeded(&with(pretended(), NAME, &[]));
-        succeeded(&with(pretended(), NAME, &[("FAKE_CUDA_LOST", "6")]));
+        let libraries = Libraries::new();
+        let pretended = libraries.pretended();
+        succeeded(&with(&pretended, NAME, &[]));
+        succeeded(&with(&pretended, NAME, &[("FAKE_CUDA_LOST", "6")]));
         return;
     }
     let mut driver = Driver::open(Some(0), b"code").unwrap();

@@ -74,11 +74,7 @@ impl Processor {
 #[cfg(target_arch = "x86_64")]
 fn features() -> [(&'static str, bool); 3] {
     use std::arch::is_x86_feature_detected;
-    [
-        ("fma", is_x86_feature_detected!("fma")),
-        ("avx2", is_x86_feature_detected!("avx2")),
-        ("popcnt", is_x86_feature_detected!("popcnt")),
-    ]
+    [("fma", is_x86_feature_detected!("fma")), ("avx2", is_x86_feature_detected!("avx2")), ("popcnt", is_x86_feature_detected!("popcnt"))]
 }
 
 /// Others have it always.
@@ -189,7 +185,11 @@ pub fn loaded(name: &str) -> Option<PathBuf> {
 /// The version of NVIDIA's kernel module, as it tells.
 pub fn kernel_module() -> Option<String> {
     let told = read_to_string("/proc/driver/nvidia/version").ok()?;
-    told.lines().next()?.split_whitespace().find(|word| word.contains('.') && word.starts_with(|sign: char| sign.is_ascii_digit())).map(str::to_owned)
+    told.lines()
+        .next()?
+        .split_whitespace()
+        .find(|word| word.contains('.') && word.starts_with(|sign: char| sign.is_ascii_digit()))
+        .map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -141,7 +141,8 @@ fn judge(seen: &Examination, topology: &Topology, problems: &mut Vec<String>, no
     let Memory { total_bytes, available_bytes, limit_bytes, ref huge_pages, .. } = seen.memory;
     let needed = seen.needed_bytes;
     let soft = |limit: Option<[Option<u64>; 2]>| limit.and_then(|[soft, _]| soft);
-    let bounds = [("memory", total_bytes), ("the control group's limit", limit_bytes), ("ulimit -v", soft(seen.limits.address_space_bytes))];
+    let bounds =
+        [("memory", total_bytes), ("the control group's limit", limit_bytes), ("ulimit -v", soft(seen.limits.address_space_bytes))];
     match bounds.into_iter().find_map(|(name, bound)| bound.filter(|bound| *bound < needed).map(|bound| (name, bound))) {
         Some((name, bound)) => problems.push(format!(
             "limits: the topology takes {} at most, found {name} of {}: `weir check` says which table takes how much",
@@ -149,12 +150,19 @@ fn judge(seen: &Examination, topology: &Topology, problems: &mut Vec<String>, no
             mebibytes(bound)
         )),
         None if available_bytes.is_some_and(|available| available < needed) => {
-            notes.push(format!("the topology takes {} at most, {} are free now", mebibytes(needed), mebibytes(available_bytes.unwrap_or(0))));
+            notes.push(format!(
+                "the topology takes {} at most, {} are free now",
+                mebibytes(needed),
+                mebibytes(available_bytes.unwrap_or(0))
+            ));
         }
         None => {}
     }
     if huge_pages.as_deref() == Some("never") {
-        notes.push("huge pages are off: steps take up to twice as long (/sys/kernel/mm/transparent_hugepage/enabled: madvise or always)".to_owned());
+        notes.push(
+            "huge pages are off: steps take up to twice as long (/sys/kernel/mm/transparent_hugepage/enabled: madvise or always)"
+                .to_owned(),
+        );
     }
     if !seen.processor.fused {
         notes.push("the processor lacks fma, avx2 or popcnt: a forward pass takes many times as long, with the same results".to_owned());
@@ -175,7 +183,11 @@ fn judge(seen: &Examination, topology: &Topology, problems: &mut Vec<String>, no
         problems.push(format!("{path}: found no directory that this user may write in, expected one, or a place for one"));
     }
     if let Some(free) = data.free_bytes.filter(|free| *free < segment) {
-        problems.push(format!("{path}: found {} free, expected room for one segment of the journal ({})", mebibytes(free), mebibytes(segment)));
+        problems.push(format!(
+            "{path}: found {} free, expected room for one segment of the journal ({})",
+            mebibytes(free),
+            mebibytes(segment)
+        ));
     }
     match data.file_system.as_deref() {
         Some(name) if REMOTE.contains(&name) || name.starts_with("fuse") => {

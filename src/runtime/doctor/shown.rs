@@ -27,7 +27,11 @@ impl fmt::Display for Examination {
         let memory = &self.memory;
         let limited = memory.limit_bytes.map(|limit| format!(", at most {} here", mebibytes(Some(limit)))).unwrap_or_default();
         let (total, free, swap) = (mebibytes(memory.total_bytes), mebibytes(memory.available_bytes), mebibytes(memory.swap_bytes));
-        line(f, "memory", &format!("{total}, {free} free{limited}, swap {swap}; the topology takes {}", mebibytes(Some(self.needed_bytes))))?;
+        line(
+            f,
+            "memory",
+            &format!("{total}, {free} free{limited}, swap {swap}; the topology takes {}", mebibytes(Some(self.needed_bytes))),
+        )?;
         line(f, "huge pages", memory.huge_pages.as_deref().unwrap_or("unknown"))?;
         let Limits { open_files, file_bytes, address_space_bytes, processes } = self.limits;
         let (files, size, space, processes) = (limit(open_files), limit(file_bytes), limit(address_space_bytes), limit(processes));
