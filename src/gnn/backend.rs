@@ -5,6 +5,7 @@ use super::cpu::Score;
 use crate::event::EventType;
 use crate::graph::ego::EgoBatch;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// A batch's seeds as a backend sees them: S seeds, F words of figures a seed.
@@ -60,3 +61,61 @@ impl fmt::Display for DeviceLost {
 }
 
 impl std::error::Error for DeviceLost {}
+
+/// `[model] device`: where forward passes are to run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// A device that can be used, else the CPU.
+    #[default]
+    Auto,
+    Cpu,
+    /// This one and no other, by CUDA's number.
+    Cuda(u32),
+}
+
+impl DeviceChoice {
+    /// What a choice may read.
+    pub const WORDS: &str = "\"auto\", \"cpu\" or \"cuda:N\"";
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    /// `cuda` alone is the first device.
+    fn from_str(text: &str) -> Result<DeviceChoice, String> {
+        match text {
+            "auto" => Some(DeviceChoice::Auto),
+            "cpu" => Some(DeviceChoice::Cpu),
+            "cuda" => Some(DeviceChoice::Cuda(0)),
+            _ => text.strip_prefix("cuda:").and_then(|number| number.parse().ok()).map(DeviceChoice::Cuda),
+        }
+        .ok_or_else(|| format!("expected {}", DeviceChoice::WORDS))
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DeviceChoice::Auto => f.write_str("auto"),
+            DeviceChoice::Cpu => f.write_str("cpu"),
+            DeviceChoice::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Caught when planted: a number that was cut at its first sign that is none.
+    #[test]
+    fn a_choice_is_read_back_and_nothing_else_is_one() {
+        for choice in [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda(0), DeviceChoice::Cuda(17)] {
+            assert_eq!(choice.to_string().parse(), Ok(choice));
+        }
+        assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
+        for text in ["", "gpu", "cuda:", "cuda:x", "cuda:1x", "cuda:-1", "CPU", "cuda0", "cuda: 1"] {
+            assert_eq!(text.parse::<DeviceChoice>(), Err("expected \"auto\", \"cpu\" or \"cuda:N\"".to_owned()), "{text}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ mod model;
 mod reference;
 mod spread;
 
-pub use backend::{Backend, DeviceLost, SeedBatch};
+pub use backend::{Backend, DeviceChoice, DeviceLost, SeedBatch};
 pub use bound::Bound;
 pub use cpu::{Score, SeedView, sigmoid};
 pub use file::{BYTES_MAX, FORM, ModelError};
