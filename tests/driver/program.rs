@@ -5,6 +5,7 @@ use super::house::service::Room;
 use super::libraries::Libraries;
 use serde_json::{Value, json};
 use std::path::Path;
+use weir::gnn::cuda::look;
 
 const MODEL: &str = "
 [policy.rule.model]
@@ -52,6 +53,26 @@ fn a_replay_on_a_device_has_the_digest_of_one_on_the_cpu() {
     assert_eq!((&lost["backend"], &lost["digest"]), (&json!("cpu"), &here["digest"]));
     let why = lost["backend_instead"].as_str().unwrap();
     assert_eq!(why, "cuda:0 Pretended is lost: cuda:0 Pretended: waiting for it: CUDA_ERROR_LAUNCH_FAILED: as it was told to");
+}
+
+/// On a card, where there is one.
+#[test]
+fn a_card_decides_as_the_cpu_does() {
+    if let Some(missing) = look().missing {
+        println!("skipped: a replay on a card: {missing}");
+        assert!(std::env::var("WEIR_REQUIRE_GPU").is_err(), "WEIR_REQUIRE_GPU is set, and {missing}");
+        return;
+    }
+    let room = Room::new(MODEL);
+    write(&room.path("a.safetensors"), &model(1));
+    room.done(&["simulate", "--world", "small", "--events", "20000", "--seed", "7", "--out", "sample.jsonl"]);
+    let replay = |more: &[&str]| room.json(&[&["replay", "sample.jsonl", "-t", "small.toml", "--json"], more].concat());
+    let here = replay(&["--backend", "cpu"]);
+    for batch in ["1", "7", "256", "1000", "3000"] {
+        let there = replay(&["--backend", "cuda", "--batch", batch]);
+        assert!(there["backend"].as_str().unwrap().starts_with("cuda:0 "), "{there}");
+        assert_eq!((&there["digest"], &there["state_hash"]), (&here["digest"], &here["state_hash"]), "batches of {batch}");
+    }
 }
 
 /// Caught when planted: `auto` that ends with an error where there is no device.
