@@ -13,8 +13,11 @@ use weir::gnn::DeviceChoice;
 use weir::gnn::cuda::{Argument, Device, Driver, Kernel, Missing, look};
 use weir::runtime::Backing;
 
+/// Variables of a process.
+type Environment<'a> = &'a [(&'a str, &'a str)];
+
 /// This very program with another library, running the one test `name`, whose body knows by the variable that it is meant.
-fn with(folder: &Path, name: &str, environment: &[(&str, &str)]) -> Output {
+fn with(folder: &Path, name: &str, environment: Environment) -> Output {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture"])
         .env("LD_LIBRARY_PATH", folder)
@@ -52,7 +55,7 @@ fn each_machine_is_told_what_it_lacks() {
     }
     let libraries = Libraries::new();
     let (pretended, hollow) = (libraries.pretended(), libraries.hollow());
-    let cases: [(&Path, &[(&str, &str)], &str); 11] = [
+    let cases: [(&Path, Environment, &str); 11] = [
         (&pretended, &[], "opened cuda:0 Pretended"),
         (&hollow, &[], "found a driver that does not come up (its library has no cuDriverGetVersion)"),
         (&pretended, &[("FAKE_CUDA_DEVICES", "0")], "found a driver and no device"),

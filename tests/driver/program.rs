@@ -30,8 +30,8 @@ fn json_of(printed: (Option<i32>, String, String)) -> Value {
     serde_json::from_str(&out).unwrap()
 }
 
-/// Driver, packing and kernels, from the command line down, against the CPU. Caught when planted: a probability that the kernel takes from the
-/// logit before calibration, and rows that stay on the device written before the forward pass that reads them.
+/// Driver, packing and kernels, from the command line down, against the CPU. Caught when planted: another
+/// calibration in the kernel, and rows that stay on the device written before the forward pass that reads them.
 #[test]
 fn a_replay_on_a_device_has_the_digest_of_one_on_the_cpu() {
     let (room, libraries) = (Room::new(MODEL), Libraries::new());

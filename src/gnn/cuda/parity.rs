@@ -22,7 +22,7 @@ fn schema() -> Schema {
     let mut schema = Schema::default();
     for column in 0..WIDTH {
         let kind = if column < INTS { FeatureType::Int } else { FeatureType::Double };
-        schema.push(&format!("column_{column}"), kind, "");
+        schema.push(format!("column_{column}"), kind, "");
     }
     schema
 }
