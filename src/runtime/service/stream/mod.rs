@@ -10,6 +10,7 @@
 
 #[cfg(feature = "kafka")]
 mod ages;
+mod arrivals;
 #[cfg(feature = "kafka")]
 mod behind;
 #[cfg(feature = "kafka")]
@@ -31,22 +32,22 @@ use super::error::ServiceError;
 use crate::event::{Id, Origin, Sequence};
 use crate::kafka::partition_of;
 use crate::topology::Topology;
+pub(super) use arrivals::Arrival;
+use arrivals::Arrivals;
 use crossbeam::channel::Sender;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-/// Trace contexts that wait for their record's outputs to be sent; the oldest go first.
-const TRACES_MAX: usize = 1 << 16;
 /// Runs of records of topics that were passed over and whose offsets are not committed.
 const PASSED_MAX: usize = 4_096;
 
 /// What recorder, doors and topics tell each other.
 pub(super) struct TopicState {
-    traces: Mutex<VecDeque<(Sequence, Box<str>)>>,
+    arrivals: Arrivals,
     passed: Mutex<Vec<Passed>>,
     /// One above the last record of an event that came by a door.
     last_by_door: AtomicU64,
@@ -81,7 +82,7 @@ struct Passed {
 impl Default for TopicState {
     fn default() -> TopicState {
         TopicState {
-            traces: Mutex::default(),
+            arrivals: Arrivals::default(),
             passed: Mutex::default(),
             last_by_door: AtomicU64::new(0),
             sent: watch::Sender::new(0),
@@ -97,13 +98,19 @@ impl Default for TopicState {
 }
 
 impl TopicState {
-    /// Keeps the trace context of the event with this record.
-    pub(super) fn trace(&self, sequence: Sequence, trace: Box<str>) {
-        let mut traces = self.traces.lock().expect("nobody panics with it");
-        if traces.len() == TRACES_MAX {
-            traces.pop_front();
+    /// Keeps how the event of this record came, or how that came for which a stand-in answers by it: for the headers of its outputs.
+    pub(super) fn came(&self, sequence: Sequence, arrival: Arrival) {
+        // Without topics nobody asks.
+        if self.shard.get().is_some() {
+            self.arrivals.note(sequence, arrival);
         }
-        traces.push_back((sequence, trace));
+    }
+
+    /// The decisions of these records stand, in order.
+    pub(super) fn decided(&self, sequences: impl IntoIterator<Item = Sequence>) {
+        if self.shard.get().is_some() {
+            self.arrivals.decided(sequences);
+        }
     }
 
     /// A record of a topic was passed over; the next of the journal is `behind`.
@@ -117,6 +124,24 @@ impl TopicState {
             Some(known) => *known = passed,
             None => all.push(passed),
         }
+    }
+
+    /// By source and partition up to where records were passed over behind which all before `at` stands.
+    #[cfg(any(feature = "kafka", test))]
+    fn passed_before(&self, at: u64) -> BTreeMap<(u16, u32), u64> {
+        let mut offsets = BTreeMap::new();
+        for passed in self.passed.lock().expect("nobody panics with it").iter().filter(|passed| passed.behind.0 <= at) {
+            let next: &mut u64 = offsets.entry((passed.source, passed.partition)).or_default();
+            *next = passed.next.max(*next);
+        }
+        offsets
+    }
+
+    /// These offsets are committed: what was passed over before them is settled.
+    #[cfg(any(feature = "kafka", test))]
+    fn forget_passed(&self, committed: &BTreeMap<(u16, u32), u64>) {
+        let is_settled = |passed: &Passed| committed.get(&(passed.source, passed.partition)).is_some_and(|next| passed.next <= *next);
+        self.passed.lock().expect("nobody panics with it").retain(|passed| !is_settled(passed));
     }
 
     /// The event of this record came by a door.
@@ -222,4 +247,29 @@ pub(super) fn launch(
     _: &BTreeMap<(u16, u32), u64>,
 ) -> Result<Vec<JoinHandle<()>>, ServiceError> {
     if topology.kafka.is_some() { Err(ServiceError::NoKafka) } else { Ok(Vec::new()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Caught when planted: all of a partition forgotten with what was committed.
+    #[test]
+    fn what_was_passed_over_stays_until_its_offset_is_committed() {
+        let topics = TopicState::default();
+        let pass = |partition, offset, behind| topics.pass(Origin { source: 1, partition, offset }, Sequence(behind));
+        pass(0, 4, 10);
+        pass(0, 5, 10);
+        pass(1, 8, 12);
+        assert_eq!(topics.passed_before(9), BTreeMap::new());
+        let committed = topics.passed_before(10);
+        assert_eq!(committed, BTreeMap::from([((1, 0), 6)]));
+        // The transaction is lost, and comes again with what was passed over meanwhile.
+        pass(0, 7, 10);
+        assert_eq!(topics.passed_before(12), BTreeMap::from([((1, 0), 8), ((1, 1), 9)]));
+        topics.forget_passed(&committed);
+        assert_eq!(topics.passed_before(12), BTreeMap::from([((1, 0), 8), ((1, 1), 9)]), "it was not committed");
+        topics.forget_passed(&topics.passed_before(12));
+        assert_eq!(topics.passed_before(12), BTreeMap::new());
+    }
 }

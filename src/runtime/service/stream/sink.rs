@@ -388,6 +388,7 @@ impl Sink {
         let metrics = &self.shared.metrics;
         metrics.kafka_commit_seconds.observe(began.elapsed().as_secs_f64());
         metrics.kafka_transactions_total.with_label_values(&["committed"]).inc();
+        self.shared.topics.arrivals.forget_before(at);
         self.shared.topics.sent.send_replace(at);
         self.remember(next);
         Ok(())
@@ -422,17 +423,20 @@ impl Sink {
             }
             let full = open.records >= self.kafka.commit_records_max;
             let due = open.began.is_some_and(|began| full || began.elapsed() >= self.kafka.commit_every || self.shared.is_ended());
-            let passed = open.began.is_none() && offsets.elapsed() >= OFFSETS_EVERY && self.has_passed(reading.at);
-            if passed {
+            let idle = open.began.is_none() && offsets.elapsed() >= OFFSETS_EVERY;
+            let alone = idle && !self.shared.topics.passed_before(reading.at).is_empty();
+            if alone {
                 outbound.begin()?;
             }
-            if due || passed {
+            if due || alone {
                 offsets = Instant::now();
-                let consumed = self.consumed(std::mem::take(&mut open.consumed), reading.at);
+                let passed = self.shared.topics.passed_before(reading.at);
+                let consumed = self.consumed(std::mem::take(&mut open.consumed), &passed);
                 if let Some(record) = &reading.last {
                     self.last = record_name(record);
                 }
                 self.commit_on(outbound, &consumed, reading.at)?;
+                self.shared.topics.forget_passed(&passed);
                 open = Open::default();
                 self.warned = None;
                 self.end_restoration(reading.at)?;
@@ -470,20 +474,12 @@ impl Sink {
         Ok(())
     }
 
-    fn has_passed(&self, at: u64) -> bool {
-        self.shared.topics.passed.lock().expect("nobody panics with it").iter().any(|passed| passed.behind.0 <= at)
-    }
-
-    /// The offsets of what led to outputs before the record `at`, and of what was passed over before it.
-    fn consumed(&self, mut consumed: BTreeMap<(u16, u32), u64>, at: u64) -> Consumed {
-        self.shared.topics.passed.lock().expect("nobody panics with it").retain(|passed| {
-            let is_before = passed.behind.0 <= at;
-            if is_before {
-                let next = consumed.entry((passed.source, passed.partition)).or_default();
-                *next = passed.next.max(*next);
-            }
-            !is_before
-        });
+    /// The offsets of what led to outputs, and of what was passed over.
+    fn consumed(&self, mut consumed: BTreeMap<(u16, u32), u64>, passed: &BTreeMap<(u16, u32), u64>) -> Consumed {
+        for (place, next) in passed {
+            let known = consumed.entry(*place).or_default();
+            *known = (*known).max(*next);
+        }
         let name = |source: u16| self.sources.iter().find(|(number, _)| *number == source).map(|(_, topic)| topic.clone());
         let offsets = consumed.into_iter().filter_map(|((source, partition), next)| Some((name(source)?, partition, next)));
         Consumed { offsets: offsets.collect() }

@@ -5,6 +5,7 @@
 
 use super::super::Submission;
 use super::Shared;
+use super::arrivals::Arrival;
 use super::lost::{Lost, Restoration, Retold};
 use crate::event::{Event, Origin, Refusal, SourceLag};
 use crate::ingress::wire::parse_event;
@@ -176,7 +177,9 @@ impl Source {
         let _ = self.shared.topics.published.set(published);
         let told = restoration.tell(&self.shared.clone(), &mut |retold| {
             self.hand_on(match retold {
-                Retold::Event { origin, event, texts } => Submission::Event { origin, event, texts, trace: None, ticket: None, line: None },
+                Retold::Event { origin, event, texts } => {
+                    Submission::Event { origin, event, texts, arrival: None, ticket: None, line: None }
+                }
                 Retold::Answered(answered) => Submission::Answered { answered, ticket: None },
             });
             !self.is_over()
@@ -214,8 +217,8 @@ impl Source {
         let mut texts = Told::default();
         match self.event(message, &mut texts) {
             Ok(event) => {
-                let trace = message.traceparent.map(Box::from);
-                Submission::Event { origin, event: Box::new(event), texts, trace, ticket: None, line: None }
+                let arrival = Some(Arrival::now(message.traceparent));
+                Submission::Event { origin, event: Box::new(event), texts, arrival, ticket: None, line: None }
             }
             Err(fault) => {
                 let raw = message.payload.unwrap_or_default();
