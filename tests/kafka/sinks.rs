@@ -10,7 +10,6 @@ fn trace(n: usize) -> String {
     format!("00-{:032x}-{:016x}-01", n + 1, n + 7)
 }
 
-/// Caught when planted: traces of the hook not kept.
 #[test]
 fn what_comes_by_the_hook_is_told_in_the_topic_and_not_read_back() {
     let topics = Topics::new(shared(), "told");

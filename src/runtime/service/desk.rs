@@ -4,7 +4,7 @@ use super::Shared;
 use super::answers::Answered as Known;
 use super::recorder::answered;
 use super::standby::Feed;
-use super::stream::Arrival;
+use super::stream::{Arrival, Before};
 use super::ticket::{Reply, Ticket, Winner};
 use super::{Service, Submission};
 use crate::api::{Answer, ChallengeResult, Change, Chunks, Desk, Page, Readiness, Stream, Submitted};
@@ -72,14 +72,14 @@ impl Service {
         if !self.shared.topics.is_cold() {
             return None;
         }
-        match self.shared.topics.published_answer(event) {
-            Ok(answer) => {
-                let json = answer?;
+        match self.shared.topics.published_before(event) {
+            Before::Unread => Some(Answer::Closing),
+            Before::Nothing => None,
+            Before::Answer(json) => {
                 let word = serde_json::from_slice::<Value>(&json).ok()?["status"].as_str()?.to_owned();
                 let status = Status::ALL.into_iter().find(|status| status.name() == word)?;
                 Some(Answer::Decided { json: json.into(), status, committed: None })
             }
-            Err(()) => Some(Answer::Closing),
         }
     }
 

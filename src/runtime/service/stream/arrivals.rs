@@ -14,6 +14,7 @@ const ARRIVALS_MAX: usize = 1 << 16;
 #[derive(Clone, Debug)]
 pub(in crate::runtime::service) struct Arrival {
     at: Instant,
+    #[cfg_attr(not(any(feature = "kafka", test)), expect(dead_code, reason = "topics alone ask for it"))]
     trace: Option<Arc<str>>,
 }
 

@@ -16,6 +16,8 @@ mod behind;
 #[cfg(feature = "kafka")]
 mod lost;
 #[cfg(feature = "kafka")]
+mod notes;
+#[cfg(feature = "kafka")]
 mod published;
 #[cfg(feature = "kafka")]
 mod scratch;
@@ -66,6 +68,16 @@ pub(super) struct TopicState {
     unready: Mutex<Option<String>>,
     /// Why nothing is sent any more until somebody acts.
     failed: OnceLock<String>,
+}
+
+/// What is known to have been published for an event before the disk was lost.
+#[cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "topics alone know of any"))]
+pub(super) enum Before {
+    /// It was not read yet.
+    Unread,
+    Nothing,
+    /// This decision, as JSON.
+    Answer(Vec<u8>),
 }
 
 /// Records of a partition that gave none in the journal.
@@ -160,16 +172,17 @@ impl TopicState {
         Sequence(if self.shard.get().is_some() { *self.sent.borrow() } else { u64::MAX })
     }
 
-    /// What was published for an event, while the graph is restored; `Err` while that is not known.
-    pub(super) fn published_answer(&self, event: Id) -> Result<Option<Vec<u8>>, ()> {
-        #[cfg(feature = "kafka")]
-        let answer = self.published.get().map(|published| published.answer(event)).ok_or(());
-        #[cfg(not(feature = "kafka"))]
-        let answer = {
-            let _ = event;
-            Ok(None)
-        };
-        answer
+    /// What was published for an event before the disk was lost, while the graph is restored.
+    #[cfg(feature = "kafka")]
+    pub(super) fn published_before(&self, event: Id) -> Before {
+        let Some(published) = self.published.get() else { return Before::Unread };
+        published.answer(event).map_or(Before::Nothing, Before::Answer)
+    }
+
+    /// Nothing: this build has no Kafka, and restores nothing from topics.
+    #[cfg(not(feature = "kafka"))]
+    pub(super) fn published_before(&self, _: Id) -> Before {
+        Before::Nothing
     }
 
     /// Whether the graph is being restored: until then nothing is judged by it.
@@ -205,6 +218,14 @@ impl TopicState {
     }
 }
 
+/// Nothing more is sent, read or recorded here, which would be a history of its own: another process leads, or the topics are not this journal's.
+#[cfg(feature = "kafka")]
+fn leave(shared: &Shared, why: &str) {
+    tracing::error!(why, "nothing more is sent to the topics, read from them or recorded");
+    // What could not be synced is told by whoever syncs.
+    let _ = shared.fence(why);
+}
+
 /// Starts the threads of the topics, where there are any.
 #[cfg(feature = "kafka")]
 pub(super) fn launch(
@@ -222,11 +243,11 @@ pub(super) fn launch(
     let mut owner = [0; 8];
     getrandom::fill(&mut owner).map_err(|cause| ServiceError::System(std::io::Error::other(cause.to_string())))?;
     let owner = crate::journal::hex(&owner);
-    let end = lost::End::of(&shared.dir, shared.recorded.load(Ordering::Acquire), shared.now()).map_err(ServiceError::System)?;
+    let end = notes::End::of(&shared.dir, shared.recorded.load(Ordering::Acquire), shared.now()).map_err(ServiceError::System)?;
     let sink = sink::Sink::new(shared.clone(), kafka.clone(), topology.topics.clone(), topics.clone(), &owner, end, met);
     let behind = behind::Behind::new(shared.clone(), topology.topics.events.clone(), kafka.publish_lag_max);
     let mut threads = vec![thread("sink", shared, move || sink.run())?, thread("behind", shared, move || behind.run())?];
-    let cold = kafka.recover || lost::Lost::begun(&shared.dir).is_some();
+    let cold = kafka.recover || notes::Lost::begun(&shared.dir).is_some();
     shared.topics.cold.store(cold, Ordering::Release);
     if cold || !topics.is_empty() {
         let why = if cold { "cold shard: its graph is being restored from the topics" } else { "the topics were not reached yet" };

@@ -4,9 +4,10 @@
 //! are paused: the group is served all the same. Once a second it says how far each source is behind.
 
 use super::super::Submission;
-use super::Shared;
 use super::arrivals::Arrival;
-use super::lost::{Lost, Restoration, Retold};
+use super::lost::{Restoration, Retold};
+use super::notes::Lost;
+use super::{Shared, leave};
 use crate::event::{Event, Origin, Refusal, SourceLag};
 use crate::ingress::wire::parse_event;
 use crate::ingress::{Fault, Reading};
@@ -139,11 +140,7 @@ impl Source {
                 Polled::Message(submission) => self.hand_on(submission),
                 Polled::Nothing => {}
                 Polled::Fenced(why) => {
-                    let elsewhere = format!("fenced: another process is {} of the group now ({why})", self.kafka.identity());
-                    warn!(elsewhere, "nothing more is recorded here");
-                    // What could not be synced is told by whoever syncs.
-                    let _ = self.shared.fence(&elsewhere);
-                    return;
+                    return leave(&self.shared, &format!("fenced: another process is {} of the group now ({why})", self.kafka.identity()));
                 }
             }
         }
