@@ -235,6 +235,8 @@ pub(super) fn launch(
     positions: &BTreeMap<(u16, u32), u64>,
 ) -> Result<Vec<JoinHandle<()>>, ServiceError> {
     use super::launch::thread;
+    use crate::priority::give_way;
+    use crate::topology::WaitFor;
     let Some(kafka) = &topology.kafka else { return Ok(Vec::new()) };
     let _ = shared.topics.shard.set((kafka.shard, kafka.shards));
     let topics = topology.sources.iter().zip(0u16..).filter_map(|(source, number)| Some((number, source.topic.clone()?)));
@@ -246,7 +248,18 @@ pub(super) fn launch(
     let end = notes::End::of(&shared.dir, shared.recorded.load(Ordering::Acquire), shared.now()).map_err(ServiceError::System)?;
     let sink = sink::Sink::new(shared.clone(), kafka.clone(), topology.topics.clone(), topics.clone(), &owner, end, met);
     let behind = behind::Behind::new(shared.clone(), topology.topics.events.clone(), kafka.publish_lag_max);
-    let mut threads = vec![thread("sink", shared, move || sink.run())?, thread("behind", shared, move || behind.run())?];
+    // The hook's callers go before the topics, but where they wait for them; the library's threads run as those that start them.
+    let wait_for = topology.authorize.wait_for;
+    let yielding = move || {
+        if wait_for == WaitFor::Journal {
+            give_way();
+        }
+    };
+    let sending = move || {
+        yielding();
+        sink.run();
+    };
+    let mut threads = vec![thread("sink", shared, sending)?, thread("behind", shared, move || behind.run())?];
     let cold = kafka.recover || notes::Lost::begun(&shared.dir).is_some();
     shared.topics.cold.store(cold, Ordering::Release);
     if cold || !topics.is_empty() {
@@ -254,7 +267,11 @@ pub(super) fn launch(
         *shared.topics.unready.lock().expect("nobody panics with it") = Some(why.to_owned());
         let feed = source::Feed { lane: lane.clone(), topics, outputs: topology.topics.clone(), positions: positions.clone() };
         let source = source::Source::new(shared.clone(), kafka.clone(), feed, topology.input.line_bytes_max);
-        threads.push(thread("source", shared, move || source.run(&known))?);
+        let reading = move || {
+            yielding();
+            source.run(&known);
+        };
+        threads.push(thread("source", shared, reading)?);
     }
     Ok(threads)
 }
