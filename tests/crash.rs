@@ -2,7 +2,7 @@
 
 mod house;
 
-use house::service::{Caller, Room, now};
+use house::service::{Caller, Room, Running, now};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,6 +19,14 @@ every = \"300ms\"
 type Answered = BTreeMap<String, (String, Vec<u8>)>;
 
 const KILLS: u64 = 50;
+
+fn payment(id: &str, number: u64) -> String {
+    let (user, shop, amount) = (number % 211, number % 17, number % 9_000);
+    format!(
+        r#"{{"id":"{id}","type":"payment","time":"{}","user":"u-{user}","merchant":"m-{shop}","amount":{amount},"currency":"EUR"}}"#,
+        now()
+    )
+}
 
 /// Caught when planted: answers that leave before the journal's write; a restart that takes outputs for journalled that are not.
 #[test]
@@ -48,12 +56,8 @@ fn answers_survive_kill_9() {
                     let Some(mut caller) = Caller::new(&running.address) else { return };
                     while !stop.load(Ordering::Relaxed) {
                         let number = numbers.fetch_add(1, Ordering::Relaxed);
-                        let (id, user, shop) = (format!("k-{number}"), number % 211, number % 17);
-                        let body = format!(
-                            r#"{{"id":"{id}","type":"payment","time":"{}","user":"u-{user}","merchant":"m-{shop}","amount":{},"currency":"EUR"}}"#,
-                            now(),
-                            number % 9_000
-                        );
+                        let id = format!("k-{number}");
+                        let body = payment(&id, number);
                         let Some((status, bytes)) = caller.ask("POST", "/v1/authorizations", &body) else { return };
                         assert_eq!(status, 200, "{}", String::from_utf8_lossy(&bytes));
                         answered.lock().unwrap().insert(id, (body, bytes));
@@ -85,4 +89,65 @@ fn answers_survive_kill_9() {
     let verified = room.weir(&["journal", "verify", "data"]);
     println!("{} answers in {KILLS} rounds\n{}", all.len(), String::from_utf8_lossy(&verified.stdout));
     assert!(verified.status.code() != Some(2), "{}", String::from_utf8_lossy(&verified.stderr));
+}
+
+/// So seldom that none is taken here in its time. An eighth of the records is 100.
+const SELDOM: &str = "
+[snapshot]
+records = 800
+every = \"1h\"
+";
+
+/// The sequences of the snapshots, by the names of their files.
+fn snapshots(room: &Room) -> Vec<u64> {
+    let entries = std::fs::read_dir(room.path("data/snapshots")).into_iter().flatten();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut taken: Vec<u64> = names.filter_map(|name| name.strip_suffix(".snapshot")?.parse().ok()).collect();
+    taken.sort_unstable();
+    taken
+}
+
+/// Has `number` payments judged that nobody asked for before, and is killed.
+fn killed_after(running: Running, asked: &mut u64, number: u64) {
+    let mut caller = running.caller();
+    for _ in 0..number {
+        let (status, bytes) = caller.ask("POST", "/v1/authorizations", &payment(&format!("s-{asked}"), *asked)).unwrap();
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&bytes));
+        *asked += 1;
+    }
+    running.kill();
+}
+
+/// A start that stepped much begins with a snapshot; one behind a process that was killed before its snapshot was done takes it before it
+/// serves, so that whatever the pace of kills none steps more than the one before.
+///
+/// Caught when planted: no snapshot due at a start; one that is not waited for.
+#[test]
+fn a_start_that_stepped_much_takes_a_snapshot_and_behind_an_unfinished_one_at_once() {
+    let room = Room::new(SELDOM);
+    let mut asked = 0;
+    killed_after(room.start("data", &[]), &mut asked, 150);
+    assert_eq!(snapshots(&room), [0u64; 0]);
+    let running = room.start("data", &[]);
+    running.until(|_| !snapshots(&room).is_empty());
+    let first = snapshots(&room)[0];
+    assert!((150..400).contains(&first), "{first}");
+    killed_after(running, &mut asked, 10);
+    // Few records were stepped: what was left in the making changes nothing.
+    let unfinished = || std::fs::write(room.path("data/snapshots/00000000000000000007.partial"), b"WEIR").unwrap();
+    unfinished();
+    let running = room.start("data", &[]);
+    killed_after(running, &mut asked, 150);
+    assert_eq!(snapshots(&room), [first]);
+    for _ in 0..3 {
+        unfinished();
+        let before = snapshots(&room).pop();
+        // It is there as soon as somebody can ask.
+        let running = room.start("data", &[]);
+        let taken = snapshots(&room).pop();
+        assert!(taken > before.map(|before| before + 150), "{taken:?} behind {before:?}\n{}", room.log("data"));
+        let stood = running.ask("GET", &format!("/v1/decisions/s-{}", asked - 1), "");
+        assert_eq!(stood.0, 200, "{}", stood.1);
+        killed_after(running, &mut asked, 160);
+    }
 }

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 pub(super) const JSON: [&str; 1] = ["application/json"];
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// The caller's W3C trace context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Where the decision is when the answer leaves: `kafka` or, at the deadline, the `journal` alone.
 const COMMITTED: HeaderName = HeaderName::from_static("weir-committed");
 
@@ -63,7 +65,8 @@ pub(super) async fn authorize<D: Desk, G: Gate>(shared: &Shared<D, G>, parts: &P
     let deadline = deadline(&parts.headers, &shared.options)?;
     let json = whole(shared, body).await?;
     let start = Instant::now();
-    let answer = shared.desk.authorize(&json, deadline).await;
+    let trace = parts.headers.get(TRACEPARENT).and_then(|trace| trace.to_str().ok());
+    let answer = shared.desk.authorize_traced(&json, deadline, trace).await;
     answered(shared, answer, start)
 }
 

@@ -102,8 +102,14 @@ pub struct Readiness {
 
 /// What stands behind the doors.
 pub trait Desk: Send + Sync + 'static {
-    /// Judges a payment or transfer that somebody waits for, at most `deadline`; then a stand-in answers.
-    fn authorize(&self, json: &[u8], deadline: Duration) -> impl Future<Output = Answer> + Send;
+    /// Judges a payment or transfer that somebody waits for, at most `deadline`; then a stand-in answers. `trace` is the W3C trace context of
+    /// who asks, if there is one: it goes with the decision into the topics.
+    fn authorize_traced(&self, json: &[u8], deadline: Duration, trace: Option<&str>) -> impl Future<Output = Answer> + Send;
+
+    /// As [`Desk::authorize_traced`], for whoever has no trace.
+    fn authorize(&self, json: &[u8], deadline: Duration) -> impl Future<Output = Answer> + Send {
+        self.authorize_traced(json, deadline, None)
+    }
 
     /// Takes the result of a step-up in: the final decision for the payment with this id. `None` where no such payment is known.
     fn challenge(&self, event_id: &str, result: ChallengeResult, deadline: Duration) -> impl Future<Output = Option<Answer>> + Send;

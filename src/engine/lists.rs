@@ -162,12 +162,7 @@ impl Lists {
 
     /// Restores an empty table from what [`Lists::ground`] and [`Lists::earliest`] gave.
     pub(super) fn restore(&mut self, earliest: Timestamp, entries: &[(u64, [u64; ENTRY])]) -> Result<(), String> {
-        for (slot, entry) in entries {
-            let is_free = |slot: &usize| *slot < self.slots.count() && self.slots.word(*slot, 0) == 0;
-            let slot = usize::try_from(*slot).ok().filter(is_free);
-            let slot = slot.ok_or("two entries of lists stand in one place, or one stands outside of the table")?;
-            self.slots.put(slot, entry);
-        }
+        self.slots.restore(entries.iter().copied().map(Ok::<_, String>), "entries of lists")?;
         (self.len, self.earliest) = (entries.len(), earliest);
         self.check()
     }

@@ -119,13 +119,7 @@ impl Sources {
         if len > self.slots.count() as u64 {
             return Err(format!("found {len} positions, expected at most {PARTITIONS_MAX}").into());
         }
-        for _ in 0..len {
-            let (slot, entry) = (next()?, [next()?, next()?]);
-            let is_free = |slot: &usize| *slot < self.slots.count() && self.slots.word(*slot, 0) == 0;
-            let slot = usize::try_from(slot).ok().filter(is_free);
-            let slot = slot.ok_or_else(|| "two positions stand in one place, or one stands outside of the table".to_owned())?;
-            self.slots.put(slot, &entry);
-        }
+        self.slots.restore((0..len).map(|_| Ok::<_, E>((next()?, [next()?, next()?]))), "positions")?;
         self.len = len as usize;
         Ok(self.check()?)
     }

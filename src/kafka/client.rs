@@ -28,7 +28,7 @@ pub(super) fn config(options: &KafkaOptions) -> Result<ClientConfig, String> {
 /// Why a client could not be made; options that this build has no code for are told as such.
 pub(super) fn unmade(cause: &KafkaError) -> String {
     let text = cause.to_string();
-    let lacks = ["ssl.", "OpenSSL", "SSL", "SASL", "zstd"].iter().any(|word| text.contains(word));
+    let lacks = ["ssl.", "OpenSSL", "SSL", "SASL"].iter().any(|word| text.contains(word));
     let hint = if lacks && !cfg!(feature = "kafka-ssl") { "; TLS and SCRAM need a build with --features kafka-ssl" } else { "" };
     format!("{text}{hint}")
 }
@@ -55,6 +55,8 @@ fn code(cause: &KafkaError) -> Option<RDKafkaErrorCode> {
 /// Tells the library's own words where all others stand.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
+        // One list of options serves consumers and producers: what is the other's is not news.
+        _ if facility == "CONFWARN" && message.contains("will be ignored by this") => debug!(facility, message, "librdkafka"),
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
             warn!(facility, message, "librdkafka");
         }

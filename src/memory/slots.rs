@@ -76,6 +76,25 @@ impl<const WORDS: usize> Slots<WORDS> {
         self.words.range_mut(WORDS * slot..WORDS * (slot + 1)).copy_from_slice(entry);
     }
 
+    /// Fills empty slots with entries as [`Slots::entries`] gave them.
+    ///
+    /// # Errors
+    /// Where an entry cannot be had, or finds no place: `what` says of which entries.
+    pub fn restore<E: From<String>>(
+        &mut self,
+        entries: impl IntoIterator<Item = Result<(u64, [u64; WORDS]), E>>,
+        what: &str,
+    ) -> Result<(), E> {
+        for entry in entries {
+            let (slot, entry) = entry?;
+            let is_free = |slot: &usize| *slot < self.count() && self.word(*slot, 0) == 0;
+            let slot = usize::try_from(slot).ok().filter(is_free);
+            let slot = slot.ok_or_else(|| format!("two {what} stand in one place, or one stands outside of the table"))?;
+            self.put(slot, &entry);
+        }
+        Ok(())
+    }
+
     /// The slots that a search for this hash comes to, up to the first empty one; there is one, or no slot at all.
     #[inline(always)]
     pub fn chain(&self, hash: u64) -> impl Iterator<Item = usize> {

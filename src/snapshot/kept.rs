@@ -123,6 +123,14 @@ impl Snapshots {
         Ok(gone)
     }
 
+    /// Whether a crash left one in the making.
+    ///
+    /// # Errors
+    /// Where the folder cannot be listed.
+    pub fn has_unfinished(&self) -> Result<bool, SnapshotFileError> {
+        Ok(self.names()?.iter().any(|name| name.ends_with(PARTIAL)))
+    }
+
     /// Removes what a crash left of snapshots in the making.
     ///
     /// # Errors

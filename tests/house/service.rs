@@ -210,9 +210,13 @@ impl Caller {
 
     /// As [`Caller::ask`], with another deadline.
     pub fn ask_within(&mut self, deadline_ms: u32, method: &str, path: &str, body: &str) -> Option<Answer> {
+        self.ask_with(&format!("Weir-Deadline-Ms: {deadline_ms}"), method, path, body)
+    }
+
+    /// As [`Caller::ask`], with a header of one's own in place of the deadline.
+    pub fn ask_with(&mut self, header: &str, method: &str, path: &str, body: &str) -> Option<Answer> {
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nWeir-Deadline-Ms: {deadline_ms}\r\n\
-             Content-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{header}\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
         self.0.get_mut().write_all(head.as_bytes()).ok()?;

@@ -2,6 +2,7 @@
 //!
 //! Ids are kept as 16 bytes of a hash: two million events take some hundred megabytes, whatever their ids look like.
 
+use super::decision::Answer;
 use super::traffic::Head;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -151,32 +152,6 @@ impl Findings {
         if count <= EXAMPLES_MAX as u64 {
             self.examples.push(what());
         }
-    }
-}
-
-/// What the books need of a decision.
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow)]
-    event_id: Cow<'a, str>,
-    revision: u64,
-    sequence: u64,
-    #[serde(borrow)]
-    status: Cow<'a, str>,
-    #[serde(borrow, default)]
-    skipped: Vec<Skipped<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Skipped<'a> {
-    #[serde(borrow)]
-    why: Cow<'a, str>,
-}
-
-impl Answer<'_> {
-    /// Whether a stand-in gave it: for a deadline, or for a shard that was being restored.
-    fn is_stand_in(&self) -> bool {
-        self.status == "fallback" || self.skipped.iter().any(|skipped| skipped.why == "cold shard")
     }
 }
 

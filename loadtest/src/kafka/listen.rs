@@ -1,14 +1,13 @@
 //! The half of `kafka measure` that reads: when each decision was there to be read.
 
 use super::clients::{Topic, entry};
+use super::decision::Answer;
 use super::produce::{Load, Progress};
 use super::traffic::Kind;
 use crate::clock::Clock;
 use crate::measure::histogram;
 use hdrhistogram::Histogram;
 use rdkafka::error::KafkaError;
-use serde::Deserialize;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -35,14 +34,6 @@ pub struct Seen {
     pub errors: BTreeMap<String, u64>,
 }
 
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow)]
-    event_id: Cow<'a, str>,
-    #[serde(borrow)]
-    status: Cow<'a, str>,
-}
-
 impl Seen {
     /// Nothing, yet, of `slots` slots.
     pub fn new(slots: u64) -> Seen {
@@ -67,7 +58,7 @@ impl Seen {
             self.malformed += 1;
             return false;
         };
-        self.stand_ins += u64::from(answer.status == "fallback");
+        self.stand_ins += u64::from(answer.is_stand_in());
         let slot = load.traffic.slot(&answer.event_id).filter(|slot| *slot < self.is_seen.len() as u64);
         let Some(slot) = slot.filter(|slot| load.traffic.kind(*slot) == Kind::Money) else {
             self.foreign += 1;
@@ -123,7 +114,12 @@ mod tests {
         assert_eq!((load.measured_from, load.schedule.slots()), (100, 200));
         let mut seen = Seen::new(200);
         let mut take = |slot: u64, prefix: &str, status: &str, now_ms: u64| {
-            let value = format!(r#"{{"event_id":"{prefix}-{slot}","revision":1,"status":"{status}"}}"#);
+            let (status, skipped) = match status {
+                "cold" => ("degraded", r#"[{"part":"graph","why":"cold shard"}]"#),
+                "degraded" => ("degraded", r#"[{"part":"stream","why":"stream 70 s behind"}]"#),
+                status => (status, "[]"),
+            };
+            let value = format!(r#"{{"event_id":"{prefix}-{slot}","revision":1,"sequence":9,"status":"{status}","skipped":{skipped}}}"#);
             seen.take(value.as_bytes(), &load, 5_000_000_000, now_ms * 1_000_000)
         };
         let money: Vec<u64> = (0..200).filter(|slot| load.traffic.kind(*slot) == Kind::Money).collect();
@@ -132,10 +128,11 @@ mod tests {
         assert!(take(warm, "k", "evaluated", 9000));
         // Due at 5 s and as many milliseconds as its slot.
         assert!(take(measured, "k", "fallback", 5000 + measured + 7));
-        assert!(!take(measured, "k", "evaluated", 9000));
+        // Of those that lacked a part, only what a cold shard answers is of a stand-in.
+        assert!(!take(measured, "k", "degraded", 9000) && !take(measured, "k", "cold", 9000));
         assert!(!take(measured, "other", "evaluated", 9000) && !take(other, "k", "evaluated", 9000) && !take(777, "k", "evaluated", 9000));
         assert!(!seen.take(b"{", &load, 0, 0));
-        assert_eq!((seen.decisions, seen.stand_ins, seen.further, seen.foreign, seen.malformed), (7, 1, 1, 3, 1));
+        assert_eq!((seen.decisions, seen.stand_ins, seen.further, seen.foreign, seen.malformed), (8, 2, 2, 3, 1));
         assert_eq!((seen.measured, seen.last_ns), (1, (5000 + measured + 7) * 1_000_000));
         assert!(seen.visible.max().abs_diff(7_000_000) < 10_000, "{} ns", seen.visible.max());
     }

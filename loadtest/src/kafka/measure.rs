@@ -3,11 +3,12 @@
 use super::clients::{From, Topic};
 use super::listen::{Seen, listen};
 use super::options::MeasureArguments;
-use super::produce::{Load, Production, Sent, bar, show};
+use super::produce::{Load, Production, Run, Sent, bar, show};
+use super::tell;
 use crate::machine::Machine;
 use crate::measure::Quantiles;
 use crate::report::{grouped, text::row};
-use crate::run::{command_line, stop_on_interrupt};
+use crate::run::stop_on_interrupt;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -19,14 +20,9 @@ use std::time::{Duration, Instant};
 
 #[derive(Serialize)]
 struct Report<'a> {
-    version: &'static str,
-    command: String,
-    machine: Machine,
-    topic: &'a str,
+    #[serde(flatten)]
+    run: Run<'a>,
     decisions_topic: &'a str,
-    rate: f64,
-    seed: u64,
-    prefix: &'a str,
     sent: Sent,
     decisions: Decisions,
     /// Limits that do not hold, in words.
@@ -72,11 +68,7 @@ pub fn run(arguments: &MeasureArguments) -> Result<ExitCode, String> {
     let (paced, seen) = thread::scope(|scope| {
         let progress = &*production.progress;
         let listening = scope.spawn(|| listen(&topic, &load, production.clock, start_ns, progress, &done));
-        let sending = scope.spawn(|| production.send(&load, &stop));
-        while !sending.is_finished() {
-            thread::sleep(Duration::from_millis(100));
-            show(&bar, &production, start_ns);
-        }
+        let paced = production.send_shown(&load, &stop, &bar, start_ns);
         let until = Instant::now() + arguments.drain;
         let is_open = || progress.visible.load(Ordering::Relaxed) < progress.delivered_money.load(Ordering::Relaxed);
         while is_open() && Instant::now() < until {
@@ -84,9 +76,8 @@ pub fn run(arguments: &MeasureArguments) -> Result<ExitCode, String> {
             show(&bar, &production, start_ns);
         }
         done.store(true, Ordering::Relaxed);
-        let paced = sending.join().map_err(|_| "the sending thread has panicked".to_owned())??;
         let seen = listening.join().map_err(|_| "the listening thread has panicked".to_owned())?;
-        Ok::<_, String>((paced, seen))
+        Ok::<_, String>((paced?, seen))
     })?;
     bar.finish_and_clear();
     if let Some(path) = &traffic.ids {
@@ -95,23 +86,13 @@ pub fn run(arguments: &MeasureArguments) -> Result<ExitCode, String> {
     let sent = production.report(&load, &paced, start_ns);
     let decisions = decisions(seen, &sent, start_ns + load.schedule.measured_from_ns());
     let report = Report {
-        version: env!("CARGO_PKG_VERSION"),
-        command: command_line(std::env::args()),
-        machine,
-        topic: &traffic.topic,
+        run: Run::of(traffic, &load, machine),
         decisions_topic: &arguments.decisions,
-        rate: traffic.rate,
-        seed: traffic.seed,
-        prefix: &load.prefix,
         broken: broken(arguments, &sent, &decisions),
         sent,
         decisions,
     };
-    let text = match traffic.json {
-        true => serde_json::to_string(&report).expect("numbers and texts are JSON") + "\n",
-        false => words(&report),
-    };
-    crate::say(&text)?;
+    tell(&report, traffic.json, words)?;
     Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
@@ -169,7 +150,7 @@ fn words(report: &Report<'_>) -> String {
 
 fn write_words(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
     let decisions = &report.decisions;
-    report.sent.write(report.rate, out)?;
+    report.sent.write(report.run.rate, out)?;
     row(out, "visible (from due)", decisions.visible.as_ref())?;
     writeln!(
         out,
@@ -195,5 +176,5 @@ fn write_words(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
     for line in &report.broken {
         writeln!(out, "does not hold: {line}")?;
     }
-    writeln!(out, "\non {}; ids begin with {}", report.machine.line(), report.prefix)
+    report.run.write(out)
 }

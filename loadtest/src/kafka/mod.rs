@@ -4,6 +4,7 @@
 //! delay counts from when its event was due. What was lost or doubled is found by reading the topics themselves (`ledger`).
 
 mod clients;
+mod decision;
 mod ledger;
 mod listen;
 mod measure;
@@ -14,6 +15,7 @@ mod traffic;
 
 pub use options::KafkaCommand;
 
+use serde::Serialize;
 use std::process::ExitCode;
 
 /// Does what `command` says.
@@ -26,4 +28,13 @@ pub fn run(command: &KafkaCommand) -> Result<ExitCode, String> {
         KafkaCommand::Measure(arguments) => measure::run(arguments),
         KafkaCommand::Reconcile(arguments) => reconcile::run(arguments),
     }
+}
+
+/// Prints a report: as one JSON object, or in the words that it gives.
+fn tell<R: Serialize>(report: &R, json: bool, words: impl FnOnce(&R) -> String) -> Result<(), String> {
+    let text = match json {
+        true => serde_json::to_string(report).expect("numbers and texts are JSON") + "\n",
+        false => words(report),
+    };
+    crate::say(&text)
 }

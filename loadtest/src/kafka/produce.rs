@@ -2,6 +2,7 @@
 
 use super::clients::{OPENING, check_brokers, producer};
 use super::options::{ProduceArguments, TrafficArguments};
+use super::tell;
 use super::traffic::{Head, Traffic};
 use crate::clock::Clock;
 use crate::machine::Machine;
@@ -271,6 +272,18 @@ impl Production {
         }
     }
 
+    /// Sends `load`, as [`Production::send`], and shows meanwhile how that stands.
+    pub fn send_shown(&self, load: &Load, stop: &AtomicBool, bar: &ProgressBar, start_ns: u64) -> Result<Paced, String> {
+        thread::scope(|scope| {
+            let sending = scope.spawn(|| self.send(load, stop));
+            while !sending.is_finished() {
+                thread::sleep(Duration::from_millis(100));
+                show(bar, self, start_ns);
+            }
+            sending.join().map_err(|_| "the sending thread has panicked".to_owned())?
+        })
+    }
+
     /// What the sending came to.
     pub fn report(&self, load: &Load, paced: &Paced, start_ns: u64) -> Sent {
         let told = self.producer.context().told.lock().expect("nobody panics with it");
@@ -372,15 +385,35 @@ impl Sent {
     }
 }
 
+/// What a report says of the run.
 #[derive(Serialize)]
-struct Report<'a> {
+pub struct Run<'a> {
     version: &'static str,
     command: String,
     machine: Machine,
     topic: &'a str,
-    rate: f64,
+    pub rate: f64,
     seed: u64,
     prefix: &'a str,
+}
+
+impl Run<'_> {
+    /// Of this process, which sends `load`.
+    pub fn of<'a>(traffic: &'a TrafficArguments, load: &'a Load, machine: Machine) -> Run<'a> {
+        let (version, command) = (env!("CARGO_PKG_VERSION"), command_line(std::env::args()));
+        Run { version, command, machine, topic: &traffic.topic, rate: traffic.rate, seed: traffic.seed, prefix: &load.prefix }
+    }
+
+    /// The last line.
+    pub fn write(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "\non {}; ids begin with {}", self.machine.line(), self.prefix)
+    }
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    run: Run<'a>,
     #[serde(flatten)]
     sent: Sent,
 }
@@ -398,37 +431,18 @@ pub fn run(arguments: &ProduceArguments) -> Result<ExitCode, String> {
     let production = Production::open(arguments, &load)?;
     let start_ns = production.start(&mut load);
     let bar = bar(&load);
-    let paced = thread::scope(|scope| {
-        let sending = scope.spawn(|| production.send(&load, &stop));
-        while !sending.is_finished() {
-            thread::sleep(Duration::from_millis(100));
-            show(&bar, &production, start_ns);
-        }
-        sending.join().map_err(|_| "the sending thread has panicked".to_owned())?
-    })?;
+    let paced = production.send_shown(&load, &stop, &bar, start_ns)?;
     bar.finish_and_clear();
     if let Some(path) = &arguments.ids {
         production.write_ids(path, &load)?;
     }
-    let report = Report {
-        version: env!("CARGO_PKG_VERSION"),
-        command: command_line(std::env::args()),
-        machine,
-        topic: &arguments.topic,
-        rate: arguments.rate,
-        seed: arguments.seed,
-        prefix: &load.prefix,
-        sent: production.report(&load, &paced, start_ns),
-    };
-    let text = match arguments.json {
-        true => serde_json::to_string(&report).expect("numbers and texts are JSON") + "\n",
-        false => {
-            let mut text = String::new();
-            report.sent.write(arguments.rate, &mut text).expect("a text takes every character");
-            text + &format!("\non {}; ids begin with {}\n", report.machine.line(), load.prefix)
-        }
-    };
-    crate::say(&text)?;
+    let report = Report { run: Run::of(arguments, &load, machine), sent: production.report(&load, &paced, start_ns) };
+    tell(&report, arguments.json, |report| {
+        let mut text = String::new();
+        let written = report.sent.write(report.run.rate, &mut text).and_then(|()| report.run.write(&mut text));
+        written.expect("a text takes every character");
+        text
+    })?;
     let all = production.progress.delivered.load(Ordering::Relaxed) == report.sent.events + report.sent.warmup_events;
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -1,8 +1,9 @@
 //! `kafka reconcile`: whether each payment and transfer in the topic of events has its one decision in the topic of decisions.
 
 use super::clients::{From, Topic, check_brokers};
-use super::ledger::{Findings, Ledger};
+use super::ledger::{Entry, Findings, Ledger};
 use super::options::ReconcileArguments;
+use super::tell;
 use crate::report::grouped;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -34,31 +35,23 @@ pub fn run(arguments: &ReconcileArguments) -> Result<ExitCode, String> {
     }
     let style = ProgressStyle::with_template("{spinner} {prefix}: {human_pos} records, {per_sec}").expect("the template is one");
     let bar = ProgressBar::new_spinner().with_style(style);
-    let begin = |name: &str| {
+    let read = |name: &str, topic: &Topic, take: &mut dyn FnMut(Entry<'_>)| {
         bar.set_prefix(name.to_owned());
         bar.reset();
+        topic.read_to_end(&mut |entry| {
+            bar.inc(1);
+            take(entry);
+        })
     };
 
     let events = Topic::find(&arguments.broker, &arguments.events, From::Beginning)?;
-    begin(&arguments.events);
-    events.read_to_end(&mut |entry| {
-        bar.inc(1);
-        ledger.event(entry);
-    })?;
+    read(&arguments.events, &events, &mut |entry| ledger.event(entry))?;
     if let Some(rejected) = Topic::open(&arguments.broker, &arguments.rejected, From::Beginning)? {
-        begin(&arguments.rejected);
-        rejected.read_to_end(&mut |entry| {
-            bar.inc(1);
-            ledger.refused(entry.value);
-        })?;
+        read(&arguments.rejected, &rejected, &mut |entry| ledger.refused(entry.value))?;
     }
     let decisions = Topic::find(&arguments.broker, &arguments.decisions, From::Beginning)?;
-    begin(&arguments.decisions);
     let until = Instant::now() + arguments.wait;
-    decisions.read_to_end(&mut |entry| {
-        bar.inc(1);
-        ledger.decision(entry);
-    })?;
+    read(&arguments.decisions, &decisions, &mut |entry| ledger.decision(entry))?;
     while Instant::now() < until && ledger.open() > 0 {
         // A batch before the next look at all ids, which takes a while where there are millions.
         let look_again = Instant::now() + Duration::from_secs(1);
@@ -74,11 +67,7 @@ pub fn run(arguments: &ReconcileArguments) -> Result<ExitCode, String> {
     let held_back = decisions.held_back()?;
     let found = ledger.close();
     let reconciliation = Reconciliation { held_back, holds: found.wrong().is_empty(), found };
-    let text = match arguments.json {
-        true => serde_json::to_string(&reconciliation).expect("numbers and texts are JSON") + "\n",
-        false => words(&reconciliation),
-    };
-    crate::say(&text)?;
+    tell(&reconciliation, arguments.json, words)?;
     Ok(if reconciliation.holds { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 

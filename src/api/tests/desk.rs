@@ -60,7 +60,7 @@ fn event(json: &[u8]) -> Result<(String, Value), (Refused, String)> {
 
 impl Desk for Small {
     /// Answers after `sleep_ms`; the odd blanks show whether anybody writes the JSON again.
-    async fn authorize(&self, json: &[u8], deadline: Duration) -> Answer {
+    async fn authorize_traced(&self, json: &[u8], deadline: Duration, _: Option<&str>) -> Answer {
         let (id, value) = match event(json) {
             Ok(event) => event,
             Err((refused, detail)) => return Answer::Refused { refused, detail },

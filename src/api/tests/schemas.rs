@@ -36,7 +36,7 @@ fn generated() -> [(&'static str, Value); 5] {
     let mut internal = Value::from(render::decision(View::Internal));
     public["description"] = json!(
         "The judgement of one payment or transfer, as the hook answers it and the topic of decisions carries it: \
-        nothing in it speaks of laundering."
+        nothing in it speaks of laundering. How long it took stands beside it: in the answer's header Server-Timing, in the topic's weir-took-us."
     );
     internal["description"] = json!(
         "The judgement of one payment or transfer with all its reasons, as the internal topic carries it: what \

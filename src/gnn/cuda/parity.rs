@@ -196,6 +196,7 @@ fn every_size_of_batch_is_the_cpus() {
 }
 
 /// What stays on the device and what a batch brings are one: batches of one seed, of some and of all, one behind the other.
+/// Caught when planted: rows kept before the forward pass; a row found by its node, whatever its bits.
 #[test]
 fn batches_of_one_are_batches_of_a_thousand() {
     let (model, mut drawn) = (drawn_model(5), Drawn(5));
@@ -257,7 +258,7 @@ fn extremes_are_the_cpus_too() {
 }
 
 /// Every call that a device may fail in: nothing is said, and who asks again is told the truth, whatever had stayed on the device.
-/// Caught when planted: rows believed to have stayed on a device that was lost before they were kept.
+/// Caught when planted: rows believed to have stayed on a device that was lost before they were kept; another model's words left there.
 #[test]
 fn a_lost_device_says_nothing() {
     let (models, mut drawn) = ([drawn_model(1), drawn_model(2)], Drawn(1));

@@ -4,6 +4,7 @@ use super::Shared;
 use super::answers::Answered as Known;
 use super::recorder::answered;
 use super::standby::Feed;
+use super::stream::{Arrival, Before};
 use super::ticket::{Reply, Ticket, Winner};
 use super::{Service, Submission};
 use crate::api::{Answer, ChallengeResult, Change, Chunks, Desk, Page, Readiness, Stream, Submitted};
@@ -71,14 +72,14 @@ impl Service {
         if !self.shared.topics.is_cold() {
             return None;
         }
-        match self.shared.topics.published_answer(event) {
-            Ok(answer) => {
-                let json = answer?;
+        match self.shared.topics.published_before(event) {
+            Before::Unread => Some(Answer::Closing),
+            Before::Nothing => None,
+            Before::Answer(json) => {
                 let word = serde_json::from_slice::<Value>(&json).ok()?["status"].as_str()?.to_owned();
                 let status = Status::ALL.into_iter().find(|status| status.name() == word)?;
                 Some(Answer::Decided { json: json.into(), status, committed: None })
             }
-            Err(()) => Some(Answer::Closing),
         }
     }
 
@@ -216,11 +217,11 @@ impl Service {
 const PARKED_MAX: usize = 64;
 
 impl Desk for Service {
-    async fn authorize(&self, json: &[u8], deadline: Wall) -> Answer {
+    async fn authorize_traced(&self, json: &[u8], deadline: Wall, trace: Option<&str>) -> Answer {
         if self.shared.is_closing() {
             return Answer::Closing;
         }
-        let began = Instant::now();
+        let (began, arrival) = (Instant::now(), Arrival::now(trace));
         let mut texts = Told::default();
         let event = match self.parse(json, &mut texts) {
             Ok(event) => event,
@@ -251,7 +252,7 @@ impl Desk for Service {
                     }
                     return Answer::Unrecorded { json: self.unread(&event, fingerprint, &id_text) };
                 }
-                let ticket = Arc::new(Ticket::new(fingerprint));
+                let ticket = Arc::new(Ticket::new(fingerprint, arrival));
                 place.insert(ticket.clone());
                 (ticket, true)
             }
@@ -295,7 +296,8 @@ impl Desk for Service {
             Ok(event) => event,
             Err(fault) => return Some(Answer::Refused { refused: fault.refused, detail: fault.detail }),
         };
-        let ticket = self.shared.tickets.entry(event.id).or_insert_with(|| Arc::new(Ticket::new(event.fingerprint()))).clone();
+        let fresh = || Arc::new(Ticket::new(event.fingerprint(), Arrival::now(None)));
+        let ticket = self.shared.tickets.entry(event.id).or_insert_with(fresh).clone();
         let conflict =
             || Answer::Conflict { detail: format!("another result of the step-up for {event_id:?} was given before; it stands") };
         if ticket.fingerprint != event.fingerprint() {

@@ -218,6 +218,7 @@ impl Judge {
                 let _ = self.consequences.send(consequence);
             }
         }
+        self.shared.topics.decided(out.iter().filter(|output| matches!(output, Output::Decision(_))).map(Output::sequence));
         (self.out, self.places) = (out, places);
         let last = batch.last().expect("a batch has a record");
         self.shared.answers.forget(self.engine.now(), self.shared.options.dedupe);

@@ -10,14 +10,14 @@ use super::monitor::{Monitor, Shadow};
 use super::orphans::Orphans;
 use super::publishing::InForce;
 use super::recorder::Recorder;
-use super::snapping::Snapping;
+use super::snapping::{Snapping, is_due_at_start};
 use super::standby::Leadership;
 use super::standing::Standing;
 use super::stream::{self, TopicState};
 use super::syncer::Syncer;
 use super::watching::{BOXES, Watcher};
 use super::{Minute, Named, Service, ServiceOptions, Shared, Threads};
-use crate::event::{Duration, Record, Sequence};
+use crate::event::{Duration, Record};
 use crate::identity::{Identity, Recent};
 use crate::journal::{Landmarks, hex};
 use crate::metrics::Metrics;
@@ -35,7 +35,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration as Wall, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// Records that wait for the judge; what comes beyond stands in the journal.
 pub(super) const JUDGE_WAITING: usize = 8_192;
@@ -58,10 +58,10 @@ impl Service {
             mut rejected,
             mut texts,
             store,
-            namer,
+            mut namer,
             erasures,
             targets,
-            engine,
+            mut engine,
             policies,
             answers,
             news,
@@ -69,7 +69,17 @@ impl Service {
             device,
             ..
         } = standing;
-        let next = journal.next().0;
+        let next = journal.next();
+        let snapshots = Snapshots::at(files.clone(), &dir.snapshots());
+        // One beyond the journal is passed over by whoever starts.
+        let last = snapshots.list()?.iter().map(|kept| kept.sequence).find(|sequence| *sequence <= next).unwrap_or_default();
+        // Who was killed before its snapshot was done may be again.
+        let takes_first = is_due_at_start(&topology.snapshot, last, next) && snapshots.has_unfinished()?;
+        if takes_first {
+            journal.sync()?;
+            outputs.sync()?;
+            namer.sync()?;
+        }
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         metrics.service_start_time_seconds.set(since.as_secs_f64());
         let (hook_sender, hook) = bounded(topology.authorize.waiting_max);
@@ -101,9 +111,9 @@ impl Service {
             fenced: Mutex::new(false),
             elsewhere: OnceLock::new(),
             noted: AtomicU64::new(targets.noted().0),
-            recorded: AtomicU64::new(next),
-            judged: AtomicU64::new(next),
-            settled: AtomicU64::new(next),
+            recorded: AtomicU64::new(next.0),
+            judged: AtomicU64::new(next.0),
+            settled: AtomicU64::new(next.0),
             named: AtomicU64::new(namer.through().0),
             named_durable: AtomicU64::new(namer.durable().0),
             named_awaited: AtomicU64::new(0),
@@ -126,9 +136,14 @@ impl Service {
         let keeper = Keeper::new(shared.clone(), &files, &dir, rejected.ending(), &topology.journal);
         let taking = TakerOptions { copy_bytes_max: topology.snapshot.copy_bytes_max, keep: topology.snapshot.keep };
         let taker = Taker::start(files.clone(), &dir.snapshots(), taking)?;
-        let snapshots = Snapshots::at(files.clone(), &dir.snapshots());
-        let last = snapshots.list()?.first().map_or(Sequence(0), |kept| kept.sequence);
-        let snapping = Snapping::new(shared.clone(), taker, snapshots, topology.snapshot, to_keeper.clone(), outputs.syncing()?, last);
+        let places = (last, next);
+        let mut snapping =
+            Snapping::new(shared.clone(), taker, snapshots, topology.snapshot, to_keeper.clone(), outputs.syncing()?, places);
+        if takes_first {
+            let records = next.0 - last.0;
+            warn!(records, "a process was killed before its snapshot was done: one is taken before this process serves");
+            snapping.take_before_serving(&mut engine, next);
+        }
         let patience = topology.kafka.as_ref().map_or(Duration(0), |kafka| kafka.orphans_wait);
         let orphans = Orphans::of(&engine, &files, &dir, patience)?;
         let positions: BTreeMap<_, _> = engine.positions().map(|at| ((at.source, at.partition), at.next)).collect();

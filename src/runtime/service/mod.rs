@@ -73,7 +73,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
-use stream::TopicState;
+use stream::{Arrival, TopicState};
 use ticket::Ticket;
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -83,8 +83,8 @@ enum Submission {
         origin: Origin,
         event: Box<Event>,
         texts: Told,
-        /// W3C trace context: it goes with what comes of the event.
-        trace: Option<Box<str>>,
+        /// `None` where it came to a process before this one.
+        arrival: Option<Arrival>,
         ticket: Option<Arc<Ticket>>,
         line: Option<oneshot::Sender<Submitted>>,
     },
@@ -132,13 +132,15 @@ impl Submission {
     /// Somebody waits for the answer.
     fn hook(event: Event, texts: Told, ticket: Arc<Ticket>) -> Submission {
         let origin = Submission::at(Origin::HOOK);
-        Submission::Event { origin, event: Box::new(event), texts, trace: None, ticket: Some(ticket), line: None }
+        let arrival = Some(ticket.arrival.clone());
+        Submission::Event { origin, event: Box::new(event), texts, arrival, ticket: Some(ticket), line: None }
     }
 
     /// Somebody waits for the record.
     fn door(event: Event, texts: Told, line: oneshot::Sender<Submitted>) -> Submission {
         let origin = Submission::at(Origin::DOOR);
-        Submission::Event { origin, event: Box::new(event), texts, trace: None, ticket: None, line: Some(line) }
+        let arrival = Some(Arrival::now(None));
+        Submission::Event { origin, event: Box::new(event), texts, arrival, ticket: None, line: Some(line) }
     }
 
     /// A door: its offset is the sequence of the record.

@@ -26,6 +26,8 @@ const LOOK_EVERY: Wall = Wall::from_millis(10);
 const SYNC_EVERY: Wall = Wall::from_secs(1);
 /// Texts that are written at once.
 const WAITING_MAX: usize = 1_024;
+/// Records between two words to followers about how far it came: one that is far behind tells them, and the disk, on its way.
+const STRETCH_RECORDS: u64 = 8_192;
 /// How long the store is left alone between two purges of erased texts: each rewrites it.
 const PURGE_EVERY: Wall = Wall::from_secs(60 * 60);
 
@@ -172,7 +174,8 @@ impl Namer {
             let ended = shared.is_ended();
             // At the end nobody is waited for any more.
             let settled = if ended { &shared.judged } else { &shared.settled };
-            let until = Sequence(settled.load(Ordering::Acquire)).min(shared.journal.durable());
+            let settled = Sequence(settled.load(Ordering::Acquire)).min(shared.journal.durable());
+            let until = settled.min(Sequence(self.through.0 + STRETCH_RECORDS));
             // Sent before the record was settled.
             consequences.try_iter().for_each(|consequence| self.expect(consequence));
             let mut done = Ok(());
@@ -200,6 +203,9 @@ impl Namer {
                 shared.stop(format!("texts of ids cannot be entered: {cause}"));
                 error!(%cause, "texts of ids cannot be entered");
                 return;
+            }
+            if until < settled {
+                continue;
             }
             if ended {
                 break;

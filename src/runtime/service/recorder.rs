@@ -7,6 +7,7 @@
 use super::clock::Clock;
 use super::keeper::Task;
 use super::orphans::{Orphan, Orphans, unknown_target};
+use super::stream::TopicState;
 use super::ticket::{Reply, Ticket, Winner};
 use super::{Shared, Submission};
 use crate::api::Submitted;
@@ -145,7 +146,7 @@ impl Recorder {
             if !self.group.is_empty() {
                 match self.commit() {
                     Ok(()) => {
-                        waiting.drain(..).for_each(Waiting::recorded);
+                        waiting.drain(..).for_each(|waiting| waiting.recorded(&self.shared.topics));
                         self.hand_on();
                     }
                     Err(cause) => {
@@ -168,7 +169,7 @@ impl Recorder {
 
     fn take(&mut self, submission: Submission, received: Timestamp, waiting: &mut Vec<Waiting>) {
         match submission {
-            Submission::Event { origin, mut event, texts, trace, ticket, line } => {
+            Submission::Event { origin, mut event, texts, arrival, ticket, line } => {
                 if !self.is_news(origin) {
                     return;
                 }
@@ -202,8 +203,8 @@ impl Recorder {
                     return;
                 }
                 let sequence = self.push_event(origin, received, *event);
-                if let Some(trace) = trace {
-                    self.shared.topics.trace(sequence, trace);
+                if let Some(arrival) = arrival {
+                    self.shared.topics.came(sequence, arrival);
                 }
                 if let Some(ticket) = &ticket {
                     ticket.note_recorded(sequence.0);
@@ -234,6 +235,7 @@ impl Recorder {
                 let sequence = self.push(Origin::engine(), received, Content::Answered(answered));
                 let decision = Decision::stand_in(sequence, &answered, self.shared.provenance());
                 if let Some(ticket) = ticket {
+                    self.shared.topics.came(sequence, ticket.arrival.clone());
                     waiting.push(Waiting::StandIn(ticket, Box::new(decision)));
                 }
             }
@@ -435,12 +437,15 @@ impl Recorder {
 }
 
 impl Waiting {
-    fn recorded(self) {
+    fn recorded(self, topics: &TopicState) {
         match self {
             Waiting::Event(_) => {}
             // Who asked may have gone away.
             Waiting::Line(line, submitted) => drop(line.send(submitted)),
-            Waiting::StandIn(ticket, decision) => ticket.settle(Reply::Decision(decision)),
+            Waiting::StandIn(ticket, decision) => {
+                topics.decided([decision.sequence]);
+                ticket.settle(Reply::Decision(decision));
+            }
         }
     }
 

@@ -10,11 +10,20 @@ use crate::topology::SnapshotOptions;
 use crossbeam::channel::Sender;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration as Wall, Instant};
 use tracing::{error, info, warn};
 
 /// Bytes saved between two steps: some ten microseconds.
 const PUMP_BYTES: usize = 64 << 10;
+/// And while nobody waits for an answer yet.
+const PUMP_BYTES_BEFORE_SERVING: usize = 4 << 20;
+/// Between two looks then at whether the writer is done.
+const WRITER_PATIENCE: Wall = Wall::from_millis(1);
+/// A slow disk holds up a start no longer: the snapshot then goes on while the service serves.
+const START_PATIENCE: Wall = Wall::from_secs(30);
+/// A service that begins this part of the records behind its newest snapshot begins with one, not after all of them: whoever is killed again and
+/// again would step more each time.
+const PART_AT_START: u64 = 8;
 
 /// Takes the judge's snapshots.
 pub(super) struct Snapping {
@@ -26,11 +35,19 @@ pub(super) struct Snapping {
     outputs: Arc<Syncing>,
     /// Where the last one was begun, and when.
     last: (Sequence, Instant),
+    /// The next one is begun at once.
+    due: bool,
     /// Outputs before this sequence are not derived again from the snapshot being taken: they must be on disk before it has its name.
     outputs_until: Sequence,
 }
 
+/// Whether a service whose next record is `next` begins with a snapshot, where the newest was taken at `last`.
+pub(super) fn is_due_at_start(options: &SnapshotOptions, last: Sequence, next: Sequence) -> bool {
+    next.0 - last.0 >= options.records.div_ceil(PART_AT_START)
+}
+
 impl Snapping {
+    /// For a service whose next record is `next`; the newest snapshot was taken at `last`.
     pub(super) fn new(
         shared: Arc<Shared>,
         taker: Taker,
@@ -38,9 +55,18 @@ impl Snapping {
         options: SnapshotOptions,
         keeper: Sender<Task>,
         outputs: Arc<Syncing>,
-        last: Sequence,
+        (last, next): (Sequence, Sequence),
     ) -> Snapping {
-        Snapping { shared, taker, snapshots, options, keeper, outputs, last: (last, Instant::now()), outputs_until: Sequence(0) }
+        let (due, last, outputs_until) = (is_due_at_start(&options, last, next), (last, Instant::now()), Sequence(0));
+        Snapping { shared, taker, snapshots, options, keeper, outputs, last, due, outputs_until }
+    }
+
+    /// Takes one before the service serves: what it waits for – journal, outputs, texts – is on disk.
+    pub(super) fn take_before_serving(&mut self, engine: &mut Engine, next: Sequence) {
+        self.begin(engine, next);
+        while self.pump(engine, PUMP_BYTES_BEFORE_SERVING) && self.last.1.elapsed() < START_PATIENCE {
+            std::thread::sleep(WRITER_PATIENCE);
+        }
     }
 
     /// Whether one is being taken.
@@ -53,15 +79,20 @@ impl Snapping {
     pub(super) fn tend(&mut self, engine: &mut Engine, next: Sequence) {
         if !self.taker.is_busy() {
             let records = next.0 - self.last.0.0;
-            if records < self.options.records && (records == 0 || self.last.1.elapsed() < self.options.every) {
+            if !self.due && records < self.options.records && (records == 0 || self.last.1.elapsed() < self.options.every) {
                 return;
             }
             self.begin(engine, next);
         }
+        self.pump(engine, PUMP_BYTES);
+    }
+
+    /// Goes on with the one that is being taken; `false` where it has come to its end.
+    fn pump(&mut self, engine: &mut Engine, budget_bytes: usize) -> bool {
         // A restart from this snapshot asks of no record before it what it does to texts.
         let texts = self.shared.named_durable.load(Ordering::Acquire) >= self.last.0.0;
         let durable = if texts && self.outputs.durable() >= self.outputs_until { self.shared.journal.durable() } else { Sequence(0) };
-        match self.taker.pump(engine, PUMP_BYTES, durable) {
+        match self.taker.pump(engine, budget_bytes, durable) {
             Taking::Idle | Taking::Going { .. } => {}
             Taking::Settling => self.shared.named_awaited.store(self.last.0.0, Ordering::Release),
             Taking::Taken(taken) => {
@@ -83,10 +114,11 @@ impl Snapping {
                 error!(%cause, "a snapshot could not be written; a restart steps the journal from the one before");
             }
         }
+        self.taker.is_busy()
     }
 
     fn begin(&mut self, engine: &mut Engine, next: Sequence) {
-        self.last = (next, Instant::now());
+        (self.last, self.due) = ((next, Instant::now()), false);
         self.outputs_until = self.outputs.written();
         if let Err(cause) = self.taker.begin(engine, next, self.shared.now()) {
             error!(%cause, "a snapshot could not be begun");

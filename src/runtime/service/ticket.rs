@@ -3,6 +3,7 @@
 //! Judge and timer race for a ticket by compare-and-swap. Whoever wins settles it, and everybody who asks for the event meanwhile gets
 //! what was settled.
 
+use super::stream::Arrival;
 use crate::decision::Decision;
 use crate::event::Refused;
 use std::sync::OnceLock;
@@ -36,6 +37,8 @@ pub(super) enum Winner {
 pub(super) struct Ticket {
     /// Of the event: what else comes under its id is a conflict.
     pub(super) fingerprint: u64,
+    /// How whoever asked first came.
+    pub(super) arrival: Arrival,
     winner: AtomicU8,
     /// The sequence of the event's record and 1; 0 while it has none.
     recorded: AtomicU64,
@@ -44,9 +47,9 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    pub(super) fn new(fingerprint: u64) -> Ticket {
+    pub(super) fn new(fingerprint: u64, arrival: Arrival) -> Ticket {
         let (winner, recorded) = (AtomicU8::new(0), AtomicU64::new(0));
-        Ticket { fingerprint, winner, recorded, reply: OnceLock::new(), wake: Notify::new() }
+        Ticket { fingerprint, arrival, winner, recorded, reply: OnceLock::new(), wake: Notify::new() }
     }
 
     /// Claims the right to settle; `true` for the first who asks.
@@ -103,7 +106,7 @@ mod tests {
     fn one_of_two_wins_and_all_hear_the_same() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         for _ in 0..200 {
-            let ticket = Arc::new(Ticket::new(7));
+            let ticket = Arc::new(Ticket::new(7, Arrival::now(None)));
             let hearing: Vec<_> = (0..4)
                 .map(|_| {
                     let ticket = ticket.clone();

@@ -10,11 +10,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration as Wall, Instant};
 
 impl Desk for Node {
-    async fn authorize(&self, json: &[u8], deadline: Wall) -> Answer {
+    async fn authorize_traced(&self, json: &[u8], deadline: Wall, trace: Option<&str>) -> Answer {
         match self.leading.get() {
             Some(service) => {
                 let began = Instant::now();
-                let answer = service.authorize(json, deadline).await;
+                let answer = service.authorize_traced(json, deadline, trace).await;
                 self.metrics.hook_answer_seconds.observe(began.elapsed().as_secs_f64());
                 answer
             }

@@ -6,101 +6,26 @@
 //! every decision whose event nobody has any more.
 
 use super::Shared;
+use super::notes::Lost;
 use super::published::{Key, Published, Read, alert_key, is_stand_in, rejected_key};
 use super::scratch::{Piece, Scratch};
-use crate::event::{Answered, Event, Id, IdKind, Origin, StandInWhy, Timestamp};
+use crate::event::{Answered, Event, Id, IdKind, Origin, StandInWhy};
 use crate::ingress::Reading;
 use crate::ingress::wire::parse_event;
 use crate::kafka::{From, KafkaOptions, Past, read_to_end};
 use crate::runtime::naming::Told;
 use crate::topology::Topics;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs::File;
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
 
 /// Decisions are looked for from so long before the newest record of the journal on, in milliseconds: clocks of brokers and of this machine
 /// may differ.
 const SLACK_MS: i64 = 60_000;
-/// The name of the file that says that a directory is being restored.
-const RESTORING: &str = "restoring.json";
-/// The name of the file that says where a journal ended before it met the brokers.
-const UNMET: &str = "unmet.json";
 /// The name of the file that lists what came out otherwise, or not at all.
 pub(super) const LISTED: &str = "recovered.jsonl";
-
-/// The records of a journal that are lost: from where it ends to where its outputs end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lost {
-    pub(super) from: u64,
-    pub(super) until: u64,
-    /// When the newest record before them was received, in milliseconds since 1970.
-    since: i64,
-}
-
-/// Where a journal ended when the brokers were last known to have all of it, or at the first start since: what it has taken after that
-/// without meeting them does not count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct End {
-    pub(super) next: u64,
-    since: i64,
-}
-
-impl End {
-    /// That of `dir`, which is noted there where it is not yet; the journal ends before `next` now.
-    pub(super) fn of(dir: &Path, next: u64, since: Timestamp) -> io::Result<End> {
-        if let Some(noted) = read_note(dir, UNMET) {
-            return Ok(End { next: noted["next"].as_u64().unwrap_or(next), since: noted["since"].as_i64().unwrap_or_default() });
-        }
-        let end = End { next, since: since.0 / 1_000 };
-        write_note(dir, UNMET, &json!({ "next": end.next, "since": end.since }))?;
-        Ok(end)
-    }
-
-    /// The brokers were met: all of the journal is what they know.
-    pub(super) fn met(dir: &Path) -> io::Result<()> {
-        std::fs::remove_file(dir.join(UNMET)).or_else(|cause| if cause.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(cause) })
-    }
-
-    /// What of the records before `until` is lost.
-    pub(super) fn lost(self, until: u64) -> Lost {
-        Lost { from: self.next, until, since: self.since }
-    }
-}
-
-pub(super) fn read_note(dir: &Path, name: &str) -> Option<Value> {
-    serde_json::from_slice(&std::fs::read(dir.join(name)).ok()?).ok()
-}
-
-fn write_note(dir: &Path, name: &str, note: &Value) -> io::Result<()> {
-    let unfinished = dir.join(format!("{name}.partial"));
-    let mut file = File::create(&unfinished)?;
-    file.write_all(note.to_string().as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(unfinished, dir.join(name))?;
-    File::open(dir)?.sync_all()
-}
-
-impl Lost {
-    /// What a restoration in `dir` that was begun and not finished has lost.
-    pub(super) fn begun(dir: &Path) -> Option<Lost> {
-        let noted = read_note(dir, RESTORING)?;
-        Some(Lost { from: noted["from"].as_u64()?, until: noted["until"].as_u64()?, since: noted["since"].as_i64()? })
-    }
-
-    /// Notes that it is begun, so that a start after a crash goes on with it.
-    pub(super) fn begin(self, dir: &Path) -> io::Result<()> {
-        write_note(dir, RESTORING, &json!({ "from": self.from, "until": self.until, "since": self.since }))
-    }
-
-    /// It is done.
-    pub(super) fn end(dir: &Path) -> io::Result<()> {
-        std::fs::remove_file(dir.join(RESTORING))
-    }
-}
 
 /// An event that is told again.
 #[derive(Clone, Copy, Debug)]
@@ -343,20 +268,5 @@ mod tests {
         let ids: Vec<u128> = told.iter().map(|again| again.id.bits()).collect();
         assert_eq!(ids, [30, 3, 4, 50, 5, 6, 70, 7]);
         assert_eq!(positions, BTreeMap::from([((1, 0), 15), ((1, 1), 23), ((1, 2), 5)]));
-    }
-
-    #[test]
-    fn the_end_of_a_journal_is_that_of_the_first_start_that_met_nobody() {
-        let dir = tempfile::tempdir().unwrap();
-        let first = End::of(dir.path(), 10, Timestamp(5_000_000)).unwrap();
-        assert_eq!(first, End { next: 10, since: 5_000 });
-        assert_eq!(End::of(dir.path(), 17, Timestamp(9_000_000)).unwrap(), first, "what was taken meanwhile does not count");
-        let lost = first.lost(30);
-        lost.begin(dir.path()).unwrap();
-        assert_eq!(Lost::begun(dir.path()), Some(Lost { from: 10, until: 30, since: 5_000 }));
-        Lost::end(dir.path()).unwrap();
-        End::met(dir.path()).unwrap();
-        End::met(dir.path()).unwrap();
-        assert_eq!((Lost::begun(dir.path()), End::of(dir.path(), 17, Timestamp(9_000_000)).unwrap().next), (None, 17));
     }
 }

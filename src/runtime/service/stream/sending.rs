@@ -9,6 +9,9 @@ use crate::kafka::{Outbound, Outgoing, SendError};
 use crate::render::{View, alert_id};
 use std::cell::Cell;
 
+/// The header of decisions that says how long they took, in microseconds.
+const TOOK: &str = "weir-took-us";
+
 fn scratch_failed(cause: std::io::Error) -> Stop {
     Stop::Journal(JournalError::Io { doing: "reading", path: LISTED.into(), source: cause })
 }
@@ -17,7 +20,7 @@ impl Sink {
     /// Sends what the next record led to; `false` where the log does not hold it yet.
     pub(super) fn send_record(&self, outbound: &Outbound, reading: &mut Reading, open: &mut Open) -> Result<bool, Stop> {
         let Some(record) = reading.records.next_record()? else { return Ok(false) };
-        let (sequence, trace) = (record.sequence, self.trace_of(record.sequence));
+        let (sequence, (trace, took)) = (record.sequence, self.shared.topics.arrivals.of(record.sequence));
         if sequence.0 != reading.at {
             let why =
                 format!("it has no record {} any more, whose outputs are not in the topics: it goes on with {}", reading.at, sequence.0);
@@ -28,11 +31,14 @@ impl Sink {
         if let Some(trace) = &trace {
             headers.push(("traceparent", trace));
         }
+        let took = took.map(|took| took.as_micros().to_string());
+        let timed: Vec<_> = headers.iter().copied().chain(took.as_deref().map(|took| (TOOK, took))).collect();
         let (mut refused, mut decided) = (false, false);
         while let Some(output) = reading.outputs.next_before(Sequence(sequence.0 + 1))? {
             refused |= matches!(output, Output::Rejected(_));
             decided |= matches!(output, Output::Decision(_));
-            self.send_output(outbound, &output, &mut reading.raw, &headers)?;
+            let headers = if matches!(output, Output::Decision(_)) { &timed } else { &headers };
+            self.send_output(outbound, &output, &mut reading.raw, headers)?;
         }
         match &record.content {
             Content::Event(event) if !refused && matches!(record.origin.source, Origin::HOOK | Origin::DOOR) => {
@@ -129,14 +135,5 @@ impl Sink {
             // One that waited comes behind others.
             *next = (*next).max(offset + 1);
         }
-    }
-
-    fn trace_of(&self, sequence: Sequence) -> Option<Box<str>> {
-        let mut traces = self.shared.topics.traces.lock().expect("nobody panics with it");
-        while traces.front().is_some_and(|(of, _)| *of < sequence) {
-            traces.pop_front();
-        }
-        traces.front().filter(|(of, _)| *of == sequence)?;
-        traces.pop_front().map(|(_, trace)| trace)
     }
 }

@@ -4,15 +4,15 @@
 //! begins: the broker aborts what the old one left open and says what it committed, and the sink reads the logs on from there. So each output
 //! is to be seen once by whoever reads what is committed, wherever a process ended.
 
-use super::Shared;
-use super::lost::{End, LISTED, Lost, read_note};
+use super::lost::LISTED;
+use super::notes::{End, Lost, Remembered};
 use super::published::{Counts, Published};
+use super::{Shared, leave};
 use crate::event::{IdKey, Record, Sequence};
 use crate::journal::{JournalError, Outputs, RawInputs, Records, encode_record, hex};
 use crate::kafka::{Consumed, KafkaOptions, Outbound, SendError, Sent};
 use crate::topology::Topics;
 use crossbeam::channel::Sender;
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,8 +29,8 @@ const FENCED_PATIENCE: Wall = Wall::from_secs(3);
 const OFFSETS_EVERY: Wall = Wall::from_secs(1);
 /// How long a service that ends waits for its last outputs to be sent.
 const END_PATIENCE: Wall = Wall::from_secs(10);
-/// The name of the file that says up to where outputs were sent.
-const SENT: &str = "sent.json";
+/// Between two notes in the directory of up to where outputs are sent.
+const REMEMBER_EVERY: Wall = Wall::from_secs(1);
 /// Between two warnings of the same.
 const WARN_EVERY: Wall = Wall::from_secs(60);
 
@@ -72,6 +72,9 @@ pub(super) struct Sink {
     has_led: bool,
     /// The name of the last record whose outputs are sent.
     last: String,
+    /// Up to where outputs are sent, where the directory does not know it yet, and when it was told last.
+    unremembered: Option<Remembered>,
+    remembered_at: Instant,
 }
 
 /// The logs, read from what was committed on.
@@ -139,6 +142,8 @@ impl Sink {
             end,
             has_led: false,
             last: String::new(),
+            unremembered: None,
+            remembered_at: Instant::now(),
         }
     }
 
@@ -155,6 +160,7 @@ impl Sink {
                 Err(cause) => cause,
             };
             self.shared.metrics.kafka_connected.set(0);
+            self.remember();
             match cause {
                 Stop::Journal(cause) => return self.fail(&format!("the logs cannot be read: {cause}")),
                 Stop::Send(SendError::Fenced(why)) => {
@@ -216,13 +222,6 @@ impl Sink {
         let _ = self.shared.topics.failed.set(why.to_owned());
     }
 
-    /// As [`Sink::fail`]; nor is anything recorded any more, which would be a history of its own.
-    fn refuse(&self, why: &str) {
-        error!(why, "nothing more is sent to the topics, read from them or recorded");
-        // What could not be synced is told by whoever syncs.
-        let _ = self.shared.fence(why);
-    }
-
     /// Another producer of this identity has begun, or the broker gave up on this one. Who has taken over says so when it commits.
     fn is_taken_over(&mut self, why: &str, ending: &mut Option<Instant>) -> bool {
         loop {
@@ -241,10 +240,7 @@ impl Sink {
 
     /// Another process leads this shard.
     fn give_way(&self, owner: &str, why: &str) {
-        let elsewhere = format!("fenced: process {owner} has taken over {} ({why})", self.kafka.identity());
-        warn!(elsewhere, "nothing more is recorded here");
-        // What could not be synced is told by whoever syncs.
-        let _ = self.shared.fence(&elsewhere);
+        leave(&self.shared, &format!("fenced: process {owner} has taken over {} ({why})", self.kafka.identity()));
     }
 
     /// A producer, and the logs behind what was committed; `None` where it is not this process that sends.
@@ -266,11 +262,14 @@ impl Sink {
     fn is_not_ours(&self, sent: Option<&Sent>) -> Result<bool, Stop> {
         let Some(sent) = sent else { return Ok(false) };
         if sent.journal != self.journal {
-            self.refuse(&format!(
-                "the topics hold outputs of another journal ({}, this one is {}), up to its record {}: give another kafka.group, or the data \
+            leave(
+                &self.shared,
+                &format!(
+                    "the topics hold outputs of another journal ({}, this one is {}), up to its record {}: give another kafka.group, or the data \
                  directory that they came from",
-                sent.journal, self.journal, sent.next
-            ));
+                    sent.journal, self.journal, sent.next
+                ),
+            );
             return Ok(true);
         }
         if self.has_led && sent.owner != self.owner {
@@ -282,20 +281,26 @@ impl Sink {
             return Ok(false);
         }
         if sent.next > self.end.next {
-            self.refuse(&format!(
-                "the topics hold outputs up to record {}, the journal ends before record {}: it has lost records, or is an old copy; `weir run \
+            leave(
+                &self.shared,
+                &format!(
+                    "the topics hold outputs up to record {}, the journal ends before record {}: it has lost records, or is an old copy; `weir run \
                  --recover` goes on from it with what the topics know",
-                sent.next, self.end.next
-            ));
+                    sent.next, self.end.next
+                ),
+            );
             return Ok(true);
         }
         let forks = self.name_before(sent.next)?.is_some_and(|found| found != sent.last);
         if forks {
-            self.refuse(&format!(
-                "the journal has another record before {} than the one whose outputs the topics hold: it went its own way after it had lost \
+            leave(
+                &self.shared,
+                &format!(
+                    "the journal has another record before {} than the one whose outputs the topics hold: it went its own way after it had lost \
                  records. Go on from a copy that did not",
-                sent.next
-            ));
+                    sent.next
+                ),
+            );
         }
         Ok(forks)
     }
@@ -339,23 +344,22 @@ impl Sink {
     fn remembered(&self) -> Sent {
         let (journal, owner) = (self.journal.clone(), self.owner.clone());
         let nothing = Sent { next: 0, at: 0, journal, owner, last: String::new() };
-        match read_note(&self.shared.dir, SENT) {
-            Some(noted) if noted["journal"] == *self.journal => {
-                let next = noted["next"].as_u64().unwrap_or_default();
+        match Remembered::of(&self.shared.dir, &self.journal) {
+            Some(Remembered { next, last }) => {
                 warn!(next, "the brokers do not know any more up to where outputs were sent; it goes on as this directory knows");
-                Sent { next, at: next, last: noted["last"].as_str().unwrap_or_default().to_owned(), ..nothing }
+                Sent { next, at: next, last, ..nothing }
             }
-            _ => nothing,
+            None => nothing,
         }
     }
 
-    /// Keeps up to where outputs are sent, beside the brokers. Not synced: it is for days later.
-    fn remember(&self, next: u64) {
-        let (note, path) = (json!({ "journal": self.journal, "next": next, "last": self.last }), self.shared.dir.join(SENT));
-        let partial = path.with_extension("partial");
-        let done = std::fs::write(&partial, note.to_string()).and_then(|()| std::fs::rename(&partial, &path));
-        if let Err(cause) = done {
-            debug!(%cause, "what was sent could not be noted in the directory");
+    /// Keeps up to where outputs are sent, beside the brokers. It is for days later: a second later does, for the sync that each note takes.
+    fn remember(&mut self) {
+        if let Some(remembered) = self.unremembered.take() {
+            self.remembered_at = Instant::now();
+            if let Err(cause) = remembered.write(&self.shared.dir, &self.journal) {
+                debug!(%cause, "what was sent could not be noted in the directory");
+            }
         }
     }
 
@@ -388,8 +392,9 @@ impl Sink {
         let metrics = &self.shared.metrics;
         metrics.kafka_commit_seconds.observe(began.elapsed().as_secs_f64());
         metrics.kafka_transactions_total.with_label_values(&["committed"]).inc();
+        self.shared.topics.arrivals.forget_before(at);
         self.shared.topics.sent.send_replace(at);
-        self.remember(next);
+        self.unremembered = Some(Remembered { next, last: self.last.clone() });
         Ok(())
     }
 
@@ -422,22 +427,29 @@ impl Sink {
             }
             let full = open.records >= self.kafka.commit_records_max;
             let due = open.began.is_some_and(|began| full || began.elapsed() >= self.kafka.commit_every || self.shared.is_ended());
-            let passed = open.began.is_none() && offsets.elapsed() >= OFFSETS_EVERY && self.has_passed(reading.at);
-            if passed {
+            let idle = open.began.is_none() && offsets.elapsed() >= OFFSETS_EVERY;
+            let alone = idle && !self.shared.topics.passed_before(reading.at).is_empty();
+            if alone {
                 outbound.begin()?;
             }
-            if due || passed {
+            if due || alone {
                 offsets = Instant::now();
-                let consumed = self.consumed(std::mem::take(&mut open.consumed), reading.at);
+                let passed = self.shared.topics.passed_before(reading.at);
+                let consumed = self.consumed(std::mem::take(&mut open.consumed), &passed);
                 if let Some(record) = &reading.last {
                     self.last = record_name(record);
                 }
                 self.commit_on(outbound, &consumed, reading.at)?;
+                self.shared.topics.forget_passed(&passed);
                 open = Open::default();
                 self.warned = None;
                 self.end_restoration(reading.at)?;
             } else if open.began.is_none() && self.is_over(ending) {
+                self.remember();
                 return Ok(());
+            }
+            if self.remembered_at.elapsed() >= REMEMBER_EVERY {
+                self.remember();
             }
             if reading.at >= self.shared.named.load(Ordering::Acquire) {
                 outbound.serve();
@@ -470,20 +482,12 @@ impl Sink {
         Ok(())
     }
 
-    fn has_passed(&self, at: u64) -> bool {
-        self.shared.topics.passed.lock().expect("nobody panics with it").iter().any(|passed| passed.behind.0 <= at)
-    }
-
-    /// The offsets of what led to outputs before the record `at`, and of what was passed over before it.
-    fn consumed(&self, mut consumed: BTreeMap<(u16, u32), u64>, at: u64) -> Consumed {
-        self.shared.topics.passed.lock().expect("nobody panics with it").retain(|passed| {
-            let is_before = passed.behind.0 <= at;
-            if is_before {
-                let next = consumed.entry((passed.source, passed.partition)).or_default();
-                *next = passed.next.max(*next);
-            }
-            !is_before
-        });
+    /// The offsets of what led to outputs, and of what was passed over.
+    fn consumed(&self, mut consumed: BTreeMap<(u16, u32), u64>, passed: &BTreeMap<(u16, u32), u64>) -> Consumed {
+        for (place, next) in passed {
+            let known = consumed.entry(*place).or_default();
+            *known = (*known).max(*next);
+        }
         let name = |source: u16| self.sources.iter().find(|(number, _)| *number == source).map(|(_, topic)| topic.clone());
         let offsets = consumed.into_iter().filter_map(|((source, partition), next)| Some((name(source)?, partition, next)));
         Consumed { offsets: offsets.collect() }

@@ -4,8 +4,10 @@
 //! are paused: the group is served all the same. Once a second it says how far each source is behind.
 
 use super::super::Submission;
-use super::Shared;
-use super::lost::{Lost, Restoration, Retold};
+use super::arrivals::Arrival;
+use super::lost::{Restoration, Retold};
+use super::notes::Lost;
+use super::{Shared, leave};
 use crate::event::{Event, Origin, Refusal, SourceLag};
 use crate::ingress::wire::parse_event;
 use crate::ingress::{Fault, Reading};
@@ -138,11 +140,7 @@ impl Source {
                 Polled::Message(submission) => self.hand_on(submission),
                 Polled::Nothing => {}
                 Polled::Fenced(why) => {
-                    let elsewhere = format!("fenced: another process is {} of the group now ({why})", self.kafka.identity());
-                    warn!(elsewhere, "nothing more is recorded here");
-                    // What could not be synced is told by whoever syncs.
-                    let _ = self.shared.fence(&elsewhere);
-                    return;
+                    return leave(&self.shared, &format!("fenced: another process is {} of the group now ({why})", self.kafka.identity()));
                 }
             }
         }
@@ -176,7 +174,9 @@ impl Source {
         let _ = self.shared.topics.published.set(published);
         let told = restoration.tell(&self.shared.clone(), &mut |retold| {
             self.hand_on(match retold {
-                Retold::Event { origin, event, texts } => Submission::Event { origin, event, texts, trace: None, ticket: None, line: None },
+                Retold::Event { origin, event, texts } => {
+                    Submission::Event { origin, event, texts, arrival: None, ticket: None, line: None }
+                }
                 Retold::Answered(answered) => Submission::Answered { answered, ticket: None },
             });
             !self.is_over()
@@ -214,8 +214,8 @@ impl Source {
         let mut texts = Told::default();
         match self.event(message, &mut texts) {
             Ok(event) => {
-                let trace = message.traceparent.map(Box::from);
-                Submission::Event { origin, event: Box::new(event), texts, trace, ticket: None, line: None }
+                let arrival = Some(Arrival::now(message.traceparent));
+                Submission::Event { origin, event: Box::new(event), texts, arrival, ticket: None, line: None }
             }
             Err(fault) => {
                 let raw = message.payload.unwrap_or_default();
