@@ -95,6 +95,8 @@ pub struct Metrics {
     pub snapshot_bytes: IntGauge,
     pub snapshot_seconds: Histogram,
 
+    pub gnn_backend: IntGaugeVec,
+
     pub model_info: IntGaugeVec,
     pub model_drift_psi: GaugeVec,
     pub model_precision: GaugeVec,
@@ -211,6 +213,8 @@ impl Metrics {
             snapshot_bytes: list.gauge("snapshot_bytes", "Bytes of the newest snapshot that this process took"),
             snapshot_seconds: list.histogram("snapshot_seconds", "From the beginning of a snapshot to its name on disk", &SNAPSHOT_SECONDS),
             journal_failed: list.gauge("journal_failed", "1 when the journal takes nothing more because a write or sync failed"),
+
+            gnn_backend: list.gauges("gnn_backend", "1, with the name of the device that forward passes run on", &["device"]),
 
             model_info: list.gauges("model_info", "1, with the name of a model and its use: serving or shadow", &["model", "use"]),
             model_drift_psi: list.gauges_of_parts(
@@ -357,6 +361,7 @@ mod tests {
         }
         metrics.kafka_lag_records.with_label_values(&["weir.events", "0"]).set(4);
         metrics.kafka_behind_seconds.with_label_values(&["weir.events"]).set(0.5);
+        metrics.gnn_backend.with_label_values(&["cpu"]).set(1);
         metrics.model_info.with_label_values(&["0a1b", "serving"]).set(1);
         metrics.model_drift_psi.with_label_values(&["payment", "score"]).set(0.01);
         for gauges in [&metrics.model_precision, &metrics.model_recall] {
@@ -383,6 +388,7 @@ mod tests {
                 "inbox",
                 "engine",
                 "guard",
+                "gnn",
                 "graph",
                 "journal",
                 "kafka",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir::api::{Answer, Desk};
 use weir::metrics::Metrics;
-use weir::runtime::{Service, ServiceError};
+use weir::runtime::{Backing, Service, ServiceError};
 use weir::sim::fault::{Chance, Crash, ForgetfulFiles};
 use weir::topology::{Layer, Topology};
 
@@ -48,7 +48,7 @@ fn topology(durability: &str) -> Topology {
 }
 
 fn start(files: &ForgetfulFiles, topology: &Topology, dir: &Path) -> Result<Service, ServiceError> {
-    Service::start_on(Arc::new(files.clone()), topology, dir, &Metrics::new("test"), false)
+    Service::start_on(Arc::new(files.clone()), Backing::cpu(), topology, dir, &Metrics::new("test"), false)
 }
 
 fn payment(number: u64) -> Vec<u8> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use weir::api::{Answer, ChallengeResult, Change, Desk, Stream, Submitted};
 use weir::decision::Status;
 use weir::event::{Refusal, Sequence, Timestamp};
+use weir::gnn::DeviceChoice;
 use weir::journal::{DataDir, Disk, Files, LogKind, LogOptions, RawInput, RejectedLog, Retention, hex, verify};
 use weir::metrics::Metrics;
 use weir::runtime::{Input, ReplayOptions, Service, ServiceError, replay};
@@ -186,8 +187,11 @@ fn a_stand_in_answers_under_the_policy_that_was_published() {
     let ended = service.end().unwrap();
     drop(service);
     let verified = verify(&(Arc::new(Disk) as Arc<dyn Files>), &DataDir::read(dir.path()).unwrap());
-    let replayed =
-        replay(Input::Journal(dir.path().to_owned()), &ReplayOptions { batch: 64, threads: 1, out: None, progress: false }).unwrap();
+    let replayed = replay(
+        Input::Journal(dir.path().to_owned()),
+        &ReplayOptions { batch: 64, threads: 1, device: DeviceChoice::Cpu, out: None, progress: false },
+    )
+    .unwrap();
     assert_eq!((hex(&replayed.digest), replayed.state_hash), (verified.digest, ended.state_hash));
     let service = start(dir.path());
     agree(&service);

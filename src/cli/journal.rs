@@ -2,7 +2,7 @@
 
 use super::{FOUND, texts, words};
 use crate::event::Sequence;
-use crate::journal::{DataDir, Disk, Exported, Files, LogReport, Records, export, verify};
+use crate::journal::{Blobs, DataDir, Disk, Exported, Files, LogReport, Records, export, verify};
 use clap::Subcommand;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -82,6 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         }
         Command::Export { dir, out, from, all } => {
             let place = DataDir::read(dir).map_err(words)?;
+            let blobs = Blobs::read(files.clone(), &place.blobs());
             let mut records = Records::open(files, &place.journal(), Sequence(*from)).map_err(words)?;
             let identity = texts(&place)?;
             let at = |error: std::io::Error| format!("{}: cannot be written: {error}", out.display());
@@ -90,7 +91,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
                 false => Box::new(BufWriter::with_capacity(1 << 20, File::create(out).map_err(at)?)),
             };
             let which = if *all { Exported::All } else { Exported::Events };
-            let lines = export(&mut records, which, &|id| identity.as_ref()?.text(id).ok().flatten(), &mut sink).map_err(words)?;
+            let lines = export(&mut records, &blobs, which, &|id| identity.as_ref()?.text(id).ok().flatten(), &mut sink).map_err(words)?;
             if out.as_os_str() != "-" {
                 println!("{}: {lines} records", out.display());
             }

@@ -6,6 +6,7 @@
 mod at;
 mod check;
 mod demo;
+mod doctor;
 mod evaluate;
 mod journal;
 mod keys;
@@ -58,6 +59,7 @@ enum Command {
     Replay(replay::Arguments),
     Simulate(simulate::Arguments),
     Check(check::Arguments),
+    Doctor(doctor::Arguments),
     Tail(tail::Arguments),
     Train(train::Arguments),
     Evaluate(evaluate::Arguments),
@@ -79,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),

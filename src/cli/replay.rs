@@ -1,6 +1,7 @@
 //! `weir replay`.
 
 use super::{FOUND, is_watched, say, topology, words};
+use crate::gnn::DeviceChoice;
 use crate::runtime::{Input, ModelFile, ReplayOptions, replay};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,7 +17,8 @@ Examples:
   weir replay sample.jsonl
   weir replay transactions.parquet -t mapping.toml --json
   weir replay sample.jsonl --out kept && weir tail decisions --data kept
-  weir replay kept --batch 1                    the same digest, whatever the batch")]
+  weir replay kept --batch 1                    the same digest, whatever the batch
+  weir replay sample.jsonl --model fraud.safetensors --backend cuda")]
 pub struct Arguments {
     /// Files, or one data directory
     #[arg(value_name = "FILE")]
@@ -33,6 +35,9 @@ pub struct Arguments {
     /// Threads that judge; no decision depends on it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
+    /// Where forward passes run: cpu, cuda or cuda:N, or auto; no decision depends on it [default: model.device, of a directory auto]
+    #[arg(long, value_name = "DEVICE")]
+    backend: Option<DeviceChoice>,
     /// Keep journal, outputs and summary in this new directory
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -42,7 +47,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
-    let (input, batch) = match arguments.files.as_slice() {
+    let (input, batch, device) = match arguments.files.as_slice() {
         [dir] if dir.is_dir() => {
             if !arguments.topology.is_empty() {
                 return Err(format!("-t: {} is stepped under the topology it was made with", dir.display()));
@@ -53,22 +58,23 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
             if arguments.out.is_some() {
                 return Err(format!("--out: {} is kept already; replay the files themselves to keep them elsewhere", dir.display()));
             }
-            (Input::Journal(dir.clone()), DEFAULT_BATCH)
+            (Input::Journal(dir.clone()), DEFAULT_BATCH, DeviceChoice::Auto)
         }
         files => {
             if let Some(dir) = files.iter().find(|file| file.is_dir()) {
                 return Err(format!("{}: found a directory among files, expected one data directory alone, or files", dir.display()));
             }
             let topology = topology(&arguments.topology)?;
-            let batch = topology.batch_events_max;
+            let (batch, device) = (topology.batch_events_max, topology.model.device);
             let named = arguments.model.as_deref().or(topology.model.file.as_deref());
             let model = named.map(ModelFile::read).transpose().map_err(words)?;
-            (Input::Files(Box::new(topology), files.to_vec(), model), batch)
+            (Input::Files(Box::new(topology), files.to_vec(), model), batch, device)
         }
     };
     let options = ReplayOptions {
         batch: arguments.batch.map_or(batch, |batch| batch as usize),
         threads: usize::from(arguments.threads),
+        device: arguments.backend.unwrap_or(device),
         out: arguments.out.clone(),
         progress: is_watched(),
     };

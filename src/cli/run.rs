@@ -3,6 +3,7 @@
 use super::{FOUND, is_watched, log_to_stderr, say, topology, words};
 use crate::api;
 use crate::doors::Doors;
+use crate::gnn::DeviceChoice;
 use crate::metrics::Metrics;
 use crate::priority::come_promptly;
 use crate::runtime::{Node, Peer, Standby};
@@ -58,6 +59,9 @@ pub struct Arguments {
     /// Go on from an old copy of the data directory, or one that lost records, with what the topics of Kafka know
     #[arg(long)]
     recover: bool,
+    /// Where forward passes run: cpu, cuda or cuda:N, or auto; no decision depends on it [default: model.device]
+    #[arg(long, value_name = "DEVICE")]
+    backend: Option<DeviceChoice>,
     /// Write the log as JSON lines
     #[arg(long)]
     json: bool,
@@ -66,6 +70,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     log_to_stderr(arguments.json, "info");
     let mut topology = topology(&arguments.topology)?;
+    topology.model.device = arguments.backend.unwrap_or(topology.model.device);
     match &mut topology.kafka {
         Some(kafka) => kafka.recover = arguments.recover,
         None if arguments.recover => {

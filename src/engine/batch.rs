@@ -61,6 +61,8 @@ pub(super) struct Batch {
     pub(super) pending: Vec<Pending>,
     /// What each record met, for the course.
     pub(super) moments: Vec<Moment>,
+    /// Of each seed its type where a backend is asked about it; empty while there is none.
+    pub(super) judged: Vec<Option<EventType>>,
     /// What the model says of each seed; empty while there is none.
     pub(super) scores: Vec<Option<Score>>,
     pub(super) verdicts: Vec<Verdict>,
@@ -89,6 +91,7 @@ impl Batch {
             egos: EgoBatch::with_capacity(SEEDS_AT_START),
             pending: Vec::with_capacity(SEEDS_AT_START),
             moments: Vec::with_capacity(SEEDS_AT_START),
+            judged: Vec::with_capacity(SEEDS_AT_START),
             scores: Vec::with_capacity(SEEDS_AT_START),
             verdicts: Vec::with_capacity(SEEDS_AT_START),
             promoted: Vec::with_capacity(crate::event::SLOTS),

@@ -5,7 +5,7 @@ use super::batch::{Batch, Seed};
 use crate::decision::{Part, Skip, Why};
 use crate::event::{Content, ControlKind, Effort, EventType, Record};
 use crate::feature::double;
-use crate::gnn::{Bound, Score, SeedView};
+use crate::gnn::{Backend, Bound, DeviceLost, Score, SeedBatch, SeedView};
 use std::sync::Arc;
 
 /// A model bound to the engine's inputs, under the name by which control records and decisions call it: the first 128 bits of its file's
@@ -76,27 +76,57 @@ impl Engine {
         }
     }
 
-    /// Asks the model for every seed that it may judge, and writes what it says where rules read it. It only reads what was gathered, so
-    /// threads share it.
+    /// Hands forward passes to a backend; without one they run on the CPU.
+    pub fn put_backend(&mut self, backend: Box<dyn Backend>) {
+        self.backend = Some(backend);
+    }
+
+    /// Why the backend was lost, told once: what it was asked for and everything since was done on the CPU.
+    pub fn take_lost(&mut self) -> Option<DeviceLost> {
+        self.lost.take()
+    }
+
+    /// Asks the model for every seed that it may judge, and writes what it says where rules read it.
     pub(super) fn infer(&mut self) {
-        let Engine { model: Some(model), pool, layout, batch, .. } = self else { return };
+        let Some(model) = self.model.clone() else { return };
+        self.batch.scores.resize(self.batch.seeds.len(), None);
+        if self.forward(&model) {
+            let (width, at) = (self.layout.schema.len(), self.layout.probability);
+            let Batch { seeds, features, scores, .. } = &mut self.batch;
+            let rows = features.chunks_exact_mut(width);
+            seeds.iter_mut().zip(rows).zip(scores).for_each(|((seed, row), score)| note(seed, &mut row[at], score));
+        } else {
+            self.forward_here(&model);
+        }
+    }
+
+    /// Asks the backend for the scores of all seeds; `false` where there is none, or none any more: then nothing was done.
+    fn forward(&mut self, model: &Arc<Bound>) -> bool {
+        let Some(backend) = &mut self.backend else { return false };
+        let Batch { seeds, features, egos, judged, scores, .. } = &mut self.batch;
+        judged.clear();
+        judged.extend(seeds.iter().map(|seed| seed.used.contains(Part::Gnn).then_some(seed.kind)));
+        if judged.iter().all(Option::is_none) {
+            return true;
+        }
+        let batch = SeedBatch { judged, rows: features, width: self.layout.schema.len(), egos };
+        let Err(lost) = backend.forward(model, batch, scores) else { return true };
+        self.lost = Some(lost);
+        self.backend = None;
+        false
+    }
+
+    /// As [`Engine::forward`], on the CPU. It only reads what was gathered, so threads share it.
+    fn forward_here(&mut self, model: &Bound) {
+        let Engine { pool, layout, batch, .. } = self;
         let (width, at) = (layout.schema.len(), layout.probability);
         let Batch { seeds, features, egos, scores, .. } = batch;
-        scores.resize(seeds.len(), None);
         let judge = |(number, ((seed, row), score)): (usize, Judging<'_>)| {
             *score = match seed.used.contains(Part::Gnn) {
                 true => model.score(SeedView { kind: seed.kind, row, egos, seed: number }),
                 false => None,
             };
-            match score {
-                Some(said) if !said.logit.is_finite() => {
-                    *score = None;
-                    seed.used = seed.used.without(Part::Gnn);
-                    seed.skips.push(Skip { part: Part::Gnn, why: Why::NoNumber, value: 0, window: 0 });
-                }
-                Some(said) => row[at] = double(f64::from(said.probability)),
-                None => {}
-            }
+            note(seed, &mut row[at], score);
         };
         match pool {
             Some(pool) if seeds.len() >= 2 * SHARE_MIN => pool.install(|| {
@@ -106,6 +136,19 @@ impl Engine {
             }),
             _ => seeds.iter_mut().zip(features.chunks_exact_mut(width)).zip(scores.iter_mut()).enumerate().for_each(judge),
         }
+    }
+}
+
+/// Writes what the model says of a seed where rules read it; what is no number is not said.
+fn note(seed: &mut Seed, probability: &mut u64, score: &mut Option<Score>) {
+    match score {
+        Some(said) if !said.logit.is_finite() => {
+            *score = None;
+            seed.used = seed.used.without(Part::Gnn);
+            seed.skips.push(Skip { part: Part::Gnn, why: Why::NoNumber, value: 0, window: 0 });
+        }
+        Some(said) => *probability = double(f64::from(said.probability)),
+        None => {}
     }
 }
 

@@ -45,7 +45,7 @@ pub use waiting::WAITING_MAX;
 use crate::decision::{Declining, Effect, ListLadder, Policy, PolicyError, Program, Provenance, RuleError};
 use crate::event::{Body, Content, ControlKind, Effort, Event, EventType, Id, Origin, Record, Refusal, Refused, Sequence, Timestamp};
 use crate::feature::PROBABILITY;
-use crate::gnn::Bound;
+use crate::gnn::{Backend, Bound, DeviceLost};
 use crate::graph::ego::EgoBatch;
 use crate::graph::{Family, Graph};
 use crate::velocity::{BEGINNING, Plan, Velocity};
@@ -136,6 +136,10 @@ pub struct Engine {
     model_before: [u8; 16],
     /// Every model that was given.
     models: Vec<NamedModel>,
+    /// Where forward passes run, if not on the CPU.
+    backend: Option<Box<dyn Backend>>,
+    /// Why it was lost, until somebody has asked.
+    lost: Option<DeviceLost>,
     /// Every policy that was given: records to come may name it, and name it again.
     prepared: Vec<NamedPolicy>,
     guard: Guard,
@@ -203,6 +207,8 @@ impl Engine {
             model: None,
             model_before: NO_MODEL,
             models: Vec::new(),
+            backend: None,
+            lost: None,
             heirs: Declining::default(),
             guard: Guard::new(guard, guarded, progress),
             turns: Vec::with_capacity(TURNS_AT_START),

@@ -18,7 +18,7 @@ pub struct Bound {
 pub(super) struct Encoder {
     pub(super) inputs: Vec<Input>,
     /// By piece: its lower edge, and one by its width.
-    slopes: Vec<(f32, f32)>,
+    pub(super) slopes: Vec<(f32, f32)>,
     /// By piece.
     pub(super) steps: Vec<Step>,
 }
@@ -27,9 +27,9 @@ pub(super) struct Encoder {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Input {
     pub(super) source: Source,
-    steps_at: u32,
+    pub(super) steps_at: u32,
     /// The edges between its pieces, then such as no value reaches.
-    inner: [f32; PIECES_MAX],
+    pub(super) inner: [f32; PIECES_MAX],
 }
 
 /// What a piece adds.

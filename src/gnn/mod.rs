@@ -1,13 +1,16 @@
 //! Message passing over ego graphs: what a model reads, what it is, and what it says.
 
+mod backend;
 mod bound;
 mod cpu;
+pub mod cuda;
 mod file;
 mod input;
 mod model;
 mod reference;
 mod spread;
 
+pub use backend::{Backend, DeviceChoice, DeviceLost, SeedBatch};
 pub use bound::Bound;
 pub use cpu::{Score, SeedView, sigmoid};
 pub use file::{BYTES_MAX, FORM, ModelError};

@@ -318,6 +318,11 @@ impl EgoBatch {
         }
         batch
     }
+
+    /// Says whose the states on the edges' other sides are.
+    pub(crate) fn name_neighbours(&mut self, nodes: &[NodeId]) {
+        self.neighbours.copy_from_slice(nodes);
+    }
 }
 
 #[cfg(test)]

@@ -123,12 +123,14 @@ fn answered() -> impl Strategy<Value = Answered> {
     )
 }
 
+const KINDS: [ControlKind; 5] = [ControlKind::Topology, ControlKind::Policy, ControlKind::Leader, ControlKind::Model, ControlKind::Backend];
+
 pub(crate) fn record() -> impl Strategy<Value = Record> {
     let efforts = vec![Effort::Full, Effort::NoExplanation, Effort::NoTypologies, Effort::NoGnn, Effort::RulesOnly];
     let content = prop_oneof![
         6 => (id(), time(), body().boxed()).prop_map(|(id, time, body)| Content::Event(Event { id, time, body })).boxed(),
         1 => refused().prop_map(Content::Refused),
-        1 => (select(vec![ControlKind::Topology, ControlKind::Policy, ControlKind::Leader, ControlKind::Model]), any::<[u8; 32]>())
+        1 => (select(KINDS.to_vec()), any::<[u8; 32]>())
             .prop_map(|(kind, blob)| Content::Control(Control { kind, blob })),
         1 => time().prop_map(Content::Tick),
         1 => (id(), time(), body().boxed()).prop_map(|(id, time, body)| Content::Waiting(Event { id, time, body })).boxed(),

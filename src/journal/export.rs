@@ -3,7 +3,7 @@
 //! Ids become texts where these are known. One whose text was erased, or never kept, is written `unknown:` and its hash: readable again,
 //! but as another id. What the wire format has no field for stands under `journal`, which readers ignore.
 
-use super::blobs::hex;
+use super::blobs::{Blobs, hex};
 use super::error::JournalError;
 use super::reader::Records;
 use crate::decision::Outcome;
@@ -27,23 +27,38 @@ pub enum Exported {
 /// Finds the text of an id.
 pub type TextOf<'a> = dyn Fn(Id) -> Option<(IdKind, String)> + 'a;
 
-/// Writes the records that `records` gives to `out`, one a line; returns how many lines.
+/// Writes the records that `records` gives to `out`, one a line; returns how many lines. `blobs` are those that control records name.
 ///
 /// # Errors
 /// As [`Records::next_record`], and where `out` refuses.
-pub fn export(records: &mut Records, which: Exported, text_of: &TextOf, out: &mut dyn Write) -> Result<u64, JournalError> {
+pub fn export(records: &mut Records, blobs: &Blobs, which: Exported, text_of: &TextOf, out: &mut dyn Write) -> Result<u64, JournalError> {
     let mut lines = 0;
     let failed = |source: io::Error| JournalError::Io { doing: "writing the export", path: Path::new("output").to_owned(), source };
     while let Some(record) = records.next_record()? {
         if which == Exported::Events && !matches!(record.content, Content::Event(_)) {
             continue;
         }
-        serde_json::to_writer(&mut *out, &record_json(&record, text_of)).map_err(|error| failed(error.into()))?;
+        let mut line = record_json(&record, text_of);
+        if let Some(told) = told(&record, blobs) {
+            line["told"] = told;
+        }
+        serde_json::to_writer(&mut *out, &line).map_err(|error| failed(error.into()))?;
         out.write_all(b"\n").map_err(failed)?;
         lines += 1;
     }
     out.flush().map_err(failed)?;
     Ok(lines)
+}
+
+/// What a control record tells beside the name of its blob: who leads, or where forward passes run and why. Other blobs are files of their
+/// own; that one is not whole is for `weir journal verify` to say.
+fn told(record: &Record, blobs: &Blobs) -> Option<Value> {
+    match &record.content {
+        Content::Control(control) if matches!(control.kind, ControlKind::Leader | ControlKind::Backend) => {
+            serde_json::from_slice(&blobs.get(&control.blob).ok()?).ok()
+        }
+        _ => None,
+    }
 }
 
 /// A record as one JSON object.
@@ -63,6 +78,7 @@ pub fn record_json(record: &Record, text_of: &TextOf) -> Value {
                 ControlKind::Policy => "policy",
                 ControlKind::Leader => "leader",
                 ControlKind::Model => "model",
+                ControlKind::Backend => "backend",
             };
             line.fields.insert("kind".to_owned(), json!(kind));
             line.fields.insert("blob".to_owned(), json!(hex(&control.blob)));
@@ -295,7 +311,7 @@ impl Line<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Currency, IdKey, LabelSource, Sequence, Timestamp, Verdict};
+    use crate::event::{Control, Currency, IdKey, LabelSource, Sequence, Timestamp, Verdict};
     use crate::journal::{Disk, Journal, LogOptions, examples};
     use proptest::prelude::*;
     use std::collections::HashMap;
@@ -347,11 +363,16 @@ mod tests {
             journal.append(&record(sequence as u64, Content::Event(event))).unwrap();
         }
         journal.append(&record(2, Content::Tick(time))).unwrap();
+        let blobs = Blobs::open(Arc::new(Disk), &folder.path().join("blobs")).unwrap();
+        let blob = blobs.put(br#"{"device":"cpu","why":"lost"}"#).unwrap();
+        for blob in [blob, [7; 32]] {
+            journal.append(&record(journal.next().0, Content::Control(Control { kind: ControlKind::Backend, blob }))).unwrap();
+        }
         journal.commit().unwrap();
         let export_as = |which| {
             let mut records = Records::open(Arc::new(Disk), folder.path(), Sequence(0)).unwrap();
             let mut out = Vec::new();
-            export(&mut records, which, &|id| texts.get(&id).cloned(), &mut out).unwrap();
+            export(&mut records, &blobs, which, &|id| texts.get(&id).cloned(), &mut out).unwrap();
             String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
         };
         let lines = export_as(Exported::Events);
@@ -366,7 +387,9 @@ mod tests {
             })
         );
         assert_eq!((&lines[1]["id"], &lines[1]["target"]), (&json!("label:p1"), &json!("p1")));
-        assert_eq!(export_as(Exported::All).len(), 3);
+        let all = export_as(Exported::All);
+        assert_eq!((all.len(), &all[3]["kind"], &all[3]["told"]), (5, &json!("backend"), &json!({ "device": "cpu", "why": "lost" })));
+        assert_eq!((&all[4]["blob"], &all[4]["told"]), (&json!(hex(&[7; 32])), &Value::Null));
     }
 
     proptest! {

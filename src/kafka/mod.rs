@@ -12,6 +12,8 @@ mod options;
 mod partition;
 #[cfg(feature = "kafka")]
 mod producer;
+#[cfg(feature = "kafka")]
+mod reach;
 
 #[cfg(feature = "kafka")]
 pub use consumer::{Inbound, Lag, Message, Place, Polled};
@@ -21,3 +23,20 @@ pub use options::{KafkaOptions, OptionValue, RESERVED};
 pub use partition::partition_of;
 #[cfg(feature = "kafka")]
 pub use producer::{Consumed, Outbound, Outgoing, SendError, Sent};
+#[cfg(feature = "kafka")]
+pub use reach::{library_version, reach};
+
+/// Without the feature `kafka` there is no library.
+#[cfg(not(feature = "kafka"))]
+pub fn library_version() -> Option<String> {
+    None
+}
+
+/// Without the feature `kafka` nobody can be asked.
+///
+/// # Errors
+/// Always, and it says so.
+#[cfg(not(feature = "kafka"))]
+pub fn reach(options: &KafkaOptions) -> Result<Vec<String>, String> {
+    Err(format!("found {}, and this build has no Kafka: build it with `cargo build --release --features kafka`", options.brokers))
+}

@@ -1,6 +1,8 @@
 //! Why a replay cannot be done.
 
 use crate::engine::BuildError;
+use crate::gnn::DeviceChoice;
+use crate::gnn::cuda::Missing;
 use crate::ingress::InputError;
 use crate::journal::JournalError;
 use crate::snapshot::SnapshotFileError;
@@ -25,6 +27,8 @@ pub enum ReplayError {
     /// A model file, and what is wrong with it.
     Model(PathBuf, String),
     Snapshot(SnapshotFileError),
+    /// A device that was chosen, and no other, and why it cannot be used.
+    Device(DeviceChoice, Missing),
 }
 
 impl fmt::Display for ReplayError {
@@ -39,6 +43,12 @@ impl fmt::Display for ReplayError {
             ReplayError::Topology(errors) => write!(f, "{errors}"),
             ReplayError::Unfounded(dir, what) => write!(f, "{}: {what}", dir.display()),
             ReplayError::Model(path, what) => write!(f, "{}: {what}", path.display()),
+            ReplayError::Device(choice, why) => {
+                write!(
+                    f,
+                    "{choice} is to run forward passes: {why}; with the device \"auto\" the CPU takes its place, with the same results"
+                )
+            }
             ReplayError::Output(path, what) => write!(f, "{}: {what}", path.display()),
         }
     }

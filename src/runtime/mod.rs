@@ -8,7 +8,9 @@
 //!
 //! The only place that reads the clock; nothing it reads reaches the engine.
 
+mod backing;
 mod demo;
+mod doctor;
 mod error;
 mod evaluating;
 mod gathering;
@@ -29,7 +31,9 @@ mod tail;
 #[cfg(feature = "learn")]
 mod training;
 
+pub use backing::Backing;
 pub use demo::{Demo, DemoOptions, Past, Played, Stage};
+pub use doctor::{Examination, examine};
 pub use error::ReplayError;
 pub use evaluating::{EvaluateError, EvaluateOptions, evaluate};
 pub use gathering::{GatherError, GatherOptions, Gathered, gather};

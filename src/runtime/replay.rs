@@ -1,5 +1,6 @@
 //! The whole way of an event over files or a journal, as fast as it goes.
 
+use super::backing::{Backing, CPU};
 use super::error::ReplayError;
 use super::keep::{Keeper, Writing, write_summary};
 use super::measure::{StepTimes, peak_rss_bytes};
@@ -9,6 +10,7 @@ use super::source::{Chunk, Input, Source};
 use super::summary::{Summary, Tally};
 use crate::engine::{Engine, Options, Output, Phase};
 use crate::event::{Body, Content, Record};
+use crate::gnn::DeviceChoice;
 use crate::journal::Digest;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::path::PathBuf;
@@ -20,6 +22,8 @@ pub struct ReplayOptions {
     /// Records a step.
     pub batch: usize,
     pub threads: usize,
+    /// Where forward passes run.
+    pub device: DeviceChoice,
     /// Where journal, outputs and summary are kept; `None` writes nothing.
     pub out: Option<PathBuf>,
     /// Whether progress may be shown.
@@ -35,10 +39,15 @@ const CHUNKS_WAITING: usize = 4;
 /// Where the topology's rules do not compile, a file cannot be opened, or what is kept cannot be written. A file that breaks off in
 /// the middle is told in the summary.
 pub fn replay(input: Input, options: &ReplayOptions) -> Result<Summary, ReplayError> {
+    // Files that no model judges ask no device for anything.
+    let unasked = options.device == DeviceChoice::Auto && matches!(input, Input::Files(_, _, None));
+    let backing = if unasked { Backing::cpu() } else { Backing::choose(options.device)? };
     let source = Source::open(input)?;
     let engine_options = source.engine_options(options.threads);
     let started = Instant::now();
     let mut engine = start(engine_options, &source, options)?;
+    let (mut backend, mut backend_instead) = (backing.name().to_owned(), backing.instead().map(str::to_owned));
+    backing.into_backend().into_iter().for_each(|backend| engine.put_backend(backend));
     let start_seconds = started.elapsed().as_secs_f64();
     let policies = source.policies();
     let keeper = options.out.as_deref().map(|dir| Keeper::begin(dir, &source.foundations())).transpose()?;
@@ -101,6 +110,10 @@ pub fn replay(input: Input, options: &ReplayOptions) -> Result<Summary, ReplayEr
     let input_errors = read?;
     named?;
 
+    if let Some(lost) = engine.take_lost() {
+        backend_instead = Some(format!("{backend} is lost: {}", lost.why));
+        backend = CPU.to_owned();
+    }
     let rows = engine.graph().rings.iter().map(|ring| ring.len()).sum();
     let rejected = tally.rejected.values().sum();
     let provenance = engine.provenance();
@@ -127,6 +140,8 @@ pub fn replay(input: Input, options: &ReplayOptions) -> Result<Summary, ReplayEr
         start_seconds,
         batch: options.batch,
         threads: options.threads,
+        backend,
+        backend_instead,
         topology: provenance.topology,
         policy: provenance.policy,
         engine_version: crate::ENGINE_VERSION,

@@ -42,6 +42,10 @@ pub struct Summary {
     pub start_seconds: f64,
     pub batch: usize,
     pub threads: usize,
+    /// Where forward passes ran in the end: `cpu`, or a device's name.
+    pub backend: String,
+    /// Why that is the CPU, where a device was taken or would have been.
+    pub backend_instead: Option<String>,
     #[serde(serialize_with = "as_hex")]
     pub topology: [u8; 16],
     #[serde(serialize_with = "as_hex")]
@@ -105,6 +109,10 @@ impl fmt::Display for Summary {
             "  step        {:.2} µs an event (p50), {:.2} (p99), {:.2} (p99.9); batches of {}, {} thread(s)",
             self.step_us_p50, self.step_us_p99, self.step_us_p999, self.batch, self.threads
         )?;
+        match &self.backend_instead {
+            Some(why) => writeln!(f, "  backend     {} ({why})", self.backend)?,
+            None => writeln!(f, "  backend     {}", self.backend)?,
+        }
         writeln!(f, "  graph       {} nodes, {} visible rows; {} MiB at most", self.nodes, self.rows, self.peak_rss_bytes >> 20)?;
         writeln!(f, "  outcomes    {} approve, {} challenge, {} review, {} decline", o.approve, o.challenge, o.review, o.decline)?;
         writeln!(f, "  alerts      {}", self.alerts)?;

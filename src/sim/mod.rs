@@ -2,6 +2,7 @@
 
 pub mod chance;
 pub mod company;
+pub mod device;
 pub mod fault;
 pub mod happening;
 pub mod model;

@@ -222,7 +222,7 @@ fn read(document: &Document, folders: &[&Path], log: &Log) -> Topology {
         authorize,
         http,
         stand_in,
-        model: root.find_section("model").map(|section| model::read(&section, folders)).unwrap_or_default(),
+        model: model::read(&root.section("model"), folders),
         security: security::read(&root.section("security"), folders),
         places: BTreeMap::new(),
     };

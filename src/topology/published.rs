@@ -109,7 +109,7 @@ fn refuse(key: &str, log: &Log) {
         "aggregate" | "dedupe" | "labels" | "limits" | "list" | "money" | "source" | "time" => {
             format!("[{key}], which needs a restart, on a data directory that is begun with it")
         }
-        "authorize" | "http" | "input" | "journal" | "kafka" | "security" | "snapshot" | "stand_in" | "topics" => {
+        "authorize" | "http" | "input" | "journal" | "kafka" | "model" | "security" | "snapshot" | "stand_in" | "topics" => {
             format!("[{key}], which needs a restart")
         }
         _ => "an unknown key".to_owned() + &suggestion(key, SECTIONS),

@@ -454,6 +454,7 @@ proptest! {
         "policy.rule.merchant_bad.when", "policy.velocity.user_burst", "policy.velocity.user_burst.window", "source", "source.events",
         "source.events.files", "source.events.event", "source.events.maturity", "journal.durability", "topics.decisions", "input",
         "security", "security.tls_key", "security.insecure", "security.rates", "security.rates.hook", "security.rates.hook.burst", "http", "http.headers_max",
+        "model", "model.device", "model.file",
     ]), value in prop::sample::select(vec![
         "1", "-1", "9223372036854775808", "1.5", "nan", "true", "\"\"", "\"é\"", "\"7d\"", "\"payment\"", "[]", "[1]", "[[\"a\"]]", "{}", "{a = 1}",
         "2020-01-01", "12:00:00", "[\"1d\", \"1d\"]", "\"99999999999999999999d\"",

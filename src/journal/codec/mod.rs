@@ -122,6 +122,7 @@ pub fn decode_record(sequence: Sequence, body: &[u8]) -> Result<Record, Malforme
                 2 => ControlKind::Policy,
                 3 => ControlKind::Leader,
                 4 => ControlKind::Model,
+                5 => ControlKind::Backend,
                 _ => return Err(from.malformed("no control record has this number")),
             };
             Content::Control(Control { kind, blob: from.take()? })

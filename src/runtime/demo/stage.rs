@@ -9,6 +9,7 @@ use super::world::{World, is_awaited};
 use crate::event::IdKey;
 use crate::journal::Disk;
 use crate::metrics::Metrics;
+use crate::runtime::backing::Backing;
 use crate::runtime::progress::Progress;
 use crate::runtime::service::{Node, Opening, PastReader, PastRecorder, Service, ServiceError, Standing};
 use crate::topology::Topology;
@@ -75,7 +76,9 @@ fn stand(
     let length = Wall::from_millis(events_max * 1000 / (options.rate * u64::from(options.speed))).min(PAST_MAX);
     let world = World::new(options, length, 0);
     let begins = Some(world.start());
+    let backing = Backing::choose(topology.model.device)?;
     let mut standing = Standing::open(&Opening { topology, root: dir, files: Arc::new(Disk), key: None, begins, metrics, progress })?;
+    standing.judge_on(backing, metrics);
     standing.begin_model(topology)?;
     if standing.latest == world.start() {
         let (world, past) = play(world, &mut standing, topology, progress)?;

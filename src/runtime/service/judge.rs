@@ -1,17 +1,19 @@
 //! The judge: the one thread that owns the engine. It steps what was recorded, writes the outputs to their log, and settles tickets.
 
-use super::Shared;
 use super::erasures::{Consequence, Erasures};
 use super::launch::show_change;
 use super::snapping::Snapping;
 use super::ticket::{Reply, Ticket, Winner};
 use super::watching::Watcher;
+use super::{Shared, Submission};
 use crate::decision::Decision;
 use crate::engine::{Engine, Output, Phase, Standing};
 use crate::event::{Body, Content, Id, Record, Refusal, Sequence};
+use crate::gnn::DeviceLost;
 use crate::graph::Family;
-use crate::journal::{Files, JournalError, OutputLog, Place, Records, hex};
+use crate::journal::{Blobs, Files, JournalError, OutputLog, Place, Records, hex};
 use crate::render::View;
+use crate::runtime::backing::{CPU, tell_lost, told};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,6 +34,9 @@ pub(super) struct Judge {
     pub(super) files: Arc<dyn Files>,
     pub(super) snapping: Snapping,
     pub(super) watcher: Watcher,
+    /// Where forward passes run.
+    pub(super) device: String,
+    pub(super) to_recorder: Sender<Submission>,
     pub(super) batch_max: usize,
     pub(super) erasures: Erasures,
     pub(super) consequences: Sender<Consequence>,
@@ -186,6 +191,9 @@ impl Judge {
         if self.engine.provenance().model != model {
             show_change(metrics, model, self.engine.provenance().model);
         }
+        if let Some(lost) = self.engine.take_lost() {
+            self.tell_lost(&lost);
+        }
         self.measure(batch);
         for output in &self.out {
             match self.outputs.append(output) {
@@ -222,6 +230,19 @@ impl Judge {
         self.shared.settled.store(settled, Ordering::Release);
         self.watcher.watch(&self.engine, batch, &self.out);
         true
+    }
+
+    /// Says and records that the device is lost. The step was done all the same, on the CPU.
+    fn tell_lost(&mut self, lost: &DeviceLost) {
+        tell_lost(&self.shared.metrics, &self.device, &lost.why);
+        let why = format!("{} is lost: {}", self.device, lost.why);
+        self.device = CPU.to_owned();
+        let blobs = Blobs::open(self.files.clone(), &self.shared.dir.join("blobs"));
+        match blobs.and_then(|blobs| blobs.put(&told(CPU, &why))) {
+            // The recorder waits for nobody here, so there will be room; where it has ended, nothing is recorded any more.
+            Ok(blob) => drop(self.to_recorder.send(Submission::Backend(blob))),
+            Err(cause) => warn!(%cause, "that the device is lost cannot be recorded; it decides nothing"),
+        }
     }
 
     /// Gives those of the last steps to whoever sends the journal to a standby.

@@ -66,6 +66,7 @@ impl Service {
             answers,
             news,
             latest,
+            device,
             ..
         } = standing;
         let next = journal.next();
@@ -178,6 +179,8 @@ impl Service {
             outputs,
             files,
             snapping,
+            device,
+            to_recorder: hook_sender.clone(),
             batch_max: topology.batch_events_max,
             erasures,
             consequences,

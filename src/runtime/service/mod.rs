@@ -55,6 +55,7 @@ use crate::identity::Identity;
 use crate::ingress::Fault;
 use crate::journal::{Disk, Files, Landmarks, Outputs, Syncing};
 use crate::metrics::Metrics;
+use crate::runtime::backing::Backing;
 use crate::runtime::naming::Told;
 use crate::runtime::policies::Policies;
 use crate::topology::{Topology, WaitFor};
@@ -121,6 +122,8 @@ enum Submission {
         blob: [u8; 32],
         line: oneshot::Sender<Submitted>,
     },
+    /// Forward passes run elsewhere: the name of the blob that says where, and why.
+    Backend([u8; 32]),
     /// Look again what is asked of you: the service ends.
     Wake,
 }
@@ -374,21 +377,24 @@ impl Service {
     /// # Errors
     /// Where the directory is another process's, another topology's, or damaged; where the rules do not compile.
     pub fn start(topology: &Topology, dir: &Path, metrics: &Metrics, progress: bool) -> Result<Service, ServiceError> {
-        Service::start_on(Arc::new(Disk), topology, dir, metrics, progress)
+        Service::start_on(Arc::new(Disk), Backing::choose(topology.model.device)?, topology, dir, metrics, progress)
     }
 
-    /// As [`Service::start`], with logs, blobs and snapshots on `files`; the identity store and the lock are in `dir` all the same.
+    /// As [`Service::start`], with logs, blobs and snapshots on `files`, and forward passes where `backing` says; the identity store and the
+    /// lock are in `dir` all the same.
     ///
     /// # Errors
     /// As [`Service::start`].
     pub fn start_on(
         files: Arc<dyn Files>,
+        backing: Backing,
         topology: &Topology,
         dir: &Path,
         metrics: &Metrics,
         progress: bool,
     ) -> Result<Service, ServiceError> {
         let mut standing = Standing::open(&Opening { topology, root: dir, files, key: None, begins: None, metrics, progress })?;
+        standing.judge_on(backing, metrics);
         // Where another process leads nothing is recorded.
         let fenced = Leadership::of(dir).is_fenced().map_err(|why| ServiceError::System(std::io::Error::other(why)))?;
         if !fenced {

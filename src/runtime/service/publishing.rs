@@ -36,7 +36,7 @@ impl InForce {
         match kind {
             ControlKind::Policy => InForce { policy: name, before: Some(self.policy), ..self },
             ControlKind::Model => InForce { model: name, model_before: self.model, ..self },
-            ControlKind::Topology | ControlKind::Leader => self,
+            ControlKind::Topology | ControlKind::Leader | ControlKind::Backend => self,
         }
     }
 }

@@ -12,7 +12,9 @@ use super::ticket::{Reply, Ticket, Winner};
 use super::{Shared, Submission};
 use crate::api::Submitted;
 use crate::decision::Decision;
-use crate::event::{Answered, Body, Content, Control, Duration, Effort, Event, Id, Origin, Record, Sequence, StandInWhy, Timestamp};
+use crate::event::{
+    Answered, Body, Content, Control, ControlKind, Duration, Effort, Event, Id, Origin, Record, Sequence, StandInWhy, Timestamp,
+};
 use crate::identity::Recent;
 use crate::journal::{Journal, JournalError, RawInput, RejectedLog, Telling, TextLog};
 use crate::runtime::naming::Told;
@@ -268,6 +270,9 @@ impl Recorder {
                 self.release(received);
                 self.shared.topics.warm(self.next_sequence());
             }
+            Submission::Backend(blob) => {
+                self.push(Origin::engine(), received, Content::Control(Control { kind: ControlKind::Backend, blob }));
+            }
             Submission::Lag(lag) => drop(self.push(Origin::engine(), received, Content::Lag(lag))),
             Submission::Wake => {}
         }
@@ -322,7 +327,12 @@ impl Recorder {
             Submission::Listed { line, .. } | Submission::InForce { line, .. } => drop(line.send(led_elsewhere())),
             Submission::Refused { line, .. } => drop(line.map(|line| line.send(Submitted::Closing))),
             Submission::Answered { ticket, .. } => drop(ticket.map(|ticket| ticket.settle(Reply::Unrecorded))),
-            Submission::Passed(_) | Submission::Pad(_) | Submission::Warm | Submission::Lag(_) | Submission::Wake => {}
+            Submission::Passed(_)
+            | Submission::Pad(_)
+            | Submission::Warm
+            | Submission::Backend(_)
+            | Submission::Lag(_)
+            | Submission::Wake => {}
         }
     }
 

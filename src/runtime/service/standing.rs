@@ -18,6 +18,7 @@ use crate::identity::Identity;
 use crate::journal::{Blobs, DataDir, Durability, Files, Journal, LogOptions, OutputLog, Records, RejectedLog, TextLog, hex};
 use crate::metrics::Metrics;
 use crate::priority::give_way;
+use crate::runtime::backing::{Backing, CPU, tell_lost};
 use crate::runtime::models::Configured;
 use crate::runtime::policies::{Policies, short};
 use crate::runtime::progress::Progress;
@@ -51,6 +52,8 @@ pub(in crate::runtime) struct Standing {
     pub news: News,
     /// No record in the journal was received later.
     pub latest: Timestamp,
+    /// Where forward passes run: [`CPU`], or a device's name.
+    pub device: String,
     out: Vec<Output>,
 }
 
@@ -155,6 +158,7 @@ impl Standing {
             answers,
             news,
             latest,
+            device: CPU.to_owned(),
             out,
         })
     }
@@ -189,6 +193,23 @@ impl Standing {
         self.namer.advance(self.journal.next())?;
         info!(model = hex(&name), sequence = sequence.0, "the topology's model is in force");
         Ok(())
+    }
+
+    /// Hands forward passes to `backing` from here on.
+    pub(in crate::runtime) fn judge_on(&mut self, backing: Backing, metrics: &Metrics) {
+        backing.tell(metrics);
+        self.device = backing.name().to_owned();
+        if let Some(backend) = backing.into_backend() {
+            self.engine.put_backend(backend);
+        }
+    }
+
+    /// Tells of a device that was lost; nothing is recorded: records are those of whom this process follows.
+    pub(in crate::runtime) fn tend_backend(&mut self, metrics: &Metrics) {
+        if let Some(lost) = self.engine.take_lost() {
+            tell_lost(metrics, &self.device, &lost.why);
+            self.device = CPU.to_owned();
+        }
     }
 
     /// Steps records that stand in the journal and writes their outputs.

@@ -232,6 +232,7 @@ impl Follower {
             standing.journal.commit().map_err(fatal)?;
             self.metrics.journal_records_total.inc_by(self.group.len() as u64);
             standing.step(&self.group).map_err(fatal)?;
+            standing.tend_backend(&self.metrics);
             standing.answers.forget(standing.engine.now(), self.topology.deciding.dedupe);
             self.link.next.store(standing.journal.next().0, Ordering::Release);
             self.metrics.engine_stream_time_seconds.set(standing.engine.now().0 as f64 / 1e6);

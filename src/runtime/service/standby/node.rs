@@ -10,6 +10,7 @@ use super::snapping::Snapping;
 use crate::event::{IdKey, Sequence};
 use crate::journal::{DataDir, Disk, Files, Records};
 use crate::metrics::Metrics;
+use crate::runtime::backing::Backing;
 use crate::runtime::check_models;
 use crate::runtime::demo::Show;
 use crate::runtime::service::error::ServiceError;
@@ -55,8 +56,10 @@ impl Standby {
         };
         // They are put in force by nobody who follows; a file that is broken is told before it is needed.
         check_models(topology).map_err(|mistakes| mistakes.join("\n"))?;
+        let backing = Backing::choose(topology.model.device).map_err(|error| error.to_string())?;
         let opening = Opening { topology, root: dir, files, key: Some(key), begins: None, metrics, progress };
-        let standing = Standing::open(&opening).map_err(words)?;
+        let mut standing = Standing::open(&opening).map_err(words)?;
+        standing.judge_on(backing, metrics);
         let leadership = Leadership::of(dir);
         let link = Arc::new(Link::new(standing.journal.next().0, leadership.epoch()?));
         let snapping = Some(Snapping::start(&standing, topology).map_err(words)?);

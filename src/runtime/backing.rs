@@ -1,0 +1,88 @@
+//! Which device forward passes run on: chosen at the start, told of, kept to until it is lost.
+
+use super::error::ReplayError;
+use crate::gnn::cuda::open_device;
+use crate::gnn::{Backend, DeviceChoice};
+use crate::metrics::Metrics;
+use serde_json::json;
+use tracing::{error, info};
+
+/// What the CPU is called where devices are named.
+pub(super) const CPU: &str = "cpu";
+
+/// Where forward passes run, and how that is called.
+pub struct Backing {
+    name: String,
+    backend: Option<Box<dyn Backend>>,
+    /// Why it is the CPU although a device would have been taken.
+    instead: Option<String>,
+}
+
+impl Backing {
+    /// The CPU.
+    pub fn cpu() -> Backing {
+        Backing { name: CPU.to_owned(), backend: None, instead: None }
+    }
+
+    /// A backend of this name.
+    pub fn of(name: &str, backend: Box<dyn Backend>) -> Backing {
+        Backing { name: name.to_owned(), backend: Some(backend), instead: None }
+    }
+
+    /// What is chosen, brought up.
+    ///
+    /// # Errors
+    /// Where one device and no other is chosen and cannot be used.
+    pub fn choose(choice: DeviceChoice) -> Result<Backing, ReplayError> {
+        let device = match choice {
+            DeviceChoice::Cpu => return Ok(Backing::cpu()),
+            DeviceChoice::Auto => None,
+            DeviceChoice::Cuda(number) => Some(number),
+        };
+        match (open_device(device), device) {
+            (Ok((name, backend)), _) => Ok(Backing::of(&name, backend)),
+            (Err(why), None) => Ok(Backing { instead: Some(why.to_string()), ..Backing::cpu() }),
+            (Err(why), Some(_)) => Err(ReplayError::Device(choice, why)),
+        }
+    }
+
+    /// As decisions' readers are told: `cpu`, or `cuda:0` and what the device is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Why it is the CPU, where a device would have been taken.
+    pub fn instead(&self) -> Option<&str> {
+        self.instead.as_deref()
+    }
+
+    /// The device, if it is not the CPU.
+    pub(super) fn into_backend(self) -> Option<Box<dyn Backend>> {
+        self.backend
+    }
+
+    /// One line of the log, and the gauge.
+    pub(super) fn tell(&self, metrics: &Metrics) {
+        match &self.instead {
+            Some(why) => info!(device = self.name, why, "no device can be used: forward passes run on the CPU"),
+            None => info!(device = self.name, "forward passes run here"),
+        }
+        show(metrics, &self.name);
+    }
+}
+
+/// The device `name` is lost and the CPU has its place: one line of the log, and the gauge.
+pub(super) fn tell_lost(metrics: &Metrics, name: &str, why: &str) {
+    error!(device = name, why, "the device is lost: forward passes run on the CPU from here on, with the same results");
+    show(metrics, CPU);
+}
+
+/// What the blob of a control record tells of where forward passes run from there on.
+pub(super) fn told(name: &str, why: &str) -> Vec<u8> {
+    json!({ "device": name, "why": why }).to_string().into_bytes()
+}
+
+fn show(metrics: &Metrics, name: &str) {
+    metrics.gnn_backend.reset();
+    metrics.gnn_backend.with_label_values(&[name]).set(1);
+}
