@@ -31,8 +31,7 @@ fn lost() -> DeviceLost {
     DeviceLost { why: LOST.to_owned() }
 }
 
-/// Caught when planted: the scores that were written before the error taken for those of the batch, a loss that leaves the batch without
-/// scores, and a backend that is kept.
+/// Caught when planted: the scores that were written before the error taken for those of the batch.
 #[test]
 fn a_device_is_lost_and_nothing_else() {
     let (options, records) = (options(GENEROUS), records("tiny", 23, 1500));
@@ -93,8 +92,7 @@ fn value(metrics: &Metrics, name: &str) -> Option<String> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned))
 }
 
-/// Callers hear nothing of it; the journal, the gauge and the log do. Caught when planted: a judge that does not ask whether a device was lost,
-/// and a record without its blob.
+/// Callers hear nothing of it; the journal, the gauge and the log do. Caught when planted: a record without its blob.
 #[test]
 fn a_service_goes_on_without_its_device() {
     const NAME: &str = "cuda:0 a simulated device";

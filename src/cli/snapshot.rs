@@ -54,7 +54,7 @@ Examples:
     /// Copy what a service needs to go on from the newest snapshot into a new directory, also while one runs
     #[command(after_help = "\
 The copy holds the snapshot, the journal behind it, the answers that were given, policies and models, keys: a data directory, smaller than the \
-whole. Texts of ids and refused input stay behind: an id shows as a hash until it comes again. Kept elsewhere, it is what a shard is moved or \
+whole; where no snapshot was taken yet it holds the whole journal. Texts of ids and refused input stay behind: an id shows as a hash until it comes again. Kept elsewhere, it is what a shard is moved or \
 restored from: `weir run --data COPY --recover` fetches from the topics what came behind it.
 
 Examples:

@@ -5,7 +5,7 @@ use super::policies::Policies;
 use super::source::founded;
 use crate::engine::Engine;
 use crate::event::{Duration, Sequence, Timestamp};
-use crate::journal::{Blobs, DataDir, Disk, Files, JournalError, Records, segments_from};
+use crate::journal::{Blobs, DataDir, Disk, Files, JournalError, LogKind, Records, Retention, segments_from};
 use crate::snapshot::{Content, SnapshotFileError, Snapshots, inspect, verify};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -63,18 +63,42 @@ pub struct Copied {
 }
 
 /// Copies what a service needs to go on from the newest snapshot of the data directory `root` into the new directory `out`, also while one runs:
-/// outputs, snapshot, blobs, the journal behind the snapshot, keys. Texts of ids and refused input stay behind.
+/// outputs, snapshot, blobs, the journal behind the snapshot, keys. Where no snapshot was taken yet the journal goes whole. Texts of ids and
+/// refused input stay behind.
 ///
 /// # Errors
-/// Where there is no whole snapshot, `out` is there already, or the system refuses.
+/// Where the journal's beginning is gone and there is no whole snapshot, `out` is there already, or the system refuses; then there is no `out`.
 pub fn export_snapshot(root: &Path, out: &Path) -> Result<Copied, ReplayError> {
-    let failed = |doing: &'static str, path: &Path| {
-        let path = path.to_owned();
-        move |source| ReplayError::Journal(JournalError::Io { doing, path, source })
-    };
-    if out.exists() {
-        return Err(ReplayError::Unfounded(out.to_owned(), "is there already, expected the name of a new directory".to_owned()));
+    let partial = partial_of(out);
+    for there in [out, &partial] {
+        if there.exists() {
+            return Err(ReplayError::Unfounded(there.to_owned(), "is there already, expected the name of a new directory".to_owned()));
+        }
     }
+    let copied = copy_into(root, &partial).and_then(|copied| {
+        std::fs::rename(&partial, out).map_err(failed("renaming", &partial))?;
+        Ok(copied)
+    });
+    if copied.is_err() {
+        // What is left of it says by its name that it is no copy.
+        let _ = std::fs::remove_dir_all(&partial);
+    }
+    copied
+}
+
+/// The directory that is made, until it is whole.
+fn partial_of(out: &Path) -> PathBuf {
+    let mut name = out.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    out.with_file_name(name)
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ReplayError {
+    let path = path.to_owned();
+    move |source| ReplayError::Journal(JournalError::Io { doing, path, source })
+}
+
+fn copy_into(root: &Path, out: &Path) -> Result<Copied, ReplayError> {
     let (dir, to) = (DataDir::read(root)?, DataDir::write(out)?);
     let mut copied = Copied { sequence: Sequence(0), files: 0, bytes: 0 };
     let mut copy = |from: &Path, folder: &Path| {
@@ -88,11 +112,16 @@ pub fn export_snapshot(root: &Path, out: &Path) -> Result<Copied, ReplayError> {
     for path in segments_from(&Disk, &dir.outputs(), Sequence(0))? {
         copy(&path, &to.outputs())?;
     }
-    let (_, paths) = snapshots_in(root)?;
-    let newest = paths.iter().find_map(|path| Some((path, inspect(&Disk, path).ok()?.head.sequence)));
-    let (snapshot, sequence) = newest.ok_or_else(|| ReplayError::Unfounded(root.to_owned(), "found no whole snapshot in it".to_owned()))?;
-    std::fs::create_dir_all(to.snapshots()).map_err(failed("making the directory", &to.snapshots()))?;
-    copy(snapshot, &to.snapshots())?;
+    let kept = Snapshots::at(Arc::new(Disk), &dir.snapshots()).list()?;
+    let newest = kept.iter().find_map(|kept| Some((&kept.path, inspect(&Disk, &kept.path).ok()?.head.sequence)));
+    let sequence = newest.map_or(Sequence(0), |(_, sequence)| sequence);
+    if let Some((snapshot, _)) = newest {
+        std::fs::create_dir_all(to.snapshots()).map_err(failed("making the directory", &to.snapshots()))?;
+        copy(snapshot, &to.snapshots())?;
+    } else if Retention::of(Arc::new(Disk), &dir.journal(), LogKind::Journal).first()? != Sequence(0) {
+        let what = "found no whole snapshot in it, and its journal's beginning is gone: expected one or the other";
+        return Err(ReplayError::Unfounded(root.to_owned(), what.to_owned()));
+    }
     for entry in std::fs::read_dir(dir.blobs()).map_err(failed("listing", &dir.blobs()))? {
         copy(&entry.map_err(failed("listing", &dir.blobs()))?.path(), &to.blobs())?;
     }

@@ -69,6 +69,10 @@ fn snapshots_are_inspected_and_verified() {
     fs::remove_file(&path).unwrap();
     let error = room.refused(&["snapshot", "verify", "kept"]);
     assert!(error.contains("found no snapshot in it"), "{error}");
+
+    // Without one the whole journal is copied.
+    assert!(room.done(&["snapshot", "export", "kept", "--out", "copy"]).contains("it goes on with record 0"));
+    assert_eq!(room.summary(&["copy"])["state_hash"], expected["state_hash"]);
 }
 
 /// The journal's beginning, which names topology and policy, goes after `keep_days`.
@@ -105,4 +109,8 @@ fn a_directory_without_its_beginning_and_with_a_service_is_read_all_the_same() {
     fs::remove_file(snapshot).unwrap();
     let error = room.refused(&["tail", "decisions", "--data", "kept"]);
     assert!(error.contains("no snapshot tells what it was judged under"), "{error}");
+    // Caught when planted: a copy made where it was to stand, and left there half made.
+    let error = room.refused(&["snapshot", "export", "kept", "--out", "copy"]);
+    assert!(error.contains("found no whole snapshot in it, and its journal's beginning is gone"), "{error}");
+    assert!(!room.path("copy").exists() && !room.path("copy.partial").exists());
 }

@@ -45,7 +45,7 @@ impl Follower {
         let (standing, options) = (&mut self.standing, &self.topology.snapshot);
         let next = standing.journal.next();
         if !snapping.taker.is_busy() {
-            let records = next.0 - snapping.last.0;
+            let records = next.0.saturating_sub(snapping.last.0);
             if records < options.records && (records == 0 || snapping.last.1.elapsed() < options.every) {
                 return Ok(());
             }

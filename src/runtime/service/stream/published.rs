@@ -46,6 +46,8 @@ pub(super) struct Counts {
     /// Decisions that came out as they were published, and otherwise.
     pub(super) same: u64,
     pub(super) different: u64,
+    /// Of those that came out otherwise: with another outcome, not only another figure.
+    pub(super) other_outcomes: u64,
     /// Decisions that were published and did not come again.
     pub(super) lost: u64,
 }
@@ -123,6 +125,7 @@ impl Published {
                 None => inner.counts.same += 1,
                 Some(line) => {
                     inner.counts.different += 1;
+                    inner.counts.other_outcomes += u64::from(line["published"]["outcome"] != line["now"]["outcome"]);
                     self.list(&line)?;
                 }
             }
@@ -221,7 +224,7 @@ mod tests {
         assert_eq!(published.answer(Id::from_bits(3)), Some(decision("approve", 7)));
         published.aborted();
         assert!(published.has_rejected(br#"{"topic":"t","partition":0,"offset":5}"#));
-        assert_eq!(published.finish(&|_| false).unwrap(), Counts { same: 1, different: 2, lost: 1 });
+        assert_eq!(published.finish(&|_| false).unwrap(), Counts { same: 1, different: 2, other_outcomes: 1, lost: 1 });
         let listed = std::fs::read_to_string(dir.path().join("listed.jsonl")).unwrap();
         let what: Vec<Value> = listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["what"].clone()).collect();
         assert_eq!(what, ["different", "different", "lost"]);

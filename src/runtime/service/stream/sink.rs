@@ -472,13 +472,14 @@ impl Sink {
         if !published.is_over(at) {
             return Ok(());
         }
-        let Counts { same, different, lost } = published.finish(&|event| shared.answers.get(event).is_some()).map_err(unnoted)?;
+        let Counts { same, different, other_outcomes, lost } =
+            published.finish(&|event| shared.answers.get(event).is_some()).map_err(unnoted)?;
         Lost::end(&shared.dir).map_err(unnoted)?;
         self.restoring = None;
         for (what, count) in [("same", same), ("different", different), ("lost", lost)] {
             shared.metrics.kafka_recovered_total.with_label_values(&[what]).inc_by(count);
         }
-        warn!(same, different, lost, list = LISTED, "the shard is restored from the topics: what was published stands");
+        warn!(same, different, other_outcomes, lost, list = LISTED, "the shard is restored from the topics: what was published stands");
         Ok(())
     }
 
