@@ -16,6 +16,8 @@ mod producer;
 mod reach;
 
 #[cfg(feature = "kafka")]
+pub use client::usable;
+#[cfg(feature = "kafka")]
 pub use consumer::{Inbound, Lag, Message, Place, Polled};
 #[cfg(feature = "kafka")]
 pub use history::{From, Past, partitions_of, read_to_end};
@@ -32,11 +34,21 @@ pub fn library_version() -> Option<String> {
     None
 }
 
-/// Without the feature `kafka` nobody can be asked.
+/// Without the feature `kafka` no options make a client.
 ///
 /// # Errors
 /// Always, and it says so.
 #[cfg(not(feature = "kafka"))]
+pub fn usable(options: &KafkaOptions) -> Result<(), String> {
+    let brokers = &options.brokers;
+    Err(format!("kafka.brokers: found {brokers}, and this build has no Kafka: build it with `cargo build --release --features kafka`"))
+}
+
+/// Without the feature `kafka` nobody can be asked.
+///
+/// # Errors
+/// As [`usable`], always.
+#[cfg(not(feature = "kafka"))]
 pub fn reach(options: &KafkaOptions) -> Result<Vec<String>, String> {
-    Err(format!("found {}, and this build has no Kafka: build it with `cargo build --release --features kafka`", options.brokers))
+    usable(options).map(|()| Vec::new())
 }

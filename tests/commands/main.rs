@@ -132,3 +132,15 @@ fn check_shows_the_way_and_the_bill() {
         assert!(text.contains(&format!("source {name}")) && text.contains(&format!("table of {source} events")), "{text}");
     }
 }
+
+/// Before any memory is taken, whichever build it is.
+#[test]
+fn options_that_make_no_client_of_kafka_end_the_start() {
+    let room = Room::new();
+    let kafka = "[kafka]\nbrokers = '127.0.0.1:1'\n[kafka.options]\n'bogus.option' = '1'\n[source.stream]\ntopic = 'weir.events'\n";
+    room.write("kafka.toml", kafka);
+    let error = room.refused(&["run", "-t", "small.toml", "-t", "kafka.toml", "--data", "data"]);
+    let expected = if cfg!(feature = "kafka") { "No such configuration property: \"bogus.option\"" } else { "this build has no Kafka" };
+    assert!(error.contains(expected), "{error}");
+    assert!(!room.path("data").exists());
+}

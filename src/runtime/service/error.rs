@@ -30,8 +30,8 @@ pub enum ServiceError {
         first: Sequence,
     },
     Replay(ReplayError),
-    /// The topology names brokers, and this build has no code for them.
-    NoKafka,
+    /// The options for brokers make no client: what is wrong with them.
+    Kafka(String),
     /// The system gives no random bytes, or no thread.
     System(std::io::Error),
 }
@@ -60,9 +60,7 @@ impl fmt::Display for ServiceError {
                 first.0
             ),
             ServiceError::Replay(error) => error.fmt(f),
-            ServiceError::NoKafka => f.write_str(
-                "kafka: found brokers in the topology, and this build has no Kafka: build it with `cargo build --release --features kafka`",
-            ),
+            ServiceError::Kafka(error) => f.write_str(error),
             ServiceError::System(error) => write!(f, "starting: {error}"),
         }
     }

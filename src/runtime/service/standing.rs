@@ -16,6 +16,7 @@ use crate::engine::{BuildError, Engine, NO_MODEL, Output};
 use crate::event::{Content, Control, ControlKind, Effort, IdKey, Origin, Record, Sequence, Timestamp};
 use crate::identity::Identity;
 use crate::journal::{Blobs, DataDir, Durability, Files, Journal, LogOptions, OutputLog, Records, RejectedLog, TextLog, hex};
+use crate::kafka::usable;
 use crate::metrics::Metrics;
 use crate::priority::give_way;
 use crate::runtime::backing::{Backing, CPU, tell_lost};
@@ -75,6 +76,9 @@ impl Standing {
     /// Opens the directory, or begins it.
     pub(in crate::runtime) fn open(opening: &Opening<'_>) -> Result<Standing, ServiceError> {
         let Opening { topology, root, files, key, begins, metrics, progress } = opening;
+        if let Some(kafka) = &topology.kafka {
+            usable(kafka).map_err(ServiceError::Kafka)?;
+        }
         let dir = DataDir::write(root)?;
         let log = LogOptions { durability: topology.journal.durability, segment_bytes: topology.journal.segment_bytes };
         let key = key.map_or_else(fresh_key, Ok)?;
