@@ -3,8 +3,10 @@
 use super::options::KafkaOptions;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
 use tracing::{debug, info, warn};
 
 /// The client of `options`, before it is said what it is for.
@@ -24,15 +26,6 @@ pub(super) fn config(options: &KafkaOptions) -> Result<ClientConfig, String> {
     let level = if config.get("debug").is_some() { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info };
     config.set_log_level(level);
     Ok(config)
-}
-
-/// Makes a client of `options` and lets it go, before anything relies on one: no broker is waited for.
-///
-/// # Errors
-/// What of them makes no client, in words.
-pub fn usable(options: &KafkaOptions) -> Result<(), String> {
-    let made = config(options)?.create_with_context::<_, BaseConsumer<Quiet>>(Quiet);
-    made.map(drop).map_err(|cause| format!("kafka.options: {}", unmade(&cause)))
 }
 
 /// Why a client could not be made; options that this build has no code for are told as such.
@@ -88,4 +81,10 @@ impl ClientContext for Quiet {
     }
 }
 
-impl rdkafka::consumer::ConsumerContext for Quiet {}
+impl ConsumerContext for Quiet {}
+
+impl ProducerContext for Quiet {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}

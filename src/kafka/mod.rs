@@ -16,8 +16,6 @@ mod producer;
 mod reach;
 
 #[cfg(feature = "kafka")]
-pub use client::usable;
-#[cfg(feature = "kafka")]
 pub use consumer::{Inbound, Lag, Message, Place, Polled};
 #[cfg(feature = "kafka")]
 pub use history::{From, Past, partitions_of, read_to_end};
@@ -26,7 +24,7 @@ pub use partition::partition_of;
 #[cfg(feature = "kafka")]
 pub use producer::{Consumed, Outbound, Outgoing, SendError, Sent};
 #[cfg(feature = "kafka")]
-pub use reach::{library_version, reach};
+pub use reach::{library_version, reach, usable};
 
 /// Without the feature `kafka` there is no library.
 #[cfg(not(feature = "kafka"))]

@@ -21,6 +21,7 @@ pub const RESERVED: [&str; 17] = [
     "transactional.id",
     "enable.idempotence",
     "acks",
+    "request.required.acks",
     "partitioner",
     "statistics.interval.ms",
     "client.id",

@@ -7,7 +7,7 @@ use super::client::{Quiet, config, is_fenced, log, unmade};
 use super::options::KafkaOptions;
 use rdkafka::Offset;
 use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
@@ -108,19 +108,7 @@ impl Outbound {
     /// [`SendError::Again`] where the brokers do not answer; where the options make no client [`SendError::Lost`].
     pub fn open(options: &KafkaOptions, sent_topic: &str) -> Result<(Outbound, Option<Sent>), SendError> {
         let lost = |cause: KafkaError| SendError::Lost(unmade(&cause));
-        let mut producing = config(options).map_err(SendError::Lost)?;
-        producing
-            .set("transactional.id", options.identity())
-            .set("enable.idempotence", "true")
-            .set("partitioner", "murmur2_random")
-            .set("delivery.report.only.error", "true");
-        for (name, default) in
-            [("linger.ms", "5"), ("compression.type", "lz4"), ("queue.buffering.max.kbytes", "65536"), ("retry.backoff.ms", "10")]
-        {
-            if producing.get(name).is_none() {
-                producing.set(name, default);
-            }
-        }
+        let producing = producing(options).map_err(SendError::Lost)?;
         let producer: BaseProducer<Context> = producing.create_with_context(Context { undelivered: Mutex::new(None) }).map_err(lost)?;
         producer.init_transactions(PATIENCE).map_err(|cause| sorted(&cause))?;
         let group = |consumer: &BaseConsumer<Quiet>| consumer.group_metadata().expect("it has a group");
@@ -228,6 +216,27 @@ impl Outbound {
         }
         Ok(())
     }
+}
+
+/// The client of a producer of transactions.
+///
+/// # Errors
+/// Where the value of an option cannot be read.
+pub(super) fn producing(options: &KafkaOptions) -> Result<ClientConfig, String> {
+    let mut producing = config(options)?;
+    producing
+        .set("transactional.id", options.identity())
+        .set("enable.idempotence", "true")
+        .set("partitioner", "murmur2_random")
+        .set("delivery.report.only.error", "true");
+    for (name, default) in
+        [("linger.ms", "5"), ("compression.type", "lz4"), ("queue.buffering.max.kbytes", "65536"), ("retry.backoff.ms", "10")]
+    {
+        if producing.get(name).is_none() {
+            producing.set(name, default);
+        }
+    }
+    Ok(producing)
 }
 
 /// A consumer that never subscribes: it asks what a group has committed.

@@ -123,12 +123,13 @@ impl Snapshots {
         Ok(gone)
     }
 
-    /// Whether a crash left one in the making.
+    /// Those that a crash left in the making: the first record that each would not have known.
     ///
     /// # Errors
     /// Where the folder cannot be listed.
-    pub fn has_unfinished(&self) -> Result<bool, SnapshotFileError> {
-        Ok(self.names()?.iter().any(|name| name.ends_with(PARTIAL)))
+    pub fn unfinished(&self) -> Result<Vec<Sequence>, SnapshotFileError> {
+        let names = self.names()?;
+        Ok(names.iter().filter_map(|name| name.strip_suffix(PARTIAL)?.parse().ok().map(Sequence)).collect())
     }
 
     /// Removes what a crash left of snapshots in the making.

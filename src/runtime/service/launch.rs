@@ -73,8 +73,8 @@ impl Service {
         let snapshots = Snapshots::at(files.clone(), &dir.snapshots());
         // One beyond the journal is passed over by whoever starts.
         let last = snapshots.list()?.iter().map(|kept| kept.sequence).find(|sequence| *sequence <= next).unwrap_or_default();
-        // Who was killed before its snapshot was done may be again.
-        let takes_first = is_due_at_start(&topology.snapshot, last, next) && snapshots.has_unfinished()?;
+        // Who was killed before its snapshot was done may be again; but not while it took it here, or nobody would ever serve.
+        let takes_first = is_due_at_start(&topology.snapshot, last, next) && snapshots.unfinished()?.iter().any(|begun| *begun < next);
         if takes_first {
             journal.sync()?;
             outputs.sync()?;

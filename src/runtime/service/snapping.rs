@@ -20,7 +20,7 @@ const PUMP_BYTES_BEFORE_SERVING: usize = 4 << 20;
 /// Between two looks then at whether the writer is done.
 const WRITER_PATIENCE: Wall = Wall::from_millis(1);
 /// A slow disk holds up a start no longer: the snapshot then goes on while the service serves.
-const START_PATIENCE: Wall = Wall::from_secs(30);
+const START_PATIENCE: Wall = Wall::from_secs(10);
 /// A service that begins this part of the records behind its newest snapshot begins with one, not after all of them: whoever is killed again and
 /// again would step more each time.
 const PART_AT_START: u64 = 8;
