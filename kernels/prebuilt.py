@@ -4,7 +4,8 @@
     prebuilt.py build    writes it
     prebuilt.py check    builds it anew and compares it byte for byte with what is there
 
-Both hold each kernel to limits.txt and read the loop over the messages' weights in the machine code. The compiler comes from PyPI, as the
+Both hold each kernel to limits.txt, read the loop over the messages' weights in the machine code, and see in the intermediate code that each
+sum and product is rounded as the model's arithmetic has it, which neither the emulator nor a compiler says by itself. The compiler comes from PyPI, as the
 wheels that compiler.txt and disassembler.txt name with their hashes; it needs no card and no driver, but a C++ compiler beside it.
 """
 
@@ -129,12 +130,37 @@ def unlike_the_text(path):
     return wrong
 
 
+FLOATS = re.compile(r"\b((?:add|sub|mul|fma|div|sqrt|rcp|rsqrt|ex2|lg2|sin|cos|tanh|mad)(?:\.\w+)*\.f32)\b")
+
+
+def loosely_rounded(flags):
+    """The operations on singles that the compiler may still contract, approximate or flush, in what `flags` make of the kernels."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "weir.ptx"
+        run(wheels("compiler") / "bin" / "nvcc", *flags, "-ptx", f"-arch=compute_{ARCHITECTURES[0]}", "-o", path, "weir.cu")
+        found = collections.Counter(FLOATS.findall(path.read_text()))
+    bad = lambda operation: ".rn." not in operation or any(mark in operation for mark in (".ftz", ".approx", ".full", ".sat"))
+    return found, {operation: count for operation, count in found.items() if bad(operation)}
+
+
+def unlike_the_arithmetic():
+    """What is wrong with how the kernels round."""
+    found, loose = loosely_rounded(FLAGS)
+    print(f"rounded   {', '.join(f'{count} {operation}' for operation, count in sorted(found.items()))}")
+    wrong = [f"found {loose} in the intermediate code, expected each rounded to nearest by itself"] if loose else []
+    # A test of the test: what is left without the flags must be seen.
+    for planted in (["-O3", "-std=c++17"], ["-O3", "-std=c++17", "--fmad=false", "--use_fast_math"]):
+        if not loosely_rounded(planted)[1]:
+            wrong.append(f"nothing was found of what {planted} leave open: this check sees nothing")
+    return wrong
+
+
 def main():
     if sys.argv[1:] not in (["build"], ["check"]):
         sys.exit(__doc__)
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "weir.fatbin"
-        wrong = over_limits(build(path)) + unlike_the_text(path)
+        wrong = over_limits(build(path)) + unlike_the_text(path) + unlike_the_arithmetic()
         if sys.argv[1] == "check" and (not FATBIN.exists() or FATBIN.read_bytes() != path.read_bytes()):
             wrong.append(f"{FATBIN} is not what the kernels make now: run kernels/prebuilt.py build, and commit it")
         if wrong:

@@ -13,7 +13,7 @@ use weir::api::{Answer, Desk};
 use weir::decision::Part;
 use weir::engine::{Engine, NO_MODEL, NamedModel, Options, Output};
 use weir::event::{Content, Control, ControlKind, Record, Sequence, Timestamp};
-use weir::gnn::{Bound, DeviceLost, Inputs};
+use weir::gnn::{Backend, Bound, DeviceLost, Inputs, Score, SeedBatch, SeedView};
 use weir::journal::Disk;
 use weir::metrics::Metrics;
 use weir::runtime::{Backing, Service};
@@ -44,7 +44,7 @@ fn a_device_is_lost_and_nothing_else() {
         for after in [0, 1, 9, u64::MAX] {
             let (mut there, device) = (judging(&Options { threads, ..options.clone() }), LostDevice::after(after));
             let asked = device.asked();
-            there.put_backend(Box::new(device));
+            there.put_backend(Box::new(device), 1);
             let outputs = run(&mut there, &records, size);
             let (asked, batches) = (asked.load(Ordering::Relaxed), records.len().div_ceil(size) as u64);
             let place = format!("batches of {size}, lost after {after}, asked {asked} times");
@@ -55,6 +55,46 @@ fn a_device_is_lost_and_nothing_else() {
             assert!(if is_lost { asked == after + 1 } else { asked > 2 && asked <= batches }, "{place}");
         }
     }
+}
+
+/// Gives every score, with one bit of it turned.
+struct WrongDevice;
+
+impl Backend for WrongDevice {
+    fn forward(&mut self, model: &Arc<Bound>, batch: SeedBatch<'_>, scores: &mut [Option<Score>]) -> Result<(), DeviceLost> {
+        for (seed, score) in scores.iter_mut().enumerate() {
+            let right = batch.judged[seed].and_then(|kind| model.score(SeedView { kind, row: batch.row(seed), egos: batch.egos, seed }));
+            *score = right.map(|right| Score { probability: f32::from_bits(right.probability.to_bits() ^ 1), ..right });
+        }
+        Ok(())
+    }
+}
+
+/// Caught when planted: scores taken as they come.
+#[test]
+fn a_device_with_other_bits_is_not_relied_on() {
+    let (options, records) = (options(GENEROUS), records("tiny", 31, 1200));
+    let expected = digest(&run(&mut judging(&options), &records, 64));
+    let mut there = judging(&options);
+    there.put_backend(Box::new(WrongDevice), 1);
+    assert_eq!(digest(&run(&mut there, &records, 64)), expected);
+    assert_eq!(there.take_lost(), Some(DeviceLost { why: "it gives other bits than the CPU".to_owned() }));
+}
+
+/// Small batches stay here: no device is asked. Caught when planted: records counted instead of what is judged of them.
+#[test]
+fn a_device_is_asked_from_so_many_seeds_on() {
+    let (options, records) = (options(GENEROUS), records("tiny", 37, 1200));
+    let asked_for = |seeds_min: usize| {
+        let (mut there, device) = (judging(&options), LostDevice::after(u64::MAX));
+        let asked = device.asked();
+        there.put_backend(Box::new(device), seeds_min);
+        let outputs = run(&mut there, &records, 64);
+        (digest(&outputs), asked.load(Ordering::Relaxed))
+    };
+    let ((always, often), (sometimes, seldom), (never, none)) = (asked_for(1), asked_for(28), asked_for(64));
+    assert!(always == sometimes && sometimes == never);
+    assert!(often > seldom && seldom > 0 && none == 0, "{often} {seldom} {none}");
 }
 
 /// A record that says where forward passes run decides as much as a tick that moves nothing. Caught when planted: one that took the model out
@@ -92,14 +132,14 @@ fn value(metrics: &Metrics, name: &str) -> Option<String> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned))
 }
 
-/// Callers hear nothing of it; the journal, the gauge and the log do. Caught when planted: a record without its blob.
+/// Callers hear nothing of it; the journal and the gauge do. Caught when planted: a record without its blob.
 #[test]
 fn a_service_goes_on_without_its_device() {
     const NAME: &str = "cuda:0 a simulated device";
     let room = Room::new(RULE);
     let a = write(&room.path("a.safetensors"), &model(1));
     let (topology, metrics) = (Topology::load(&[room.path("small.toml")]).unwrap(), Metrics::new("test"));
-    let backing = Backing::of(NAME, Box::new(LostDevice::after(40)));
+    let backing = Backing::of(NAME, Box::new(LostDevice::after(40)), 1);
     let service = Service::start_on(Arc::new(Disk), backing, &topology, &room.path("data"), &metrics, false).unwrap();
     let gauge = |device: &str| value(&metrics, &format!("gnn_backend{{device=\"{device}\"}}"));
     assert_eq!((gauge(NAME).as_deref(), gauge("cpu")), (Some("1"), None));

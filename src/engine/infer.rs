@@ -76,9 +76,10 @@ impl Engine {
         }
     }
 
-    /// Hands forward passes to a backend; without one they run on the CPU.
-    pub fn put_backend(&mut self, backend: Box<dyn Backend>) {
-        self.backend = Some(backend);
+    /// Hands forward passes to a backend, of batches with at least `seeds_min` seeds that the model is asked about; the others run on the CPU, as
+    /// all do without one.
+    pub fn put_backend(&mut self, backend: Box<dyn Backend>, seeds_min: usize) {
+        self.backend = Some((backend, seeds_min));
     }
 
     /// Why the backend was lost, told once: what it was asked for and everything since was done on the CPU.
@@ -100,17 +101,22 @@ impl Engine {
         }
     }
 
-    /// Asks the backend for the scores of all seeds; `false` where there is none, or none any more: then nothing was done.
+    /// Asks the backend for the scores of all seeds; `false` where there is none, or none any more, or not for so few: then nothing was done.
+    /// Of each batch one seed is judged here as well: a device whose bits are others is none to be relied on.
     fn forward(&mut self, model: &Arc<Bound>) -> bool {
-        let Some(backend) = &mut self.backend else { return false };
+        let Some((backend, seeds_min)) = &mut self.backend else { return false };
         let Batch { seeds, features, egos, judged, scores, .. } = &mut self.batch;
         judged.clear();
         judged.extend(seeds.iter().map(|seed| seed.used.contains(Part::Gnn).then_some(seed.kind)));
-        if judged.iter().all(Option::is_none) {
-            return true;
+        if judged.iter().flatten().count() < (*seeds_min).max(1) {
+            return false;
         }
         let batch = SeedBatch { judged, rows: features, width: self.layout.schema.len(), egos };
-        let Err(lost) = backend.forward(model, batch, scores) else { return true };
+        let lost = match backend.forward(model, batch, scores) {
+            Ok(()) if batch.holds_what_the_cpu_says(model, scores) => return true,
+            Ok(()) => DeviceLost { why: "it gives other bits than the CPU".to_owned() },
+            Err(lost) => lost,
+        };
         self.lost = Some(lost);
         self.backend = None;
         false

@@ -136,8 +136,8 @@ pub struct Engine {
     model_before: [u8; 16],
     /// Every model that was given.
     models: Vec<NamedModel>,
-    /// Where forward passes run, if not on the CPU.
-    backend: Option<Box<dyn Backend>>,
+    /// Where forward passes run, if not on the CPU, and for how many seeds at least.
+    backend: Option<(Box<dyn Backend>, usize)>,
     /// Why it was lost, until somebody has asked.
     lost: Option<DeviceLost>,
     /// Every policy that was given: records to come may name it, and name it again.

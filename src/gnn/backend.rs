@@ -1,7 +1,7 @@
 //! Where forward passes run: the seam between the engine and a device beside the CPU.
 
 use super::bound::Bound;
-use super::cpu::Score;
+use super::cpu::{Score, SeedView};
 use crate::event::EventType;
 use crate::graph::ego::EgoBatch;
 use std::fmt;
@@ -38,6 +38,18 @@ pub trait Backend: Send {
 }
 
 impl SeedBatch<'_> {
+    /// Whether the first seed that is asked about has the score that the CPU gives it. What is no number has no bits to compare.
+    pub fn holds_what_the_cpu_says(&self, model: &Bound, scores: &[Option<Score>]) -> bool {
+        let first = self.judged.iter().enumerate().find_map(|(seed, kind)| Some((seed, (*kind)?)));
+        first.is_none_or(|(seed, kind)| {
+            let expected = model.score(SeedView { kind, row: self.row(seed), egos: self.egos, seed });
+            match (&scores[seed], &expected) {
+                (Some(found), Some(expected)) => found == expected || !(found.logit.is_finite() || expected.logit.is_finite()),
+                (found, expected) => found.is_none() && expected.is_none(),
+            }
+        })
+    }
+
     /// Seeds.
     pub fn len(&self) -> usize {
         self.judged.len()
@@ -87,7 +99,10 @@ impl FromStr for DeviceChoice {
             "auto" => Some(DeviceChoice::Auto),
             "cpu" => Some(DeviceChoice::Cpu),
             "cuda" => Some(DeviceChoice::Cuda(0)),
-            _ => text.strip_prefix("cuda:").and_then(|number| number.parse().ok()).map(DeviceChoice::Cuda),
+            _ => {
+                let number = text.strip_prefix("cuda:").filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+                number.and_then(|number| number.parse().ok()).map(DeviceChoice::Cuda)
+            }
         }
         .ok_or_else(|| format!("expected {}", DeviceChoice::WORDS))
     }
@@ -114,7 +129,7 @@ mod tests {
             assert_eq!(choice.to_string().parse(), Ok(choice));
         }
         assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
-        for text in ["", "gpu", "cuda:", "cuda:x", "cuda:1x", "cuda:-1", "CPU", "cuda0", "cuda: 1"] {
+        for text in ["", "gpu", "cuda:", "cuda:x", "cuda:1x", "cuda:-1", "CPU", "cuda0", "cuda: 1", "cuda:+1"] {
             assert_eq!(text.parse::<DeviceChoice>(), Err("expected \"auto\", \"cpu\" or \"cuda:N\"".to_owned()), "{text}");
         }
     }

@@ -1,21 +1,25 @@
 //! Which device forward passes run on: chosen at the start, told of, kept to until it is lost.
 
 use super::error::ReplayError;
-use crate::gnn::cuda::open_device;
+use crate::gnn::cuda::{Missing, open_device};
 use crate::gnn::{Backend, DeviceChoice};
 use crate::metrics::Metrics;
 use serde_json::json;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// What the CPU is called where devices are named.
 pub(super) const CPU: &str = "cpu";
 
+/// Seeds of a batch from which a device is asked: with fewer a core is done before a launch is (`kernels/README.md`: reckoned, not measured).
+const SEEDS_MIN: usize = 32;
+
 /// Where forward passes run, and how that is called.
 pub struct Backing {
     name: String,
-    backend: Option<Box<dyn Backend>>,
+    /// The device, and for how many seeds at least it is asked.
+    backend: Option<(Box<dyn Backend>, usize)>,
     /// Why it is the CPU although a device would have been taken.
-    instead: Option<String>,
+    instead: Option<Missing>,
 }
 
 impl Backing {
@@ -24,9 +28,9 @@ impl Backing {
         Backing { name: CPU.to_owned(), backend: None, instead: None }
     }
 
-    /// A backend of this name.
-    pub fn of(name: &str, backend: Box<dyn Backend>) -> Backing {
-        Backing { name: name.to_owned(), backend: Some(backend), instead: None }
+    /// A backend of this name, asked about batches of at least `seeds_min` seeds.
+    pub fn of(name: &str, backend: Box<dyn Backend>, seeds_min: usize) -> Backing {
+        Backing { name: name.to_owned(), backend: Some((backend, seeds_min)), instead: None }
     }
 
     /// What is chosen, brought up.
@@ -40,8 +44,8 @@ impl Backing {
             DeviceChoice::Cuda(number) => Some(number),
         };
         match (open_device(device), device) {
-            (Ok((name, backend)), _) => Ok(Backing::of(&name, backend)),
-            (Err(why), None) => Ok(Backing { instead: Some(why.to_string()), ..Backing::cpu() }),
+            (Ok((name, backend)), _) => Ok(Backing::of(&name, backend, SEEDS_MIN)),
+            (Err(why), None) => Ok(Backing { instead: Some(why), ..Backing::cpu() }),
             (Err(why), Some(_)) => Err(ReplayError::Device(choice, why)),
         }
     }
@@ -52,19 +56,22 @@ impl Backing {
     }
 
     /// Why it is the CPU, where a device would have been taken.
-    pub fn instead(&self) -> Option<&str> {
-        self.instead.as_deref()
+    pub fn instead(&self) -> Option<String> {
+        self.instead.as_ref().map(Missing::to_string)
     }
 
     /// The device, if it is not the CPU.
-    pub(super) fn into_backend(self) -> Option<Box<dyn Backend>> {
+    pub(super) fn into_backend(self) -> Option<(Box<dyn Backend>, usize)> {
         self.backend
     }
 
     /// One line of the log, and the gauge.
     pub(super) fn tell(&self, metrics: &Metrics) {
         match &self.instead {
-            Some(why) => info!(device = self.name, why, "no device can be used: forward passes run on the CPU"),
+            Some(why @ (Missing::Driver | Missing::Built)) => {
+                info!(device = self.name, %why, "there is no device: forward passes run on the CPU");
+            }
+            Some(why) => warn!(device = self.name, %why, "no device can be used: forward passes run on the CPU"),
             None => info!(device = self.name, "forward passes run here"),
         }
         show(metrics, &self.name);

@@ -46,8 +46,10 @@ pub fn replay(input: Input, options: &ReplayOptions) -> Result<Summary, ReplayEr
     let engine_options = source.engine_options(options.threads);
     let started = Instant::now();
     let mut engine = start(engine_options, &source, options)?;
-    let (mut backend, mut backend_instead) = (backing.name().to_owned(), backing.instead().map(str::to_owned));
-    backing.into_backend().into_iter().for_each(|backend| engine.put_backend(backend));
+    let (mut backend, mut backend_instead) = (backing.name().to_owned(), backing.instead());
+    if let Some((backend, seeds_min)) = backing.into_backend() {
+        engine.put_backend(backend, seeds_min);
+    }
     let start_seconds = started.elapsed().as_secs_f64();
     let policies = source.policies();
     let keeper = options.out.as_deref().map(|dir| Keeper::begin(dir, &source.foundations())).transpose()?;

@@ -49,7 +49,7 @@ fn a_replay_on_a_device_has_the_digest_of_one_on_the_cpu() {
         assert_eq!(there["state_hash"], here["state_hash"]);
     }
     // Lost behind some batches: what was asked for then is judged here, and so is everything behind it.
-    let lost = json_of(with(&room, &emulating, &[("FAKE_CUDA_LOST", "9")], &[&replay[..], &["--batch", "32"]].concat()));
+    let lost = json_of(with(&room, &emulating, &[("FAKE_CUDA_LOST", "9")], &[&replay[..], &["--batch", "128"]].concat()));
     assert_eq!((&lost["backend"], &lost["digest"]), (&json!("cpu"), &here["digest"]));
     let why = lost["backend_instead"].as_str().unwrap();
     assert_eq!(why, "cuda:0 Pretended is lost: cuda:0 Pretended: waiting for it: CUDA_ERROR_LAUNCH_FAILED: as it was told to");

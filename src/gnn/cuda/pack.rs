@@ -37,7 +37,7 @@ impl Packed {
         packed.shared(&bound.model);
         let branches_at = packed.bytes.len();
         packed.bytes.resize(FIXED_BYTES, 0);
-        debug_assert_eq!(branches_at + KINDS.len() * BRANCH_BYTES, FIXED_BYTES);
+        assert_eq!(branches_at + KINDS.len() * BRANCH_BYTES, FIXED_BYTES);
         for (place, kind) in KINDS.into_iter().enumerate() {
             let (Some(encoder), Some(branch)) = (bound.encoder(kind), bound.model.branch(kind)) else { continue };
             let words = packed.tables(encoder, branch, place);

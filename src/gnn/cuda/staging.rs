@@ -161,6 +161,6 @@ impl Staging {
 /// What is yes or no of an edge, as bits.
 #[inline(always)]
 fn flags(edge: &[f32; EDGE]) -> u32 {
-    debug_assert!(BITS.iter().all(|feature| edge[*feature] == 0.0 || edge[*feature] == 1.0), "found {edge:?}, expected 0 or 1 in {BITS:?}");
+    assert!(BITS.iter().all(|feature| edge[*feature] == 0.0 || edge[*feature] == 1.0), "found {edge:?}, expected 0 or 1 in {BITS:?}");
     BITS.iter().enumerate().map(|(bit, feature)| u32::from(edge[*feature] != 0.0) << bit).sum()
 }

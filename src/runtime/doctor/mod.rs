@@ -95,7 +95,7 @@ fn devices(choice: DeviceChoice, problems: &mut Vec<String>) -> Devices {
     let Seen { cuda, cards, missing } = look();
     // Brought up as a service would: only that shows whether its code can be loaded.
     let chosen = Backing::choose(choice);
-    let why = chosen.as_ref().ok().and_then(|backing| backing.instead().map(str::to_owned));
+    let why = chosen.as_ref().ok().and_then(|backing| backing.instead());
     problems.extend(chosen.as_ref().err().map(|error| format!("model.device: {error}")));
     let device = |card: &Card| Device {
         name: card.name(),

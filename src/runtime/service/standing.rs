@@ -203,8 +203,8 @@ impl Standing {
     pub(in crate::runtime) fn judge_on(&mut self, backing: Backing, metrics: &Metrics) {
         backing.tell(metrics);
         self.device = backing.name().to_owned();
-        if let Some(backend) = backing.into_backend() {
-            self.engine.put_backend(backend);
+        if let Some((backend, seeds_min)) = backing.into_backend() {
+            self.engine.put_backend(backend, seeds_min);
         }
     }
 
