@@ -38,15 +38,14 @@ pub fn library_version() -> Option<String> {
 /// Always, and it says so.
 #[cfg(not(feature = "kafka"))]
 pub fn usable(options: &KafkaOptions) -> Result<(), String> {
-    let brokers = &options.brokers;
-    Err(format!("kafka.brokers: found {brokers}, and this build has no Kafka: build it with `cargo build --release --features kafka`"))
+    reach(options).map(drop).map_err(|told| format!("kafka.brokers: {told}"))
 }
 
 /// Without the feature `kafka` nobody can be asked.
 ///
 /// # Errors
-/// As [`usable`], always.
+/// Always, and it says so.
 #[cfg(not(feature = "kafka"))]
 pub fn reach(options: &KafkaOptions) -> Result<Vec<String>, String> {
-    usable(options).map(|()| Vec::new())
+    Err(format!("found {}, and this build has no Kafka: build it with `cargo build --release --features kafka`", options.brokers))
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Options of librdkafka that Weir sets itself: what it promises hangs on them.
-pub const RESERVED: [&str; 17] = [
+pub const RESERVED: [&str; 18] = [
     "bootstrap.servers",
     "metadata.broker.list",
     "group.id",
