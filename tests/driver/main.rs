@@ -130,7 +130,7 @@ fn this_machine_is_told_of() {
             let why = Backing::choose(DeviceChoice::Cuda(0)).err().expect("there is none").to_string();
             assert!(why.starts_with("cuda:0 is to run forward passes: ") && why.contains(&missing.to_string()), "{why}");
             let auto = Backing::choose(DeviceChoice::Auto).unwrap();
-            assert_eq!((auto.name(), auto.instead()), ("cpu", Some(&*missing.to_string())));
+            assert_eq!((auto.name(), auto.instead()), ("cpu", Some(missing.to_string())));
         }
         None => assert!(!seen.cards.is_empty()),
     }
