@@ -150,4 +150,10 @@ fn a_start_that_stepped_much_takes_a_snapshot_and_behind_an_unfinished_one_at_on
         assert_eq!(stood.0, 200, "{}", stood.1);
         killed_after(running, &mut asked, 160);
     }
+    // One that was begun where this start begins may be what ended the process before: it is not waited for again.
+    let waited = || room.log("data").matches("before this process serves").count();
+    assert_eq!(waited(), 3);
+    std::fs::write(room.path(&format!("data/snapshots/{:020}.partial", u64::MAX >> 1)), b"WEIR").unwrap();
+    killed_after(room.start("data", &[]), &mut asked, 1);
+    assert_eq!(waited(), 3);
 }

@@ -2,7 +2,7 @@
 
 mod house;
 
-use house::model::{model, write};
+use house::model::{JUDGING, model, write};
 use house::service::{PATIENCE, Room, now, runtime};
 use house::{GENEROUS, digest, engine, options, records, run};
 use serde_json::{Value, json};
@@ -125,16 +125,6 @@ fn a_record_of_a_backend_decides_nothing() {
     }
 }
 
-const RULE: &str = "
-[policy.rule.model]
-of = \"payment\"
-when = \"model_probability > 0.5\"
-outcome = \"challenge\"
-risk_score = 470
-[model]
-file = \"a.safetensors\"
-";
-
 fn value(metrics: &Metrics, name: &str) -> Option<String> {
     let text = String::from_utf8(metrics.render()).unwrap();
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned))
@@ -144,7 +134,7 @@ fn value(metrics: &Metrics, name: &str) -> Option<String> {
 #[test]
 fn a_service_goes_on_without_its_device() {
     const NAME: &str = "cuda:0 a simulated device";
-    let room = Room::new(RULE);
+    let room = Room::new(JUDGING);
     let a = write(&room.path("a.safetensors"), &model(1));
     let (topology, metrics) = (Topology::load(&[room.path("small.toml")]).unwrap(), Metrics::new("test"));
     let backing = Backing::of(NAME, Box::new(LostDevice::after(40)), 1);

@@ -1,21 +1,11 @@
 //! The program on a device: the kernels run behind a driver of ours, and what it decides is what the CPU decides.
 
-use super::house::model::{model, write};
+use super::house::model::{JUDGING, model, write};
 use super::house::service::Room;
 use super::libraries::Libraries;
 use serde_json::{Value, json};
 use std::path::Path;
 use weir::gnn::cuda::look;
-
-const MODEL: &str = "
-[policy.rule.model]
-of = \"payment\"
-when = \"model_probability > 0.5\"
-outcome = \"challenge\"
-risk_score = 470
-[model]
-file = \"a.safetensors\"
-";
 
 /// What the program prints with a library in the driver's place, and how it ends.
 fn with(room: &Room, library: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -34,7 +24,7 @@ fn json_of(printed: (Option<i32>, String, String)) -> Value {
 /// calibration in the kernel, and rows that stay on the device written before the forward pass that reads them.
 #[test]
 fn a_replay_on_a_device_has_the_digest_of_one_on_the_cpu() {
-    let (room, libraries) = (Room::new(MODEL), Libraries::new());
+    let (room, libraries) = (Room::new(JUDGING), Libraries::new());
     write(&room.path("a.safetensors"), &model(1));
     let emulating = libraries.emulating();
     room.done(&["simulate", "--world", "small", "--events", "3000", "--seed", "5", "--out", "sample.jsonl"]);
@@ -63,7 +53,7 @@ fn a_card_decides_as_the_cpu_does() {
         assert!(std::env::var("WEIR_REQUIRE_GPU").is_err(), "WEIR_REQUIRE_GPU is set, and {missing}");
         return;
     }
-    let room = Room::new(MODEL);
+    let room = Room::new(JUDGING);
     write(&room.path("a.safetensors"), &model(1));
     room.done(&["simulate", "--world", "small", "--events", "20000", "--seed", "7", "--out", "sample.jsonl"]);
     let replay = |more: &[&str]| room.json(&[&["replay", "sample.jsonl", "-t", "small.toml", "--json"], more].concat());
@@ -78,7 +68,7 @@ fn a_card_decides_as_the_cpu_does() {
 /// Caught when planted: `auto` that ends with an error where there is no device.
 #[test]
 fn what_is_chosen_is_said_and_what_cannot_be_had_is_an_error() {
-    let (room, libraries) = (Room::new(MODEL), Libraries::new());
+    let (room, libraries) = (Room::new(JUDGING), Libraries::new());
     write(&room.path("a.safetensors"), &model(1));
     let pretended = libraries.pretended();
     room.done(&["simulate", "--world", "small", "--events", "200", "--seed", "5", "--out", "sample.jsonl"]);
@@ -98,7 +88,7 @@ fn what_is_chosen_is_said_and_what_cannot_be_had_is_an_error() {
 
 #[test]
 fn the_doctor_says_what_is_there_and_what_cannot_work() {
-    let (room, libraries) = (Room::new(MODEL), Libraries::new());
+    let (room, libraries) = (Room::new(JUDGING), Libraries::new());
     let pretended = libraries.pretended();
     let doctor = ["doctor", "-t", "small.toml", "--json"];
     let seen = json_of(with(&room, &pretended, &[], &doctor));

@@ -3,6 +3,17 @@
 use std::path::Path;
 use weir::gnn::{Branch, Coded, HIDDEN, Model, NARROW};
 
+/// A layer under which the model in the file `a.safetensors` judges, and a rule asks it.
+pub const JUDGING: &str = "
+[policy.rule.model]
+of = \"payment\"
+when = \"model_probability > 0.5\"
+outcome = \"challenge\"
+risk_score = 470
+[model]
+file = \"a.safetensors\"
+";
+
 /// Numbers between -1 and 1: SplitMix64 (Steele et al., OOPSLA'14).
 struct Drawn(u64);
 

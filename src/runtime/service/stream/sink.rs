@@ -228,7 +228,7 @@ impl Sink {
             self.rest(FENCED_PATIENCE, ending);
             match Outbound::look(&self.kafka, &self.topics.decisions) {
                 Ok(Some(sent)) if sent.owner != self.owner => {
-                    self.give_way(&sent.owner, why);
+                    self.leave_to(&sent.owner, why);
                     return true;
                 }
                 Ok(_) => return false,
@@ -239,7 +239,7 @@ impl Sink {
     }
 
     /// Another process leads this shard.
-    fn give_way(&self, owner: &str, why: &str) {
+    fn leave_to(&self, owner: &str, why: &str) {
         leave(&self.shared, &format!("fenced: process {owner} has taken over {} ({why})", self.kafka.identity()));
     }
 
@@ -273,7 +273,7 @@ impl Sink {
             return Ok(true);
         }
         if self.has_led && sent.owner != self.owner {
-            self.give_way(&sent.owner, "while this one could not send");
+            self.leave_to(&sent.owner, "while this one could not send");
             return Ok(true);
         }
         // What this process has sent is of no other journal.
