@@ -8,6 +8,7 @@ use weir::event::{
     Body, Content, Currency, Duration, Effort, Event, EventType, IdKey, IdKind, Money, Origin, Payment, Rates, Record, Sequence, Timestamp,
 };
 use weir::graph::{FamilyLimits, Limits};
+use weir::typology::laundering::LaunderingOptions;
 use weir::velocity::{Aggregate, Role, Stat};
 
 /// Entities by kind: how many there are, and the exponent of their Zipf-like skew in 1/64.
@@ -78,6 +79,7 @@ pub fn options(payments: u64, aggregates: &[Aggregate]) -> Options {
         lists: ListsOptions::default(),
         guard: GuardOptions::default(),
         alerts: AlertOptions::default(),
+        laundering: LaunderingOptions::default(),
         rates: Rates { reporting: Currency::parse("EUR").expect("ISO 4217 lists the euro"), currencies: Vec::new() },
         labels: LabelOptions { maturity: Duration::DAY.times(7), known: Duration::DAY.times(400) },
         dedupe: Duration::DAY.times(7),

@@ -52,13 +52,15 @@ pub enum ReasonCode {
     ModelFraud = 601,
     /// The model finds laundering likely.
     ModelLaundering = 602,
+    /// A typology of laundering was found around the transfer.
+    TypologyLaundering = 603,
     /// A rule of the policy that names no other reason.
     Rule = 901,
 }
 
 impl ReasonCode {
     /// All codes, by number.
-    pub const ALL: [ReasonCode; 17] = [
+    pub const ALL: [ReasonCode; 18] = [
         ReasonCode::VelocityCount,
         ReasonCode::VelocitySum,
         ReasonCode::VelocityDistinct,
@@ -75,6 +77,7 @@ impl ReasonCode {
         ReasonCode::ListAllow,
         ReasonCode::ModelFraud,
         ReasonCode::ModelLaundering,
+        ReasonCode::TypologyLaundering,
         ReasonCode::Rule,
     ];
 
@@ -97,6 +100,7 @@ impl ReasonCode {
             ReasonCode::ListAllow => "list_allow",
             ReasonCode::ModelFraud => "model_fraud",
             ReasonCode::ModelLaundering => "model_laundering",
+            ReasonCode::TypologyLaundering => "typology_laundering",
             ReasonCode::Rule => "rule",
         }
     }
@@ -130,6 +134,7 @@ impl ReasonCode {
             ReasonCode::ListAllow => "an entity of this event is allowed whatever rules say",
             ReasonCode::ModelFraud => "the model finds fraud likely",
             ReasonCode::ModelLaundering => "the model finds laundering likely",
+            ReasonCode::TypologyLaundering => "the transfer belongs to a pattern of laundering",
             ReasonCode::Rule => "a rule of the policy holds",
         }
     }
@@ -153,7 +158,7 @@ impl ReasonCode {
             | ReasonCode::ListAllow
             | ReasonCode::ModelFraud
             | ReasonCode::Rule => Audience::Internal,
-            ReasonCode::ModelLaundering => Audience::Aml,
+            ReasonCode::ModelLaundering | ReasonCode::TypologyLaundering => Audience::Aml,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The batch in work: what is gathered of each event, in columns, until it is judged.
 
-use super::alerts::{self, Acquaintances, Alert, Found, Proof};
+use super::alerts::{self, Acquaintances, Alert, Found, Laundered, Proof};
 use super::guard::Sight;
 use super::{Layout, Rejected, ahead};
 use crate::decision::{Decision, Listed, Part, Parts, Provenance, Skip, Skips, Status, Verdict, Why};
@@ -8,6 +8,7 @@ use crate::event::{Answered, EventType, Id, Sequence, Timestamp};
 use crate::gnn::Score;
 use crate::graph::Promotion;
 use crate::graph::ego::EgoBatch;
+use crate::typology::laundering::{Reach, Report, Scratch};
 
 /// An event that will be judged, as it was gathered.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Seed {
     pub(super) acquaintances: Acquaintances,
     /// Nobody wants to hear of its device until then.
     pub(super) suppressed: Timestamp,
+    /// What a typology of laundering found holds it for a person's look.
+    pub(super) interdicted: bool,
 }
 
 /// What a record leads to, in order.
@@ -39,6 +42,8 @@ pub(super) enum Pending {
     Rejected(Rejected),
     /// A typology found something: the number among the batch's findings, and of the judged event on whose outcome it hangs.
     Found(u32, Option<u32>, alerts::Moment),
+    /// A typology of laundering found something: the number among the batch's.
+    Laundered(u32, alerts::Moment),
     /// Nobody wants to hear of a subject until then.
     Suppressed(Id, Timestamp, alerts::Moment),
 }
@@ -68,6 +73,12 @@ pub(super) struct Batch {
     pub(super) verdicts: Vec<Verdict>,
     pub(super) promoted: Vec<Promotion>,
     pub(super) found: Vec<Found>,
+    pub(super) laundered: Vec<Laundered>,
+    /// What proves them.
+    pub(super) proofs: Vec<Proof>,
+    /// What a search around a transfer writes.
+    pub(super) scratch: Scratch,
+    pub(super) report: Report,
     pub(super) alerts: Vec<Alert>,
     /// For each entry of `pending` where those of `alerts` end that it led to.
     pub(super) alerts_end: Vec<u32>,
@@ -84,7 +95,7 @@ const SEEDS_AT_START: usize = 1024;
 const FOUND_AT_START: usize = 256;
 
 impl Batch {
-    pub(super) fn new(layout: &Layout) -> Batch {
+    pub(super) fn new(layout: &Layout, reach: &Reach) -> Batch {
         Batch {
             seeds: Vec::with_capacity(SEEDS_AT_START),
             features: Vec::with_capacity(SEEDS_AT_START * layout.schema.len()),
@@ -96,6 +107,10 @@ impl Batch {
             verdicts: Vec::with_capacity(SEEDS_AT_START),
             promoted: Vec::with_capacity(crate::event::SLOTS),
             found: Vec::with_capacity(FOUND_AT_START),
+            laundered: Vec::with_capacity(FOUND_AT_START),
+            proofs: Vec::with_capacity(16 * FOUND_AT_START),
+            scratch: Scratch::with_room(reach),
+            report: Report::with_room(),
             alerts: Vec::with_capacity(FOUND_AT_START),
             alerts_end: Vec::with_capacity(SEEDS_AT_START),
             ahead: ahead::Ahead::default(),
@@ -110,6 +125,8 @@ impl Batch {
         self.egos.clear();
         self.pending.clear();
         self.found.clear();
+        self.laundered.clear();
+        self.proofs.clear();
         self.alerts.clear();
         self.alerts_end.clear();
         self.moments.clear();

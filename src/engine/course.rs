@@ -57,7 +57,7 @@ impl Engine {
             for (led_to, alerts_end) in pending.by_ref().take((moment.pending_end - passed) as usize) {
                 hash = match led_to {
                     Pending::Rejected(rejected) => refused(hash, &rejected.refused),
-                    Pending::Found(..) | Pending::Suppressed(..) => hash,
+                    Pending::Found(..) | Pending::Laundered(..) | Pending::Suppressed(..) => hash,
                     Pending::StandIn(_, answered) => stood_in(hash, answered),
                     Pending::Judgement(seed) => {
                         let seed = *seed as usize;

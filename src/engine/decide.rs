@@ -4,7 +4,7 @@
 use super::batch::{self, Batch, Pending, Seed};
 use super::guard::{Standing, sum_slot};
 use super::{Engine, Output};
-use crate::decision::{Decision, Declining, GUARDED_MAX, ListLadder, Outcome, Policy, Verdict, let_through};
+use crate::decision::{Decision, Declining, GUARDED_MAX, ListLadder, Outcome, Policy, Reason, ReasonCode, Verdict, let_through};
 use crate::event::{EventType, Sequence};
 
 /// A cause of the policy came to stand otherwise with the guard.
@@ -103,6 +103,12 @@ impl Engine {
                 });
             }
             guard.clear_turns();
+            if seed.interdicted {
+                // Its weight is the least: a reason that others may read must not give way to it.
+                let reason = Reason { code: ReasonCode::TypologyLaundering, cause: 0, weight: 0, value: 0 };
+                verdict.outcome = verdict.outcome.max(Outcome::Review);
+                verdict.reasons.insert(reason);
+            }
             let_through(seed.event, policy.control_share(), verdict);
         }
     }
@@ -127,7 +133,7 @@ impl Engine {
                     let score = scores.get(seed).and_then(Option::as_ref);
                     out.push(Output::Decision(batch::decision(&seeds[seed], &verdicts[seed], score, &self.provenance)));
                 }
-                Pending::Found(..) | Pending::Suppressed(..) => {}
+                Pending::Found(..) | Pending::Laundered(..) | Pending::Suppressed(..) => {}
             }
             out.extend(alerts.by_ref().take((*end - told) as usize).map(Output::Alert));
             told = *end;

@@ -4,6 +4,8 @@ use crate::decision::ListsOptions;
 use crate::event::{Body, Country, Currency, Duration, Event, EventType, Id, IdKey, IdKind, Timestamp};
 use crate::feature::{FeatureType, PROBABILITY, Schema, int};
 use crate::graph::ego::SEED_SLOTS;
+use crate::typology::Typology;
+use crate::typology::laundering::Figure;
 use crate::velocity::{Aggregate, Role, columns, family, row_type};
 
 /// Roles that have columns of their own, with their kinds.
@@ -66,6 +68,8 @@ pub struct Layout {
     pub uses: [Vec<Use>; 4],
     /// Columns that say whether a role's entity stands on a list.
     pub listed: Vec<ListedColumn>,
+    /// The first column of what surrounds a transfer: figures, then the score of each typology of laundering.
+    pub laundering: usize,
     /// The column of the model's probability.
     pub probability: usize,
     /// The row of an event of which nothing is known.
@@ -173,11 +177,19 @@ impl Layout {
             }
             numbers[family] += 1;
         }
+        let laundering = schema.len();
+        for (name, help) in Figure::ALL.map(Figure::names) {
+            schema.push(format!("laundering.{name}"), FeatureType::Int, help);
+        }
+        for typology in Typology::LAUNDERING {
+            let help = format!("score of what was found around this transfer, 0 to 1000: {}", typology.sentence());
+            schema.push(format!("laundering.{}", typology.name()), FeatureType::Int, help);
+        }
         let help = "what the model says of fraud (payments) or laundering (transfers), 0 where none judges";
         let probability = schema.push(PROBABILITY, FeatureType::Double, help);
         let listed = listed_columns(lists, &mut schema);
         blank.resize(schema.len(), 0);
-        Layout { schema, fields, nodes, uses, listed, probability, blank, symbols: Symbols::new(key) }
+        Layout { schema, fields, nodes, uses, listed, laundering, probability, blank, symbols: Symbols::new(key) }
     }
 
     /// The schema of what a filter sees: the event's own fields.

@@ -8,7 +8,7 @@ use super::features::{NEVER, NODE_COLUMNS, USUAL_COLUMNS, days_since};
 use super::guard::Sight;
 use super::{Engine, gathers_neighbourhoods, is_judged, looks_for_typologies};
 use crate::decision::{Part, Parts, Skip, Skips, Why};
-use crate::event::{Action, Body, Duration, Event, Id, Interaction, Money, Record, SLOTS, Timestamp, ends, slot_kinds};
+use crate::event::{Action, Body, Duration, Event, EventType, Id, Interaction, Money, Record, SLOTS, Timestamp, ends, slot_kinds};
 use crate::feature::{double, int};
 use crate::graph::ego::{Neighbourhood, SEED_SLOTS, Viewed, bounded};
 use crate::graph::{Family, Flags, Link, NodeId, Recent, Row};
@@ -53,6 +53,9 @@ impl Engine {
             && looks_for_typologies(record.effort)
         {
             self.look_at_payment(record, payment, &nodes, &recent, amount);
+        }
+        if let Body::Transfer(transfer) = &event.body {
+            self.look_at_transfer(record, event, transfer, &nodes, amount);
         }
         let mut complete = self.append(record, event, family, nodes, &recent, amount, late);
         if let Body::Payment(payment) = &event.body {
@@ -218,7 +221,12 @@ impl Engine {
             Ok(()) => used = used.with(Part::Gnn),
             Err(skip) => skips.push(skip),
         }
-        skips.push(Skip { part: Part::Typology, why: Why::NoTypologies, value: 0, window: 0 });
+        match kind {
+            EventType::Transfer if looks_for_typologies(record.effort) => used = used.with(Part::Typology),
+            EventType::Transfer => skips.push(Skip { part: Part::Typology, why: Why::Effort, value: 0, window: 0 }),
+            // What is found around payments opens alerts and sways no decision.
+            _ => skips.push(Skip { part: Part::Typology, why: Why::NoTypologies, value: 0, window: 0 }),
+        }
         self.sources.missing(&mut skips);
         let mut families = [false; 3];
         for used in &self.layout.uses[row_type(kind)] {
@@ -259,6 +267,7 @@ impl Engine {
             proof: Proof { event: event.id, ends: ends(&event.body), amount_minor: amount, time: event.time },
             acquaintances: Acquaintances::default(),
             suppressed: Timestamp::MIN,
+            interdicted: false,
         });
     }
 }

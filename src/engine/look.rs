@@ -13,7 +13,7 @@ impl Engine {
     /// Has alerts grow by what was judged and found, in the order of the records; `turned` is how many of the guard's turns were told of.
     pub(super) fn call(&mut self, mut turned: usize) {
         let Engine { alerts, turns, batch, .. } = self;
-        let Batch { seeds, verdicts, pending, found, alerts: out, alerts_end, .. } = batch;
+        let Batch { seeds, verdicts, pending, found, laundered, proofs, alerts: out, alerts_end, .. } = batch;
         for pending in pending.iter() {
             match pending {
                 Pending::Judgement(seed) => {
@@ -40,6 +40,10 @@ impl Engine {
                     if seed.is_none_or(|seed| alerts::holds(verdicts[seed as usize].outcome)) {
                         alerts.found(at, &found[*number as usize], out);
                     }
+                }
+                Pending::Laundered(number, at) => {
+                    let found = &laundered[*number as usize];
+                    alerts.laundered(at, found, &proofs[found.proofs.clone()], out);
                 }
                 Pending::Suppressed(subject, until, at) => alerts.suppress(at, *subject, *until, out),
                 Pending::StandIn(..) | Pending::Rejected(_) => {}

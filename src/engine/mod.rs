@@ -17,6 +17,7 @@ mod guard;
 mod image;
 mod infer;
 mod labels;
+mod launder;
 mod lists;
 mod look;
 mod options;
@@ -26,7 +27,7 @@ mod snapshot;
 mod sources;
 mod waiting;
 
-pub use alerts::{Alert, AlertCounts, AlertLimits, AlertOptions, AlertStatus, Edge, Evidence, Member, Subject};
+pub use alerts::{Alert, AlertCounts, AlertLimits, AlertOptions, AlertStatus, Edge, Evidence, Member, Subject, Threshold};
 pub use course::{CHECKPOINT_EVERY, Checkpoint};
 pub use decide::GuardTurn;
 pub use dedupe::Judged;
@@ -225,7 +226,7 @@ impl Engine {
             pool,
             counts: Counts::default(),
             course: Course::new(),
-            batch: Batch::new(&layout),
+            batch: Batch::new(&layout, &options.laundering.reach),
             layout,
             options,
             found: 0,

@@ -4,6 +4,7 @@ use super::alerts::AlertOptions;
 use crate::decision::{ListsOptions, PolicyOptions, Provenance};
 use crate::event::{Duration, IdKey, Rates};
 use crate::graph::Limits;
+use crate::typology::laundering::LaunderingOptions;
 use crate::velocity::{Aggregate, MATURITIES_MAX};
 
 /// The engine's options; only `topology` fills them.
@@ -16,6 +17,7 @@ pub struct Options {
     pub lists: ListsOptions,
     pub guard: GuardOptions,
     pub alerts: AlertOptions,
+    pub laundering: LaunderingOptions,
     pub rates: Rates,
     pub labels: LabelOptions,
     /// How long an id keeps its answer.

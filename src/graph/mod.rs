@@ -4,6 +4,7 @@
 //! following `previous` from its head; a warm node's newest 16 stand in its record. A node is in the dormant list exactly when no head
 //! leads anywhere and nothing protects it.
 
+mod chain;
 pub mod ego;
 mod index;
 mod limits;
@@ -13,6 +14,7 @@ mod row;
 pub mod state;
 mod warm;
 
+pub use chain::{Chain, Linked};
 pub use index::{Index, tag};
 pub use limits::{Family, FamilyLimits, Limits};
 pub use node::{Head, Header, Nodes, day};

@@ -206,7 +206,7 @@ pub(crate) fn alert() -> impl Strategy<Value = Alert> {
         of,
     });
     let names = (any::<u32>(), any::<u64>(), any::<u32>(), select(AlertStatus::ALL.to_vec()), prop_oneof![3 => entity, 1 => cause]);
-    let what = (select(Typology::ALL.to_vec()), any::<u16>(), 0u16..=1000, any::<bool>(), of(any::<u64>()));
+    let what = (select(Typology::ALL.to_vec()), any::<u32>(), 0u16..=1000, any::<bool>(), of(any::<u64>()));
     let extent = (time(), time(), time(), any::<u64>(), any::<i64>());
     let member = (select(IdKind::ALL.to_vec()), id()).prop_map(|(kind, id)| Member { kind, id });
     let edge = (id(), id(), any::<i64>(), time(), id()).prop_map(|(from, to, amount_minor, time, event)| Edge {

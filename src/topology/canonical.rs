@@ -9,11 +9,12 @@ use super::published::{self, Published};
 use super::quantity::{DURATION_MAX, format_billionths, format_day, format_share};
 use super::section::Section;
 use super::source::FRESH_MIN;
-use super::{alert, guard, lists, money, policy, relation};
+use super::{alert, guard, laundering, lists, money, policy, relation};
 use crate::decision::{PolicyOptions, RuleOptions};
 use crate::engine::{GuardOptions, SourceTime};
 use crate::event::{CurrencyRates, Duration, Timestamp};
 use crate::graph::Family;
+use crate::typology::Typology;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
@@ -69,6 +70,7 @@ impl Deciding {
             }
             out.texts("windows", aggregate.windows.iter().map(Duration::to_string));
         }
+        laundering::write(&self.laundering, &mut out);
         out.table("list");
         for list in &self.lists.lists {
             out.table(&format!("list.{}", list.name));
@@ -127,6 +129,7 @@ impl Deciding {
             alerts: alert::read(&root.section("alert")).within(limits.alerts),
             aggregates: aggregate::read(&root.section("aggregate")),
             policy: policy::read(&root.section("policy")),
+            laundering: laundering::read(&root.section("laundering")),
             rates: money::read(&root.section("money")),
             labels: times.labels,
             dedupe: times.dedupe,
@@ -189,6 +192,12 @@ pub(super) fn canonical_policy(policy: &PolicyOptions, guard: &GuardOptions, ale
     out.duration("testing_window", typologies.testing_window);
     out.number("users_min", typologies.users_min);
     out.duration("window", typologies.window);
+    out.table("alert.laundering");
+    for (typology, threshold) in Typology::LAUNDERING.iter().zip(&alerts.laundering) {
+        out.table(&format!("alert.laundering.{}", typology.name()));
+        out.number("alert", threshold.alert);
+        out.number("interdict", threshold.interdict);
+    }
     out.0
 }
 
@@ -204,14 +213,14 @@ fn read_source(section: &Section) -> SourceTime {
 
 /// TOML being written.
 #[derive(Default)]
-struct Text(String);
+pub(super) struct Text(String);
 
 impl Text {
-    fn table(&mut self, path: &str) {
+    pub(super) fn table(&mut self, path: &str) {
         self.line(format_args!("[{path}]"));
     }
 
-    fn number(&mut self, key: &str, number: impl Into<i64>) {
+    pub(super) fn number(&mut self, key: &str, number: impl Into<i64>) {
         self.line(format_args!("{key} = {}", number.into()));
     }
 
@@ -219,7 +228,7 @@ impl Text {
         self.line(format_args!("{key} = {}", quote(text)));
     }
 
-    fn duration(&mut self, key: &str, length: Duration) {
+    pub(super) fn duration(&mut self, key: &str, length: Duration) {
         self.line(format_args!("{key} = \"{length}\""));
     }
 

@@ -6,6 +6,7 @@ use crate::engine::{AlertOptions, GuardOptions, LabelOptions, Options, SourceTim
 use crate::event::{Duration, IdKey, Rates};
 use crate::graph::Limits;
 use crate::render::PolicyTexts;
+use crate::typology::laundering::LaunderingOptions;
 use crate::velocity::Aggregate;
 
 /// What decides.
@@ -18,6 +19,7 @@ pub struct Deciding {
     pub lists: ListsOptions,
     pub guard: GuardOptions,
     pub alerts: AlertOptions,
+    pub laundering: LaunderingOptions,
     pub rates: Rates,
     pub labels: LabelOptions,
     /// How long an id keeps its answer.
@@ -37,6 +39,7 @@ impl Deciding {
             lists: self.lists.clone(),
             guard: self.guard,
             alerts: self.alerts,
+            laundering: self.laundering,
             rates: self.rates.clone(),
             labels: self.labels,
             dedupe: self.dedupe,

@@ -17,6 +17,7 @@ mod document;
 mod guard;
 mod http;
 mod kafka;
+mod laundering;
 mod limits;
 mod lists;
 mod model;
@@ -199,6 +200,7 @@ fn read(document: &Document, folders: &[&Path], log: &Log) -> Topology {
         lists: lists::read(&root, limits.list_entries_max),
         guard: guard::read(&root.section("guard")),
         alerts: alert::read(&root.section("alert")).within(limits.alerts),
+        laundering: laundering::read(&root.section("laundering")),
         rates: money::read(&root.section("money")),
         labels: time.labels,
         dedupe: time.dedupe,

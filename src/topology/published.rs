@@ -106,7 +106,7 @@ fn refuse(key: &str, log: &Log) {
     let expected = format!("only what may change while a service runs: {}", one_of(SECTIONS));
     let found = match key {
         // They say how large tables are, which figures stand in them, or what every record so far was judged by.
-        "aggregate" | "dedupe" | "labels" | "limits" | "list" | "money" | "source" | "time" => {
+        "aggregate" | "dedupe" | "labels" | "laundering" | "limits" | "list" | "money" | "source" | "time" => {
             format!("[{key}], which needs a restart, on a data directory that is begun with it")
         }
         "authorize" | "http" | "input" | "journal" | "kafka" | "model" | "security" | "snapshot" | "stand_in" | "topics" => {

@@ -9,6 +9,7 @@
 
 mod account_takeover;
 mod card_testing;
+pub mod laundering;
 mod merchant_bads;
 mod shared_device;
 mod stolen_card;
@@ -53,6 +54,32 @@ pub enum Typology {
     GuardAttacked = 7,
     /// Users who share devices, and of whose payments the policy itself held or declined several.
     HeldRing = 8,
+    /// From here on laundering ([`laundering`]): many strangers pay one account.
+    FanIn = 9,
+    /// One account pays many strangers.
+    FanOut = 10,
+    /// One account takes from many and pays many.
+    GatherScatter = 11,
+    /// One account's money comes to another over several.
+    ScatterGather = 12,
+    /// Several accounts pay several of the same.
+    Bipartite = 13,
+    /// Money goes from account to account, each passing it on.
+    Stack = 14,
+    /// Money comes back to where it began.
+    Cycle = 15,
+    /// Money that comes goes on at once.
+    PassThrough = 16,
+    /// Sums just below the limit.
+    Structuring = 17,
+    /// A young account takes and passes on, again and again.
+    Mule = 18,
+    /// Each passes most on, and peels little off.
+    PeelingChain = 19,
+    /// Many young accounts pay one.
+    Funnel = 20,
+    /// An account at rest awakes to pass on.
+    Dormant = 21,
 }
 
 /// What laws an alert is under.
@@ -74,7 +101,7 @@ impl Kind {
 
 impl Typology {
     /// All, by number.
-    pub const ALL: [Typology; 9] = [
+    pub const ALL: [Typology; 22] = [
         Typology::SharedDevice,
         Typology::CardTesting,
         Typology::MerchantBads,
@@ -84,11 +111,27 @@ impl Typology {
         Typology::GuardReset,
         Typology::GuardAttacked,
         Typology::HeldRing,
+        Typology::FanIn,
+        Typology::FanOut,
+        Typology::GatherScatter,
+        Typology::ScatterGather,
+        Typology::Bipartite,
+        Typology::Stack,
+        Typology::Cycle,
+        Typology::PassThrough,
+        Typology::Structuring,
+        Typology::Mule,
+        Typology::PeelingChain,
+        Typology::Funnel,
+        Typology::Dormant,
     ];
+
+    /// Those of laundering, by number.
+    pub const LAUNDERING: &'static [Typology] = Typology::ALL.split_at(Typology::FanIn as usize).1;
 
     /// The word in alerts.
     pub fn name(self) -> &'static str {
-        const NAMES: [&str; 9] = [
+        const NAMES: [&str; 22] = [
             "shared_device",
             "card_testing",
             "merchant_bads",
@@ -98,6 +141,19 @@ impl Typology {
             "guard_reset",
             "guard_attacked",
             "held_ring",
+            "fan_in",
+            "fan_out",
+            "gather_scatter",
+            "scatter_gather",
+            "bipartite",
+            "stack",
+            "cycle",
+            "pass_through",
+            "structuring",
+            "mule",
+            "peeling_chain",
+            "funnel",
+            "dormant",
         ];
         NAMES[self as usize]
     }
@@ -116,20 +172,33 @@ impl Typology {
             }
             Typology::GuardReset => "this cause is trusted again",
             Typology::GuardAttacked => "this cause declines a concentrated wave: an attack, whose declines stand",
+            Typology::FanIn => "many accounts that never dealt with it before pay this account within a short time",
+            Typology::FanOut => "this account pays many that it never dealt with before within a short time",
+            Typology::GatherScatter => "this account takes money from many and pays as much on to many others",
+            Typology::ScatterGather => "the money of one account comes to this one by the hands of several",
+            Typology::Bipartite => "several accounts pay several of the same others, so that no single flow is large",
+            Typology::Stack => "money goes from account to account, each of which passes on nearly all that it gets",
+            Typology::Cycle => "money comes back to the account where it began, by accounts that pass it on",
+            Typology::PassThrough => "what comes to this account from a stranger goes on to another within two days",
+            Typology::Structuring => "sums just below the reporting limit, several within a short time",
+            Typology::Mule => "this young account takes money and passes it on at once, again and again",
+            Typology::PeelingChain => "each account of a chain passes most of what it gets on and sends little elsewhere",
+            Typology::Funnel => "many young accounts pay this one, which never dealt with them before",
+            Typology::Dormant => "this account was at rest for long, then takes money and passes it on",
         }
     }
 
     /// Whether it is fraud or laundering.
     pub fn kind(self) -> Kind {
-        Kind::Fraud
+        if self < Typology::FanIn { Kind::Fraud } else { Kind::Aml }
     }
 
     /// Those of many who belong together, a bit each.
-    pub const RINGS: u16 = 1 << Typology::SharedDevice as u16 | 1 << Typology::HeldRing as u16;
+    pub const RINGS: u32 = 1 << Typology::SharedDevice as u32 | 1 << Typology::HeldRing as u32;
 
     /// Whether it is of many who belong together: whose members are met belongs to the alert.
     pub fn is_ring(self) -> bool {
-        Typology::RINGS >> self as u16 & 1 != 0
+        Typology::RINGS >> self as u32 & 1 != 0
     }
 
     /// The two slots between which its edges run, from and to.

@@ -19,6 +19,7 @@ use weir::journal::Digest;
 use weir::sim::happening::Happening;
 use weir::sim::stream::{Recording, record};
 use weir::sim::world::World;
+use weir::typology::laundering::LaunderingOptions;
 use weir::velocity::{Aggregate, Role, Stat};
 
 const HOUR: Duration = Duration::HOUR;
@@ -202,6 +203,7 @@ pub fn options(limits: Limits) -> Options {
         lists: lists(),
         guard: GuardOptions::default(),
         alerts: AlertOptions::default(),
+        laundering: LaunderingOptions::default(),
         rates: Rates { reporting: Currency::parse("EUR").unwrap(), currencies: vec![sek] },
         labels: LabelOptions { maturity: DAY.times(2), known: DAY.times(400) },
         dedupe: recording().dedupe,

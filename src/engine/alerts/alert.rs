@@ -70,7 +70,7 @@ pub struct Alert {
     /// What gives it its score.
     pub typology: Typology,
     /// All that were seen, a bit each, by their numbers.
-    pub typologies: u16,
+    pub typologies: u32,
     /// 0..=1000.
     pub score: u16,
     /// There is more than was looked at, or than there is room for.

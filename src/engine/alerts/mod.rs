@@ -9,6 +9,7 @@ mod evidence;
 mod found;
 mod index;
 mod kept;
+mod laundered;
 mod table;
 mod watch;
 
@@ -16,6 +17,7 @@ pub use alert::{Alert, AlertStatus, Edge, Member, Subject};
 pub use evidence::Evidence;
 pub(super) use evidence::Proof;
 pub(super) use found::{Found, Moment};
+pub(super) use laundered::Laundered;
 pub use table::AlertLimits;
 
 use super::GuardTurn;
@@ -37,6 +39,23 @@ pub struct AlertOptions {
     /// An alert to which nothing came for so long, in stream time, is closed.
     pub close_after: Duration,
     pub typologies: TypologyOptions,
+    /// By typology of laundering.
+    pub laundering: [Threshold; Typology::LAUNDERING.len()],
+}
+
+/// From which scores on a finding of laundering is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threshold {
+    /// It opens or joins an alert.
+    pub alert: u16,
+    /// The transfer that it was found at is held for a person's look.
+    pub interdict: u16,
+}
+
+impl Default for Threshold {
+    fn default() -> Threshold {
+        Threshold { alert: 500, interdict: 1_001 }
+    }
 }
 
 impl Default for AlertOptions {
@@ -46,6 +65,7 @@ impl Default for AlertOptions {
             per_hour: 60,
             close_after: Duration::DAY.times(7),
             typologies: TypologyOptions::default(),
+            laundering: Default::default(),
         }
     }
 }
@@ -179,15 +199,7 @@ impl Alerts {
                 None => return,
             },
         };
-        let seen = self.table.get(slot, head::TYPOLOGIES) | 1 << found.typology as u8;
-        self.table.set(slot, head::TYPOLOGIES, seen);
-        if u64::from(found.score) > self.table.get(slot, head::SCORE) {
-            self.table.set(slot, head::SCORE, u64::from(found.score));
-            self.table.set(slot, head::TYPOLOGY, found.typology as u64);
-        }
-        if found.cut {
-            self.table.set(slot, head::CUT, 1);
-        }
+        self.rate(slot, found.typology, found.score, found.cut);
         for proof in found.proofs() {
             if self.table.count(slot, proof, found.typology.edge()) {
                 self.table.set(slot, head::GROWN, at.now.0 as u64);
@@ -195,6 +207,19 @@ impl Alerts {
             self.join(slot, found.typology, proof);
         }
         self.tell(slot, at, out);
+    }
+
+    /// A typology was seen: the greatest score gives the alert its own.
+    fn rate(&mut self, slot: usize, typology: Typology, score: u16, cut: bool) {
+        let seen = self.table.get(slot, head::TYPOLOGIES) | 1 << typology as u8;
+        self.table.set(slot, head::TYPOLOGIES, seen);
+        if u64::from(score) > self.table.get(slot, head::SCORE) {
+            self.table.set(slot, head::SCORE, u64::from(score));
+            self.table.set(slot, head::TYPOLOGY, typology as u64);
+        }
+        if cut {
+            self.table.set(slot, head::CUT, 1);
+        }
     }
 
     /// The alert that a finding belongs to, if there is one: that of its subject, or, for a ring, one that shares a user with it. Where
@@ -377,7 +402,7 @@ impl Alerts {
             status: table.status(slot),
             subject: table.subject(slot),
             typology: table.typology(slot),
-            typologies: table.get(slot, head::TYPOLOGIES) as u16,
+            typologies: table.get(slot, head::TYPOLOGIES) as u32,
             score: table.get(slot, head::SCORE) as u16,
             cut: table.get(slot, head::CUT) != 0,
             opened_at: table.time(slot, head::OPENED),

@@ -68,7 +68,7 @@ pub(super) fn decode(sequence: Sequence, from: &mut Cursor) -> Result<Alert, Mal
         _ => return Err(from.malformed("no kind of subject has this number")),
     };
     let typology = from.one_of(&Typology::ALL, 0, "no typology has this number")?;
-    let (typologies, score) = (from.u16()?, from.u16()?);
+    let (typologies, score) = (from.u32()?, from.u16()?);
     let (opened_at, first_event, last_event) = (from.time()?, from.time()?, from.time()?);
     let (events, money_minor) = (from.u64()?, from.i64()?);
     let bits = from.bits(2)?;

@@ -8,6 +8,7 @@ use crate::decision::{ListsOptions, PolicyOptions, Provenance};
 use crate::engine::{AlertOptions, GuardOptions, LabelOptions, SourceTime};
 use crate::event::{Currency, IdKey, IdKind, Item, Label, Money, Origin, Payment, Profile, Rates, Session, Target, Transfer};
 use crate::graph::{FamilyLimits, Limits};
+use crate::typology::laundering::LaunderingOptions;
 use crate::velocity::{Aggregate, Role, Stat};
 
 const HOUR: i64 = Duration::HOUR.0;
@@ -35,6 +36,7 @@ pub(in crate::sim) fn options() -> Options {
         lists: ListsOptions::default(),
         guard: GuardOptions::default(),
         alerts: AlertOptions::default(),
+        laundering: LaunderingOptions::default(),
         rates: Rates { reporting: Currency::parse("EUR").unwrap(), currencies: Vec::new() },
         labels: LabelOptions { maturity: Duration::DAY, known: Duration::DAY.times(400) },
         dedupe: Duration::DAY.times(7),

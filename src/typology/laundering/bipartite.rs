@@ -1,0 +1,73 @@
+//! Bipartite: several accounts each pay several of the same others, so that no single flow is large.
+//!
+//! AMLworld, section 3.2. Parents and their children pay each other so for years: they are no strangers.
+
+use super::fan::Parties;
+use super::legs::Party;
+use super::{Figure, Search};
+use crate::typology::Typology;
+
+/// Legs of a crowd from which on it is one, with two accounts on each side.
+const CROWD_MIN: usize = 6;
+/// Other senders that are looked at.
+const OTHERS_MAX: usize = 24;
+
+impl Search<'_> {
+    pub(super) fn bipartite(&mut self) {
+        let this = self.around.this;
+        let sides = [Figure::Senders, Figure::Receivers].map(|figure| self.out.figure(figure));
+        if sides[0] < 2 || sides[1] < 2 || self.around.is_hub(this.from) || self.around.is_hub(this.to) {
+            return;
+        }
+        let receivers = self.counterparts(this.from, false);
+        let senders = self.counterparts(this.to, true);
+        let mut crowd = Parties::new();
+        crowd.add(this.from);
+        for sender in senders.as_slice().iter().take(OTHERS_MAX) {
+            if *sender != this.from && !self.around.is_busy(*sender) && self.shared(*sender, &receivers) >= 2 {
+                crowd.add(*sender);
+            }
+        }
+        if crowd.len() < 2 {
+            return;
+        }
+        let mut goals = Parties::new();
+        for receiver in receivers.as_slice() {
+            let paid_by = crowd.as_slice().iter().filter(|sender| self.pays(**sender, *receiver)).count();
+            if paid_by >= 2 && !self.around.is_busy(*receiver) {
+                goals.add(*receiver);
+            }
+        }
+        let (mut strangers, mut pairs) = (0, 0);
+        for sender in crowd.as_slice() {
+            for goal in goals.as_slice() {
+                let mut is_pair = false;
+                for place in self.around.places(*sender) {
+                    let leg = self.around.leg(place);
+                    if leg.from == *sender && leg.to == *goal && leg.amount_minor >= self.options.leg_minor {
+                        is_pair = true;
+                        self.prove(leg);
+                    }
+                }
+                pairs += usize::from(is_pair);
+                strangers += usize::from(is_pair && self.around.are_strangers(*sender, *goal));
+            }
+        }
+        self.figure(Figure::Crowd, pairs as i64);
+        let enough = goals.len() >= 2 && pairs >= CROWD_MIN && goals.as_slice().contains(&this.to);
+        if !enough || strangers * 10 < pairs * 6 || self.proved_minor() < self.options.sum_minor {
+            return self.disprove();
+        }
+        self.found(Typology::Bipartite, this.from, 200 + 50 * strangers as i64);
+    }
+
+    fn shared(&mut self, sender: Party, receivers: &Parties) -> usize {
+        let paid = self.counterparts(sender, false);
+        paid.as_slice().iter().filter(|party| receivers.as_slice().contains(party)).count()
+    }
+
+    fn pays(&mut self, sender: Party, receiver: Party) -> bool {
+        let least = self.options.leg_minor;
+        self.around.legs(sender).iter().any(|leg| leg.from == sender && leg.to == receiver && leg.amount_minor >= least)
+    }
+}

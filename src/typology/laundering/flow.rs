@@ -1,0 +1,236 @@
+//! Money followed back through accounts that pass it on.
+//!
+//! An account *passes on* what it got where it sends nearly as much within a few days: one sum for one sum, or several for several. From the
+//! transfer looked at the search goes back from account to account as long as each has passed on, in order of time.
+
+use super::legs::Leg;
+use super::{LaunderingOptions, Search};
+use crate::event::Timestamp;
+
+/// Legs of a way at most, the transfer looked at among them: the longest cycle.
+pub const LEGS_MAX: usize = 10;
+/// Legs by which money may have come to one account, as far as they are followed.
+const FEEDERS_MAX: usize = 8;
+/// Steps of one search at most.
+const STEPS_MAX: u32 = 192;
+
+/// How an account passed on.
+#[derive(Clone, Copy, Debug)]
+pub struct Transit {
+    /// Places of the legs in among all legs of the search.
+    feeders: [u32; FEEDERS_MAX],
+    feeders_len: u8,
+    /// Amounts in, and out.
+    pub in_minor: i64,
+    pub out_minor: i64,
+    /// Time of the oldest leg in.
+    pub start: Timestamp,
+    /// One sum for one sum.
+    pub single: bool,
+}
+
+impl Transit {
+    /// Places of the legs in that are followed, newest first.
+    pub fn feeders(&self) -> &[u32] {
+        &self.feeders[..usize::from(self.feeders_len)]
+    }
+
+    /// Of a thousand that came in so many went out.
+    pub fn kept_permille(&self) -> i64 {
+        permille(self.out_minor, self.in_minor)
+    }
+}
+
+/// How many of a thousand `part` is of `whole`.
+pub fn permille(part: i64, whole: i64) -> i64 {
+    if whole <= 0 { 0 } else { (i128::from(part) * 1000 / i128::from(whole)).min(i128::from(i64::MAX)) as i64 }
+}
+
+/// Whether so much out is what was passed on of so much in.
+fn is_kept(out: i64, came_in: i64, options: &LaunderingOptions) -> bool {
+    let permille = permille(out, came_in);
+    (options.kept_permille..=options.exceeds_permille).contains(&permille)
+}
+
+/// A way that money took, from the transfer looked at back to where it came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// Newest first.
+    legs: [Leg; LEGS_MAX],
+    len: u8,
+}
+
+impl Way {
+    fn new(this: Leg) -> Way {
+        Way { legs: [this; LEGS_MAX], len: 1 }
+    }
+
+    /// A way of these legs, newest first.
+    pub fn of(legs: &[Leg]) -> Way {
+        let mut way = Way { legs: [legs[0]; LEGS_MAX], len: legs.len() as u8 };
+        way.legs[..legs.len()].copy_from_slice(legs);
+        way
+    }
+
+    /// Its legs, newest first.
+    pub fn legs(&self) -> &[Leg] {
+        &self.legs[..usize::from(self.len)]
+    }
+
+    /// Legs between two accounts.
+    pub fn hops(&self) -> usize {
+        self.legs().iter().filter(|leg| leg.from.is_account() && leg.to.is_account()).count()
+    }
+
+    /// Its newest legs, so many at most.
+    pub fn newest(&self, legs: u8) -> Way {
+        Way { len: self.len.min(legs), ..*self }
+    }
+
+    fn push(&mut self, leg: Leg) {
+        self.legs[usize::from(self.len)] = leg;
+        self.len += 1;
+    }
+}
+
+/// What a search back found.
+#[derive(Clone, Copy, Debug)]
+pub struct Traced {
+    /// The way with the most legs; of equal ones the newest.
+    pub longest: Way,
+    /// The first way found that leads back to whoever received.
+    pub cycle: Option<Way>,
+}
+
+impl Search<'_> {
+    /// How the account that sent `out` passed on what it got; `None` where it did not.
+    pub fn transit(&mut self, out: Leg) -> Option<Transit> {
+        let account = out.from;
+        let dwell = self.options.dwell;
+        let places = self.around.places(account);
+        let comes_in = |leg: &Leg| leg.to == account && leg.is_before(&out) && leg.time >= out.time - dwell;
+        // One sum for one sum: the newest that fits.
+        let mut single = None;
+        for place in places.clone() {
+            let leg = self.around.leg(place);
+            if comes_in(&leg) && is_kept(out.amount_minor, leg.amount_minor, self.options) {
+                let transit = single.get_or_insert(Transit {
+                    feeders: [0; FEEDERS_MAX],
+                    feeders_len: 0,
+                    in_minor: leg.amount_minor,
+                    out_minor: out.amount_minor,
+                    start: leg.time,
+                    single: true,
+                });
+                if usize::from(transit.feeders_len) < FEEDERS_MAX {
+                    transit.feeders[usize::from(transit.feeders_len)] = place as u32;
+                    transit.feeders_len += 1;
+                }
+            }
+        }
+        if single.is_some() {
+            return single;
+        }
+        // Several for several: all that came in since some leg in, and all that went out since, till `dwell` behind it.
+        let mut transit = Transit { feeders: [0; FEEDERS_MAX], feeders_len: 0, in_minor: 0, out_minor: 0, start: out.time, single: false };
+        let (mut sent, mut newest) = (0, places.start);
+        for place in places {
+            let leg = self.around.leg(place);
+            if leg.from == account {
+                sent += leg.amount_minor;
+            }
+            if !comes_in(&leg) {
+                continue;
+            }
+            while newest < place && self.around.leg(newest).time > leg.time + dwell {
+                let late = self.around.leg(newest);
+                sent -= if late.from == account { late.amount_minor } else { 0 };
+                newest += 1;
+            }
+            transit.in_minor += leg.amount_minor;
+            (transit.out_minor, transit.start) = (sent, leg.time);
+            if usize::from(transit.feeders_len) < FEEDERS_MAX {
+                transit.feeders[usize::from(transit.feeders_len)] = place as u32;
+                transit.feeders_len += 1;
+            }
+            if is_kept(transit.out_minor, transit.in_minor, self.options) {
+                return Some(transit);
+            }
+        }
+        None
+    }
+
+    /// The ways that the money of the transfer looked at may have taken.
+    pub fn trace(&mut self) -> Traced {
+        let this = self.around.this;
+        let mut traced = Traced { longest: Way::new(this), cycle: None };
+        let mut steps = 0;
+        let mut way = Way::new(this);
+        self.go_back(&mut way, &mut traced, &mut steps);
+        traced
+    }
+
+    fn go_back(&mut self, way: &mut Way, traced: &mut Traced, steps: &mut u32) {
+        if way.len > traced.longest.len {
+            traced.longest = *way;
+        }
+        let newest = *way.legs().last().expect("a way has a leg");
+        let account = newest.from;
+        if !account.is_account() || usize::from(way.len) == LEGS_MAX || self.around.is_hub(account) {
+            return;
+        }
+        let Some(transit) = self.transit(newest) else { return };
+        for place in transit.feeders() {
+            if *steps == STEPS_MAX {
+                self.around.cut = true;
+                return;
+            }
+            *steps += 1;
+            let leg = self.around.leg(*place as usize);
+            let target = way.legs[0].to;
+            let closes = leg.from == target && target.is_account();
+            let met = way.legs().iter().any(|known| known.from == leg.from && leg.from.is_account());
+            if met {
+                continue;
+            }
+            way.push(leg);
+            if closes {
+                if traced.cycle.is_none() {
+                    traced.cycle = Some(*way);
+                }
+            } else {
+                self.go_back(way, traced, steps);
+            }
+            way.len -= 1;
+        }
+    }
+
+    /// Whether two sides of a leg never dealt with each other before.
+    pub fn is_strange(&mut self, leg: &Leg) -> bool {
+        self.around.are_strangers(leg.from, leg.to)
+    }
+
+    /// How many of a way's legs are between strangers.
+    pub fn strange_legs(&mut self, way: &Way) -> usize {
+        way.legs().iter().filter(|leg| self.is_strange(leg)).count()
+    }
+
+    /// All legs by which the accounts of a way passed on, each once: those of the way, and where an account took or sent several sums for
+    /// one, these.
+    pub fn gather_way(&mut self, way: &Way) {
+        for (at, leg) in way.legs().iter().enumerate() {
+            self.prove(*leg);
+            if at + 1 == way.legs().len() {
+                break;
+            }
+            let Some(transit) = self.transit(*leg).filter(|transit| !transit.single) else { continue };
+            for place in self.around.places(leg.from) {
+                let own = self.around.leg(place);
+                let belongs = own.time >= transit.start && own.time <= transit.start + self.options.dwell;
+                if belongs && (own.from == leg.from || own.is_before(leg)) {
+                    self.prove(own);
+                }
+            }
+        }
+    }
+}

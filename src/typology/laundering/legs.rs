@@ -1,0 +1,308 @@
+//! What surrounds a transfer: the accounts that a search has come to, and their transfers, as far as a budget of visits allows.
+//!
+//! Rows are chased once and kept as *legs* in columns of the search's own; everything a typology asks is asked of these.
+
+use crate::event::{Duration, Timestamp};
+use crate::graph::state::{self, COUNT};
+use crate::graph::{Chain, Family, Graph, Head, NodeId};
+use std::ops::Range;
+
+/// Who is on one side of a transfer: an account that is known, one of this very transfer that no row knows yet, or the world outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Party(u32);
+
+impl Party {
+    /// Whoever is no account.
+    pub const OUTSIDE: Party = Party(NodeId::NONE.0);
+    /// Accounts that the transfer looked at is the first of: who sends, who receives.
+    pub const NEW: [Party; 2] = [Party(u32::MAX - 1), Party(u32::MAX - 2)];
+
+    /// The party that stands in a row's slot.
+    #[inline(always)]
+    pub fn of(node: NodeId) -> Party {
+        Party(node.0)
+    }
+
+    /// Whether it is an account.
+    #[inline(always)]
+    pub fn is_account(self) -> bool {
+        self != Party::OUTSIDE
+    }
+
+    /// Its node, where a row knows it.
+    #[inline(always)]
+    pub fn node(self) -> Option<NodeId> {
+        (self.0 < Party::NEW[1].0).then_some(NodeId(self.0))
+    }
+}
+
+/// One transfer, as an edge of a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leg {
+    /// Number of its row since the ring of money was empty; of the transfer looked at that of the row to come.
+    pub ordinal: u64,
+    pub time: Timestamp,
+    /// Reporting minor units.
+    pub amount_minor: i64,
+    pub from: Party,
+    pub to: Party,
+}
+
+impl Leg {
+    /// Whether it happened before another: by time, among equals by arrival.
+    #[inline(always)]
+    pub fn is_before(&self, other: &Leg) -> bool {
+        (self.time, self.ordinal) < (other.time, other.ordinal)
+    }
+
+    /// The other side, seen from `party`.
+    #[inline(always)]
+    pub fn other(&self, party: Party) -> Party {
+        if self.from == party { self.to } else { self.from }
+    }
+}
+
+/// How far a search goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Older transfers are not seen.
+    pub window: Duration,
+    /// Transfers of one account that are looked at; money is not followed through an account with more.
+    pub rows_max: u32,
+    /// Rows looked at around one transfer, over all.
+    pub visits_max: u32,
+    /// A counterpart with so many transfers in its last fortnights is a business: no pattern is made of who pays it.
+    pub busy_min: u32,
+}
+
+/// An account that a search has come to.
+#[derive(Clone, Copy, Debug)]
+struct Account {
+    party: Party,
+    /// Its legs inside the window, newest first.
+    legs: (u32, u32),
+    /// It has more transfers in the window than are looked at.
+    hub: bool,
+    /// Whom it dealt with before the window, once somebody has asked.
+    met: Option<(u32, u32)>,
+}
+
+/// What a search writes, kept from one to the next so that nothing is allocated.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    legs: Vec<Leg>,
+    accounts: Vec<Account>,
+    met: Vec<Party>,
+}
+
+/// Accounts that one search comes to at most; each takes a visit at least, so a small budget ends before.
+const ACCOUNTS_MAX: usize = 256;
+
+impl Scratch {
+    /// Room for searches of this reach.
+    pub fn with_room(reach: &Reach) -> Scratch {
+        let rows = reach.visits_max as usize + ACCOUNTS_MAX;
+        Scratch { legs: Vec::with_capacity(rows), accounts: Vec::with_capacity(ACCOUNTS_MAX), met: Vec::with_capacity(rows) }
+    }
+}
+
+/// The surroundings of one transfer, found as they are asked for.
+pub struct Surroundings<'a> {
+    graph: &'a Graph,
+    scratch: &'a mut Scratch,
+    reach: Reach,
+    /// The transfer looked at.
+    pub this: Leg,
+    since: Timestamp,
+    visits: u32,
+    /// Something was left out, for want of visits.
+    pub cut: bool,
+}
+
+impl<'a> Surroundings<'a> {
+    /// Of `this`, whose row is yet to come.
+    pub fn new(graph: &'a Graph, scratch: &'a mut Scratch, reach: Reach, this: Leg) -> Surroundings<'a> {
+        scratch.legs.clear();
+        scratch.accounts.clear();
+        scratch.met.clear();
+        let since = this.time - reach.window;
+        Surroundings { graph, scratch, reach, this, since, visits: 0, cut: false }
+    }
+
+    /// Rows looked at so far.
+    pub fn visits(&self) -> u32 {
+        self.visits
+    }
+
+    /// The graph around.
+    pub fn graph(&self) -> &'a Graph {
+        self.graph
+    }
+
+    /// Whether one more row may be looked at; if not, what is found is cut.
+    #[inline]
+    fn visit(&mut self) -> bool {
+        let may = self.visits < self.reach.visits_max;
+        self.visits += u32::from(may);
+        self.cut |= !may;
+        may
+    }
+
+    fn place(&self, party: Party) -> Option<usize> {
+        self.scratch.accounts.iter().position(|account| account.party == party)
+    }
+
+    /// The place of an account among those come to. `None` for the world outside, and where there is no room for one more.
+    fn come_to(&mut self, party: Party) -> Option<usize> {
+        if !party.is_account() {
+            return None;
+        }
+        if let Some(place) = self.place(party) {
+            return Some(place);
+        }
+        if self.scratch.accounts.len() == ACCOUNTS_MAX {
+            self.cut = true;
+            return None;
+        }
+        let start = self.scratch.legs.len();
+        if party == self.this.from || party == self.this.to {
+            self.scratch.legs.push(self.this);
+        }
+        let mut hub = false;
+        if let Some(node) = party.node() {
+            for linked in self.graph.chain(Family::Money, node) {
+                if !self.visit() {
+                    break;
+                }
+                let row = linked.row;
+                if row.time <= self.since {
+                    // What came before a row that was not late is older than it.
+                    if row.flags.late() {
+                        continue;
+                    }
+                    break;
+                }
+                // The transfer looked at came late, and this happened after it.
+                if row.time > self.this.time {
+                    continue;
+                }
+                if self.scratch.legs.len() - start >= self.reach.rows_max as usize {
+                    hub = true;
+                    break;
+                }
+                let [from, to] = [row.nodes[0], row.nodes[1]].map(Party::of);
+                self.scratch.legs.push(Leg { ordinal: linked.ordinal, time: row.time, amount_minor: row.amount_minor(), from, to });
+            }
+        }
+        let legs = &mut self.scratch.legs[start..];
+        // Late ones stand in between; else it is in order already.
+        if !legs.is_sorted_by(|newer, older| older.is_before(newer)) {
+            legs.sort_unstable_by(|one, other| (other.time, other.ordinal).cmp(&(one.time, one.ordinal)));
+        }
+        let legs = (start as u32, self.scratch.legs.len() as u32);
+        self.scratch.accounts.push(Account { party, legs, hub, met: None });
+        Some(self.scratch.accounts.len() - 1)
+    }
+
+    fn range(&mut self, party: Party) -> Range<usize> {
+        self.come_to(party).map_or(0..0, |place| {
+            let (start, end) = self.scratch.accounts[place].legs;
+            start as usize..end as usize
+        })
+    }
+
+    /// The legs of an account inside the window, newest first; the transfer looked at is among those of its own two.
+    pub fn legs(&mut self, party: Party) -> &[Leg] {
+        let range = self.range(party);
+        &self.scratch.legs[range]
+    }
+
+    /// As [`Surroundings::legs`], by places for [`Surroundings::leg`]: where a search goes on to others between two of them.
+    pub fn places(&mut self, party: Party) -> Range<usize> {
+        self.range(party)
+    }
+
+    /// The leg at a place.
+    #[inline(always)]
+    pub fn leg(&self, place: usize) -> Leg {
+        self.scratch.legs[place]
+    }
+
+    /// Whether an account has more transfers in the window than are looked at.
+    pub fn is_hub(&mut self, party: Party) -> bool {
+        self.come_to(party).is_some_and(|place| self.scratch.accounts[place].hub)
+    }
+
+    /// Whether an account deals as a business does: by the faded number of its transfers, known without a walk.
+    pub fn is_busy(&self, party: Party) -> bool {
+        let Some(node) = party.node() else { return false };
+        match self.graph.nodes.head(node, Family::Money) {
+            Head::Warm(record) => {
+                let sums = state::sums(self.graph.warm[Family::Money as usize].record(record));
+                sums[COUNT + 2] >= self.reach.busy_min as f32
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether two accounts, of which one was come to, never dealt with each other before the window, as far as is visible.
+    pub fn are_strangers(&mut self, one: Party, other: Party) -> bool {
+        if !one.is_account() || !other.is_account() {
+            return false;
+        }
+        // Whoever is new has met nobody; a walk is spared where one is known already.
+        let asked = match (one.node(), other.node()) {
+            (None, _) | (_, None) => return true,
+            _ if self.place(one).is_some() => one,
+            _ => other,
+        };
+        let whom = if asked == one { other } else { one };
+        let (start, end) = self.met(asked);
+        !self.scratch.met[start..end].contains(&whom)
+    }
+
+    /// Whom an account dealt with before the window.
+    fn met(&mut self, party: Party) -> (usize, usize) {
+        let Some(place) = self.come_to(party) else { return (0, 0) };
+        if let Some((start, end)) = self.scratch.accounts[place].met {
+            return (start as usize, end as usize);
+        }
+        let start = self.scratch.met.len();
+        if let Some(node) = party.node() {
+            let mut rows = 0;
+            for linked in self.graph.chain(Family::Money, node) {
+                if rows == 3 * self.reach.rows_max || !self.visit() {
+                    self.cut = true;
+                    break;
+                }
+                rows += 1;
+                if linked.row.time > self.since {
+                    continue;
+                }
+                let [from, to] = [linked.row.nodes[0], linked.row.nodes[1]].map(Party::of);
+                let other = if from == party { to } else { from };
+                if other.is_account() && !self.scratch.met[start..].contains(&other) {
+                    self.scratch.met.push(other);
+                }
+            }
+        }
+        let end = self.scratch.met.len();
+        self.scratch.accounts[place].met = Some((start as u32, end as u32));
+        (start, end)
+    }
+
+    /// Days since an account was first seen; 0 where no row knows it.
+    pub fn age_days(&self, party: Party) -> i64 {
+        party.node().map_or(0, |node| crate::graph::day(self.this.time) - self.graph.nodes.header(node).first_day())
+    }
+
+    /// All visible transfers of an account, newest first.
+    pub fn chain(&self, party: Party) -> Chain<'a> {
+        self.graph.chain(Family::Money, party.node().unwrap_or(NodeId::NONE))
+    }
+
+    /// Counts a row that was looked at outside of [`Surroundings::legs`]; `false` where there is no budget for it.
+    pub fn look_at_row(&mut self) -> bool {
+        self.visit()
+    }
+}

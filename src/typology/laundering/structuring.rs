@@ -1,0 +1,56 @@
+//! Structuring: sums just below the limit from which on banks must report, by one account, or by several into one.
+//!
+//! 31 U.S.C. § 5324; FATF's indicators call it smurfing where several do it.
+
+use super::legs::{Leg, Party};
+use super::{Figure, Search};
+use crate::event::Duration;
+use crate::typology::Typology;
+
+/// Sums from which on it is one.
+const SUMS_MIN: usize = 3;
+/// Sums count from so many of a thousand of the limit on,
+const NEAR_PERMILLE: i64 = 700;
+/// within this time.
+const WITHIN: Duration = Duration::DAY.times(10);
+
+impl Search<'_> {
+    pub(super) fn structuring(&mut self) {
+        let this = self.around.this;
+        if !self.is_near(&this) {
+            return;
+        }
+        let sent = self.near(this.from, false);
+        let received = self.near(this.to, true);
+        self.figure(Figure::Below, sent.max(received) as i64);
+        let (account, incoming, sums) = if received > sent { (this.to, true, received) } else { (this.from, false, sent) };
+        if sums < SUMS_MIN || self.around.is_hub(account) || self.around.is_busy(account) {
+            return;
+        }
+        for place in self.around.places(account) {
+            let leg = self.around.leg(place);
+            if self.counts(&leg, account, incoming) {
+                self.prove(leg);
+            }
+        }
+        self.found(Typology::Structuring, account, 300 + 100 * sums as i64);
+    }
+
+    fn is_near(&self, leg: &Leg) -> bool {
+        let limit = self.options.limit_minor;
+        leg.amount_minor < limit && leg.amount_minor * 1000 >= limit * NEAR_PERMILLE
+    }
+
+    fn counts(&self, leg: &Leg, account: Party, incoming: bool) -> bool {
+        let own = if incoming { leg.to } else { leg.from };
+        own == account && self.is_near(leg) && leg.time > self.around.this.time - WITHIN
+    }
+
+    fn near(&mut self, account: Party, incoming: bool) -> usize {
+        if !account.is_account() {
+            return 0;
+        }
+        let places = self.around.places(account);
+        places.filter(|place| self.counts(&self.around.leg(*place), account, incoming)).count()
+    }
+}
