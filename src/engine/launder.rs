@@ -7,10 +7,7 @@ use crate::event::{Event, Record, SLOTS, Transfer};
 use crate::feature::int;
 use crate::graph::{Family, NodeId};
 use crate::typology::Typology;
-use crate::typology::laundering::{self, Figure, Finding, Leg, Party};
-
-/// The slot of the device in a transfer's row.
-const DEVICE: usize = 3;
+use crate::typology::laundering::{self, DEVICE, Figure, Finding, Leg, Party};
 
 impl Engine {
     /// Looks around a transfer whose row is yet to come.
@@ -25,7 +22,8 @@ impl Engine {
             Some(_) if nodes[side].is_some() => Party::of(nodes[side]),
             Some(_) => Party::NEW[side],
         };
-        let leg = Leg { ordinal: ring.head().ordinal, time: event.time, amount_minor: amount, from: party(0), to: party(1) };
+        let ordered = transfer.user.is_some() || transfer.device.is_some();
+        let leg = Leg { ordinal: ring.head().ordinal, time: event.time, amount_minor: amount, from: party(0), to: party(1), ordered };
         let around = laundering::Transfer { leg, device: nodes[DEVICE] };
         let batch = &mut self.batch;
         laundering::look(&self.graph, &mut batch.scratch, &around, &self.options.laundering, &mut batch.report);

@@ -224,6 +224,10 @@ impl Text {
         self.line(format_args!("{key} = {}", number.into()));
     }
 
+    pub(super) fn flag(&mut self, key: &str, flag: bool) {
+        self.line(format_args!("{key} = {flag}"));
+    }
+
     fn text(&mut self, key: &str, text: &str) {
         self.line(format_args!("{key} = {}", quote(text)));
     }

@@ -26,6 +26,7 @@ pub(super) fn read(section: &Section) -> LaunderingOptions {
         exceeds_permille: section.integer("exceeds_permille", 1_000..=2_000),
         leg_minor: minor("leg_minor"),
         sum_minor: minor("sum_minor"),
+        bulk_counts: section.flag("bulk_counts"),
         limit_minor: minor("limit_minor"),
         young: time("young"),
         rest: time("rest"),
@@ -37,6 +38,7 @@ pub(super) fn read(section: &Section) -> LaunderingOptions {
 /// `[laundering]` as TOML.
 pub(super) fn write(options: &LaunderingOptions, out: &mut Text) {
     out.table("laundering");
+    out.flag("bulk_counts", options.bulk_counts);
     out.number("busy_min", options.reach.busy_min);
     out.duration("dwell", options.dwell);
     out.number("exceeds_permille", options.exceeds_permille);

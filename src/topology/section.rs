@@ -90,6 +90,11 @@ impl<'d> Section<'d> {
         item.and_then(|item| item.integer(&range)).unwrap_or(stand_in)
     }
 
+    /// `true` or `false`.
+    pub fn flag(&self, key: &str) -> bool {
+        self.need(key, "true or false").and_then(|item| item.boolean()).unwrap_or_default()
+    }
+
     /// A length of time within `range`.
     pub fn duration(&self, key: &str, range: RangeInclusive<Duration>) -> Duration {
         let item = self.need(key, length_of_time(&range));

@@ -2,13 +2,13 @@
 //!
 //! AMLworld, section 3.2. Parents and their children pay each other so for years: they are no strangers.
 
-use super::fan::Parties;
+use super::fan::{Parties, score};
 use super::legs::Party;
 use super::{Figure, Search};
 use crate::typology::Typology;
 
 /// Legs of a crowd from which on it is one, with two accounts on each side.
-const CROWD_MIN: usize = 6;
+const CROWD_MIN: usize = 4;
 /// Other senders that are looked at.
 const OTHERS_MAX: usize = 24;
 
@@ -55,10 +55,13 @@ impl Search<'_> {
         }
         self.figure(Figure::Crowd, pairs as i64);
         let enough = goals.len() >= 2 && pairs >= CROWD_MIN && goals.as_slice().contains(&this.to);
-        if !enough || strangers * 10 < pairs * 6 || self.proved_minor() < self.options.sum_minor {
+        if !enough || self.proved_minor() < self.options.sum_minor {
             return self.disprove();
         }
-        self.found(Typology::Bipartite, this.from, 200 + 50 * strangers as i64);
+        // Where money goes by chance a crowd is a tree: each pair beyond that closes a ring.
+        let rings = (pairs + 1).saturating_sub(crowd.len() + goals.len());
+        let bits = 6.0 * rings as f32 + 2.0 * strangers as f32 - 4.0 * (pairs - strangers) as f32;
+        self.found(Typology::Bipartite, this.from, score(bits));
     }
 
     fn shared(&mut self, sender: Party, receivers: &Parties) -> usize {

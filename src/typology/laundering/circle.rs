@@ -4,6 +4,7 @@
 //! Hop-Constrained Cycles" (ACM TOPC 2023). The search goes back from whoever sends, nearest accounts first: of each it is enough to know
 //! until when it may have been paid at the latest, so each is looked at seldom, however many ways lead there.
 
+use super::fan::score;
 use super::flow::{LEGS_MAX, Way};
 use super::legs::{Leg, Party};
 use super::{Figure, Search};
@@ -34,12 +35,13 @@ impl Search<'_> {
         self.figure(Figure::Cycle, self.closed.map_or(0, |way| way.legs().len() as i64));
         let is_closed = self.closed.is_some();
         let Some(way) = self.closed.or(shortest) else { return };
-        let (len, strange) = (way.legs().len(), self.strange_legs(&way));
+        let len = way.legs().len();
+        let strange = way.legs().iter().filter(|leg| self.is_strange(leg)).count();
         let amounts = || way.legs().iter().map(|leg| leg.amount_minor);
         let (least, most) = (amounts().min().unwrap_or(0), amounts().max().unwrap_or(0));
         // Two who know each other lend and give back.
         let is_one = match is_closed {
-            true => strange * 10 >= len * 6,
+            true => len >= 3 || strange == len,
             false => strange == len && len >= 3 && most <= 5 * least,
         };
         if !is_one || least < self.options.leg_minor || self.around.is_busy(self.around.this.to) {
@@ -49,8 +51,9 @@ impl Search<'_> {
             true => self.gather_way(&way),
             false => way.legs().iter().for_each(|leg| self.prove(*leg)),
         }
-        let score = if is_closed { 100 + 100 * len as i64 + 50 * strange as i64 } else { 120 * len as i64 };
-        self.found(Typology::Cycle, way.legs()[0].to, score);
+        // That a way leads back says as much again as two strangers; where amounts differ, nothing says that it is the same money.
+        let bits = if is_closed { self.way_bits(&way) + 4.0 } else { 2.0 * len as f32 + 1.0 };
+        self.found(Typology::Cycle, way.legs()[0].to, score(bits));
     }
 
     /// The shortest cycle in order of time that the transfer looked at closes, of at most `legs_max` legs.

@@ -6,6 +6,7 @@
 
 use super::legs::{Leg, Party};
 use super::{Figure, Search};
+use crate::arithmetic::log2_1p;
 use crate::event::Duration;
 use crate::typology::Typology;
 
@@ -80,76 +81,89 @@ impl Search<'_> {
     }
 
     fn fan(&mut self, typology: Typology, account: Party, parties: &Parties, incoming: bool) {
-        if parties.len() < FAN_MIN || self.is_early || self.around.is_hub(account) || self.around.is_busy(account) {
+        let this = self.around.this;
+        let newest = if incoming { this.from } else { this.to };
+        if parties.len() < FAN_MIN || self.is_early || !self.is_fresh(&this, account, newest) {
             return;
         }
-        let mut strangers = Parties::new();
-        for party in parties.as_slice() {
-            if !self.around.is_busy(*party) && self.around.are_strangers(account, *party) {
-                strangers.add(*party);
-            }
-        }
-        if strangers.len() < FAN_MIN {
+        if self.around.is_hub(account) || self.around.is_busy(account) {
             return;
         }
+        // Newest first: the strangers of the last days, and with each one more how unlikely so many are within so short a time.
+        let a_day = self.strangers_a_day(account, incoming);
+        let (mut strangers, mut amounts) = (Parties::new(), [0; PARTIES_MAX]);
+        let (mut different, mut best, mut reach) = (0, 0.0, None);
         for place in self.around.places(account) {
             let leg = self.around.leg(place);
             let (own, other) = if incoming { (leg.to, leg.from) } else { (leg.from, leg.to) };
-            if own == account && leg.amount_minor >= self.options.leg_minor && strangers.as_slice().contains(&other) {
+            if own != account || !self.is_fresh(&leg, account, other) {
+                continue;
+            }
+            if strangers.add(other) && !amounts[..different].contains(&leg.amount_minor) {
+                amounts[different] = leg.amount_minor;
+                different += 1;
+            }
+            // Members of a club all pay the same fee.
+            let count = strangers.len().min(different);
+            let bits = surprise(count, a_day * days(this.time - leg.time));
+            best = if bits > best { bits } else { best };
+            if bits >= TOLD_BITS && count >= FAN_MIN {
+                reach = Some(leg);
+            }
+        }
+        let Some(oldest) = reach else { return };
+        for place in self.around.places(account) {
+            let leg = self.around.leg(place);
+            let (own, other) = if incoming { (leg.to, leg.from) } else { (leg.from, leg.to) };
+            if own == account && !leg.is_before(&oldest) && self.is_fresh(&leg, account, other) {
                 self.prove(leg);
             }
         }
-        let sum = self.proved_minor();
-        if sum < self.options.sum_minor {
+        if self.proved_minor() < self.options.sum_minor {
             return self.disprove();
         }
-        // What the fan was made for: the money goes on, or came, at once.
-        let passed = self.prove_other_side(account, incoming, sum);
-        let score = 200 + 60 * strangers.len() as i64 + if passed { 200 } else { 0 };
-        self.found(typology, account, score);
+        self.found(typology, account, score(best));
     }
 
-    /// Adds the legs by which what a fan gathered went on, or what it spread had come: few, of together as much.
-    fn prove_other_side(&mut self, account: Party, incoming: bool, sum: i64) -> bool {
-        let proofs = self.proved();
-        let oldest = proofs.iter().map(|leg| (leg.time, leg.ordinal)).min().expect("a fan has legs");
-        let newest = proofs.iter().map(|leg| (leg.time, leg.ordinal)).max().expect("a fan has legs");
-        let (mut other, mut legs) = (0, [self.around.this; 4]);
-        let mut len = 0;
-        for place in self.around.places(account) {
-            let leg = self.around.leg(place);
-            let own = if incoming { leg.from } else { leg.to };
-            let fits = match incoming {
-                // It goes on behind the first that came, and within days of the last.
-                true => (leg.time, leg.ordinal) > oldest && leg.time <= newest.0 + self.options.dwell,
-                false => (leg.time, leg.ordinal) < newest && leg.time >= oldest.0 - self.options.dwell,
-            };
-            if own == account && fits && leg.amount_minor * 5 >= sum && len < legs.len() {
-                legs[len] = leg;
-                (len, other) = (len + 1, other + leg.amount_minor);
-            }
-        }
-        let permille = super::flow::permille(other, sum);
-        let passed = (500..=1_500).contains(&permille);
-        if passed {
-            legs[..len].iter().for_each(|leg| self.prove(*leg));
-        }
-        passed
+    /// Whether a leg is of those that fans are made of: between strangers, of an amount that counts, ordered by somebody, and not of a business.
+    fn is_fresh(&mut self, leg: &Leg, account: Party, other: Party) -> bool {
+        leg.amount_minor >= self.options.leg_minor
+            && (leg.ordered || self.options.bulk_counts)
+            && other.is_account()
+            && !self.around.is_busy(other)
+            && self.around.are_strangers(account, other)
+    }
+
+    /// How many strangers an account deals with on a day, by what is visible of it before the window, and one in a fortnight on top.
+    pub(super) fn strangers_a_day(&mut self, account: Party, incoming: bool) -> f32 {
+        let met = self.around.met_before(account, incoming);
+        let since = self.around.since();
+        let born = self.around.this.time - Duration::DAY.times(self.around.age_days(account));
+        let visible = since - self.seen_since.max(born);
+        (met as f32 + 1.0) / (if visible.0 > 0 { visible.0 as f32 / Duration::DAY.0 as f32 } else { 0.0 } + 14.0)
     }
 
     fn funnel(&mut self, account: Party, senders: &Parties, young: usize) {
         if young < FAN_MIN || young * 10 < senders.len() * 6 || self.around.is_hub(account) || self.around.is_busy(account) {
             return;
         }
+        let this = self.around.this;
+        if !self.is_young(this.from) {
+            return;
+        }
         let mut strangers = 0;
+        let mut oldest = this;
         for party in senders.as_slice() {
-            if self.is_young(*party) && self.around.are_strangers(account, *party) {
-                strangers += 1;
-                for place in self.around.places(account) {
-                    let leg = self.around.leg(place);
-                    if leg.to == account && leg.from == *party {
-                        self.prove(leg);
-                    }
+            if !self.is_young(*party) || !self.around.are_strangers(account, *party) || self.around.is_busy(*party) {
+                continue;
+            }
+            strangers += 1;
+            for place in self.around.places(account) {
+                let leg = self.around.leg(place);
+                if leg.to == account && leg.from == *party {
+                    oldest = if leg.is_before(&oldest) { leg } else { oldest };
+                    self.prove(leg);
+                    self.prove_feeders(leg);
                 }
             }
         }
@@ -157,7 +171,45 @@ impl Search<'_> {
         if strangers < FAN_MIN || sum < self.options.sum_minor {
             return self.disprove();
         }
-        let passed = self.prove_other_side(account, true, sum);
-        self.found(Typology::Funnel, account, 350 + 60 * strangers as i64 + if passed { 150 } else { 0 });
+        let a_day = self.strangers_a_day(account, true);
+        // That a stranger is young, too, is one in four.
+        let bits = surprise(strangers, a_day * days(this.time - oldest.time)) + 2.0 * strangers as f32 - 4.0;
+        self.found(Typology::Funnel, account, score(bits));
     }
+
+    /// Adds the legs by which what an account passed on came to it.
+    pub(super) fn prove_feeders(&mut self, leg: Leg) {
+        let Some(transit) = self.transit(leg) else { return };
+        let feeders = if transit.single { 1 } else { transit.feeders().len() };
+        for place in &transit.feeders()[..feeders] {
+            let feeder = self.around.leg(*place as usize);
+            self.prove(feeder);
+        }
+    }
+}
+
+/// Bits from which on a count is told as too many for chance.
+const TOLD_BITS: f32 = 8.0;
+
+/// Days, at least a quarter of one: shorter spans say no more.
+pub(super) fn days(span: Duration) -> f32 {
+    let days = span.0 as f32 / Duration::DAY.0 as f32;
+    if days > 0.25 { days } else { 0.25 }
+}
+
+/// How unlikely `count` are where `expected` are usual, in bits: the logarithm of the likelihood ratio of a scan statistic (Kulldorff, "A
+/// spatial scan statistic", 1997) for a Poisson process.
+pub(super) fn surprise(count: usize, expected: f32) -> f32 {
+    let count = count as f32;
+    let ratio = count / expected;
+    if ratio <= 1.0 {
+        return 0.0;
+    }
+    // In bits: log2(e) for the part that is no logarithm.
+    count * log2_1p(ratio - 1.0) - (count - expected) * std::f32::consts::LOG2_E
+}
+
+/// The score of a finding that says so many bits: one in a thousand, 10 bits, is 500.
+pub(super) fn score(bits: f32) -> i64 {
+    (bits * 50.0) as i64
 }

@@ -2,6 +2,7 @@
 //!
 //! AMLworld, section 3.2. A shop and a marketplace do the same without end: they deal as a business does.
 
+use super::fan::{days, score, surprise};
 use super::flow::permille;
 use super::legs::Leg;
 use super::{Figure, Search};
@@ -22,34 +23,33 @@ impl Search<'_> {
         let mut gathered = super::fan::Parties::new();
         let mut scattered = super::fan::Parties::new();
         let places = self.around.places(from);
-        let (mut came, mut went, mut strangers) = (0, 0, 0);
+        let (mut came, mut went, mut strangers, mut oldest) = (0, 0, [0; 2], self.around.this);
         for place in places.rev() {
             let leg = self.around.leg(place);
-            if leg.amount_minor < least {
+            if leg.amount_minor < least || !leg.from.is_account() || !leg.to.is_account() || !self.is_strange(&leg) {
                 continue;
             }
-            if leg.to == from && leg.from.is_account() {
-                if gathered.add(leg.from) && self.is_strange(&leg) {
-                    strangers += 1;
-                }
+            oldest = if leg.is_before(&oldest) { leg } else { oldest };
+            if leg.to == from {
+                strangers[0] += usize::from(gathered.add(leg.from));
                 came += leg.amount_minor;
                 self.prove(leg);
-            } else if leg.from == from && leg.to.is_account() && gathered.len() >= 2 {
-                if scattered.add(leg.to) && self.is_strange(&leg) {
-                    strangers += 1;
-                }
+            } else if gathered.len() >= 2 {
+                strangers[1] += usize::from(scattered.add(leg.to));
                 went += leg.amount_minor;
                 self.prove(leg);
             }
         }
         let kept = permille(went, came);
         let enough = gathered.len() >= SIDE_MIN && scattered.len() >= SIDE_MIN;
-        let is_one = enough && (500..=1_200).contains(&kept) && strangers * 10 >= (gathered.len() + scattered.len()) * 6;
-        if !is_one || self.proved_minor() < self.options.sum_minor {
+        if !enough || !(500..=1_200).contains(&kept) || self.proved_minor() < self.options.sum_minor {
             return self.disprove();
         }
-        let close = (900..=1_040).contains(&kept);
-        let score = 200 + 60 * strangers as i64 + if close { 150 } else { 0 };
-        self.found(Typology::GatherScatter, from, score);
+        let span = days(self.around.this.time - oldest.time);
+        let sides = [self.strangers_a_day(from, true), self.strangers_a_day(from, false)];
+        let bits = surprise(strangers[0], sides[0] * span) + surprise(strangers[1], sides[1] * span);
+        // That much of it went on, or all.
+        let kept = if (900..=1_040).contains(&kept) { 4.0 } else { 1.0 };
+        self.found(Typology::GatherScatter, from, score(bits + kept));
     }
 }

@@ -46,6 +46,8 @@ pub struct Leg {
     pub amount_minor: i64,
     pub from: Party,
     pub to: Party,
+    /// Whether a user or a device ordered it: else it is of a firm's file, or nobody says.
+    pub ordered: bool,
 }
 
 impl Leg {
@@ -61,6 +63,10 @@ impl Leg {
         if self.from == party { self.to } else { self.from }
     }
 }
+
+/// Slots of who ordered a transfer.
+pub const USER: usize = 2;
+pub const DEVICE: usize = 3;
 
 /// How far a search goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +91,8 @@ struct Account {
     hub: bool,
     /// Whom it dealt with before the window, once somebody has asked.
     met: Option<(u32, u32)>,
+    /// Of these, those who paid it and those whom it paid.
+    met_sides: [u32; 2],
 }
 
 /// What a search writes, kept from one to the next so that nothing is allocated.
@@ -92,7 +100,8 @@ struct Account {
 pub struct Scratch {
     legs: Vec<Leg>,
     accounts: Vec<Account>,
-    met: Vec<Party>,
+    /// With whether they paid, and were paid.
+    met: Vec<(Party, [bool; 2])>,
 }
 
 /// Accounts that one search comes to at most; each takes a visit at least, so a small budget ends before.
@@ -191,7 +200,9 @@ impl<'a> Surroundings<'a> {
                     break;
                 }
                 let [from, to] = [row.nodes[0], row.nodes[1]].map(Party::of);
-                self.scratch.legs.push(Leg { ordinal: linked.ordinal, time: row.time, amount_minor: row.amount_minor(), from, to });
+                let ordered = row.nodes[USER].is_some() || row.nodes[DEVICE].is_some();
+                let (ordinal, time, amount_minor) = (linked.ordinal, row.time, row.amount_minor());
+                self.scratch.legs.push(Leg { ordinal, time, amount_minor, from, to, ordered });
             }
         }
         let legs = &mut self.scratch.legs[start..];
@@ -200,7 +211,7 @@ impl<'a> Surroundings<'a> {
             legs.sort_unstable_by(|one, other| (other.time, other.ordinal).cmp(&(one.time, one.ordinal)));
         }
         let legs = (start as u32, self.scratch.legs.len() as u32);
-        self.scratch.accounts.push(Account { party, legs, hub, met: None });
+        self.scratch.accounts.push(Account { party, legs, hub, met: None, met_sides: [0; 2] });
         Some(self.scratch.accounts.len() - 1)
     }
 
@@ -258,7 +269,7 @@ impl<'a> Surroundings<'a> {
         };
         let whom = if asked == one { other } else { one };
         let (start, end) = self.met(asked);
-        !self.scratch.met[start..end].contains(&whom)
+        !self.scratch.met[start..end].iter().any(|(met, _)| *met == whom)
     }
 
     /// Whom an account dealt with before the window.
@@ -268,6 +279,7 @@ impl<'a> Surroundings<'a> {
             return (start as usize, end as usize);
         }
         let start = self.scratch.met.len();
+        let mut sides = [0; 2];
         if let Some(node) = party.node() {
             let mut rows = 0;
             for linked in self.graph.chain(Family::Money, node) {
@@ -280,15 +292,34 @@ impl<'a> Surroundings<'a> {
                     continue;
                 }
                 let [from, to] = [linked.row.nodes[0], linked.row.nodes[1]].map(Party::of);
-                let other = if from == party { to } else { from };
-                if other.is_account() && !self.scratch.met[start..].contains(&other) {
-                    self.scratch.met.push(other);
+                let (other, side) = if from == party { (to, 1) } else { (from, 0) };
+                if !other.is_account() {
+                    continue;
                 }
+                let known = self.scratch.met[start..].iter().position(|(met, _)| *met == other);
+                let at = known.map_or(self.scratch.met.len(), |at| start + at);
+                if known.is_none() {
+                    self.scratch.met.push((other, [false; 2]));
+                }
+                sides[side] += u32::from(!self.scratch.met[at].1[side]);
+                self.scratch.met[at].1[side] = true;
             }
         }
         let end = self.scratch.met.len();
         self.scratch.accounts[place].met = Some((start as u32, end as u32));
+        self.scratch.accounts[place].met_sides = sides;
         (start, end)
+    }
+
+    /// How many paid an account (`false`: were paid by it) before the window, as far as is visible.
+    pub fn met_before(&mut self, party: Party, incoming: bool) -> u32 {
+        self.met(party);
+        self.come_to(party).map_or(0, |place| self.scratch.accounts[place].met_sides[usize::from(!incoming)])
+    }
+
+    /// Where the window begins.
+    pub fn since(&self) -> Timestamp {
+        self.since
     }
 
     /// Days since an account was first seen; 0 where no row knows it.

@@ -20,7 +20,7 @@ mod passing;
 mod scatter;
 mod structuring;
 
-pub use legs::{Leg, Party, Reach, Scratch, Surroundings};
+pub use legs::{DEVICE, Leg, Party, Reach, Scratch, Surroundings};
 
 use super::Typology;
 use crate::event::{Duration, Timestamp};
@@ -41,6 +41,8 @@ pub struct LaunderingOptions {
     /// Transfers below this amount make no pattern, nor do patterns below this sum.
     pub leg_minor: i64,
     pub sum_minor: i64,
+    /// Whether fans are also made of transfers that nobody ordered: firms' files, or of a stream that says nothing of it.
+    pub bulk_counts: bool,
     /// From this amount on banks must report.
     pub limit_minor: i64,
     /// An account is young within this time of its first transfer,
@@ -57,8 +59,9 @@ impl Default for LaunderingOptions {
             rapid: Duration::DAY.times(2),
             kept_permille: 700,
             exceeds_permille: 1_040,
-            leg_minor: 2_000,
+            leg_minor: 4_000,
             sum_minor: 50_000,
+            bulk_counts: false,
             limit_minor: 1_000_000,
             young: Duration::DAY.times(30),
             rest: Duration::DAY.times(45),

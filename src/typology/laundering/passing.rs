@@ -3,6 +3,7 @@
 //!
 //! AMLworld, section 3.2 (stack); peeling chains: Meiklejohn et al., "A Fistful of Bitcoins" (IMC 2013), section 5.
 
+use super::fan::score;
 use super::flow::{Traced, Transit, Way, permille};
 use super::legs::{Leg, Party};
 use super::{Figure, Search};
@@ -10,7 +11,7 @@ use crate::event::Duration;
 use crate::graph::{Family, day};
 use crate::typology::Typology;
 
-/// Hops from which on a way is a stack, and a chain one that peels.
+/// Hops from which on a way is a stack, and of which one peels.
 const STACK_MIN: usize = 3;
 const PEELS_MIN: usize = 3;
 /// A hop that peels sends at least so many of a thousand on, and no more than so many.
@@ -45,39 +46,39 @@ impl Search<'_> {
 
     fn stack(&mut self, traced: &Traced) {
         let way = &traced.longest;
-        let (hops, strange) = (way.hops(), self.strange_legs(way));
-        if hops < STACK_MIN || strange * 10 < hops * 7 {
+        if way.hops() < STACK_MIN || way.legs().iter().any(|leg| leg.amount_minor < self.options.leg_minor) {
             return;
         }
+        let bits = self.way_bits(way);
         self.gather_way(way);
-        if way.legs().iter().map(|leg| leg.amount_minor).min() < Some(self.options.leg_minor) {
-            return self.disprove();
-        }
-        self.found(Typology::Stack, way.legs()[0].from, 150 + 100 * hops as i64 + 50 * strange as i64);
+        self.found(Typology::Stack, way.legs()[0].from, score(bits));
     }
 
     fn pass_through(&mut self, transit: &Transit, way: &Way) {
         let this = self.around.this;
-        let feeder = self.around.leg(transit.feeders()[0] as usize);
-        if this.time - transit.start > self.options.rapid || way.legs().len() < 2 || self.is_early {
+        if this.time - transit.start > self.options.rapid || way.legs().len() < 2 || transit.out_minor < self.options.sum_minor {
             return;
         }
-        let strange = self.is_strange(&this) && (self.is_strange(&feeder) || !feeder.from.is_account());
-        let enough = transit.out_minor >= self.options.sum_minor;
-        if !strange || !enough || self.around.is_busy(this.to) || self.around.is_busy(feeder.from) {
-            return;
-        }
+        let bits = self.through_bits(transit, way);
+        self.found(Typology::PassThrough, this.from, score(bits));
+    }
+
+    /// Proves how whoever sends passed on, and gives what it says in bits.
+    fn through_bits(&mut self, transit: &Transit, way: &Way) -> f32 {
         self.gather_way(&way.newest(2));
-        let close = transit.kept_permille() >= 880;
-        let from_account = feeder.from.is_account();
-        self.found(Typology::PassThrough, this.from, 300 + if close { 150 } else { 0 } + if from_account { 150 } else { 0 });
+        let mut bits = self.passing_bits(transit.kept_permille(), self.around.this.time - transit.start);
+        for at in 0..self.proved().len() {
+            let leg = self.proved()[at];
+            bits += self.leg_bits(&leg);
+        }
+        bits
     }
 
     /// A young account that takes and passes on again and again, by a device that others use, too.
     fn mule(&mut self) {
         let account = self.around.this.from;
         let places = self.around.places(account);
-        let (mut passed, mut strange) = (0, 0);
+        let (mut passed, mut bits) = (0, 0.0);
         let mut newest_in = None;
         for place in places.rev() {
             let leg = self.around.leg(place);
@@ -88,7 +89,7 @@ impl Search<'_> {
                 let fits = (self.options.kept_permille..=self.options.exceeds_permille).contains(&kept);
                 if fits && leg.time - came.time <= self.options.rapid {
                     passed += 1;
-                    strange += usize::from(self.is_strange(&came)) + usize::from(self.is_strange(&leg));
+                    bits += self.passing_bits(kept, leg.time - came.time) + (self.leg_bits(&came) + self.leg_bits(&leg)) / 2.0;
                     self.prove(came);
                     self.prove(leg);
                     newest_in = None;
@@ -99,8 +100,9 @@ impl Search<'_> {
         if passed < PASSED_MIN || !self.is_young(account) || self.proved_minor() < self.options.sum_minor {
             return self.disprove();
         }
-        let sharers = self.sharers();
-        self.found(Typology::Mule, account, 200 + 120 * passed as i64 + 40 * strange as i64 + 100 * sharers.min(3) as i64);
+        // Who lends an account seldom has another phone than all of them.
+        let sharers = self.sharers().min(3);
+        self.found(Typology::Mule, account, score(bits - 2.0 + 2.0 * sharers as f32));
     }
 
     /// Accounts besides whoever sends that sent by the same device lately.
@@ -139,7 +141,8 @@ impl Search<'_> {
                 self.prove(peeled);
             }
         }
-        self.found(Typology::PeelingChain, way.legs()[0].from, 300 + 120 * peels as i64);
+        let bits = self.way_bits(way) + 3.0 * peels as f32;
+        self.found(Typology::PeelingChain, way.legs()[0].from, score(bits));
     }
 
     /// What the account that sent `leg` on of `before` sent elsewhere of the rest.
@@ -187,8 +190,7 @@ impl Search<'_> {
         if !rested || transit.out_minor < self.options.sum_minor || way.legs().len() < 2 {
             return;
         }
-        self.gather_way(&way.newest(2));
-        let strange = self.strange_legs(&way.newest(2));
-        self.found(Typology::Dormant, account, 400 + 150 * strange as i64);
+        let bits = self.through_bits(transit, way) + 4.0;
+        self.found(Typology::Dormant, account, score(bits));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! AMLworld, section 3.2; "shared intermediaries" of the Graph Feature Preprocessor, section 3.
 
-use super::fan::Parties;
+use super::fan::{Parties, score};
 use super::flow::permille;
 use super::legs::{Leg, Party};
 use super::{Figure, Search};
@@ -41,18 +41,20 @@ impl Search<'_> {
         if middles < MIDDLES_MIN || self.around.is_busy(this.to) {
             return;
         }
-        let mut strangers = 0;
+        // That one account is between these two is nothing; each further one is hardly chance.
+        let mut bits = -6.0;
         for middle in senders.as_slice() {
             if let Some((first, second)) = self.between(source, *middle, this.to) {
-                strangers += usize::from(self.is_strange(&first)) + usize::from(self.is_strange(&second));
+                let kept = permille(second.amount_minor, first.amount_minor);
+                bits += 3.0 + self.passing_bits(kept, second.time - first.time) + self.leg_bits(&first) + self.leg_bits(&second);
                 self.prove(first);
                 self.prove(second);
             }
         }
-        if strangers * 10 < middles * 2 * 5 || self.proved_minor() < self.options.sum_minor {
+        if self.proved_minor() < self.options.sum_minor {
             return self.disprove();
         }
-        self.found(Typology::ScatterGather, this.to, 250 + 80 * middles as i64 + 20 * strangers as i64);
+        self.found(Typology::ScatterGather, this.to, score(bits));
     }
 
     fn is_passed_on(&self, first: &Leg, second: &Leg) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! 31 U.S.C. § 5324; FATF's indicators call it smurfing where several do it.
 
+use super::fan::score;
 use super::legs::{Leg, Party};
 use super::{Figure, Search};
 use crate::event::Duration;
@@ -10,7 +11,7 @@ use crate::typology::Typology;
 /// Sums from which on it is one.
 const SUMS_MIN: usize = 3;
 /// Sums count from so many of a thousand of the limit on,
-const NEAR_PERMILLE: i64 = 700;
+const NEAR_PERMILLE: i64 = 780;
 /// within this time.
 const WITHIN: Duration = Duration::DAY.times(10);
 
@@ -33,7 +34,7 @@ impl Search<'_> {
                 self.prove(leg);
             }
         }
-        self.found(Typology::Structuring, account, 300 + 100 * sums as i64);
+        self.found(Typology::Structuring, account, score(3.0 * sums as f32));
     }
 
     fn is_near(&self, leg: &Leg) -> bool {
