@@ -122,6 +122,8 @@ impl<'t> Scheme<'t> {
     }
 
     /// What `name` took goes on: at most all of it, and at least what the fee leaves; nothing before it is there.
+    ///
+    /// Caught when planted: fees of 6 % where nothing is bent; money that doubles when it is changed.
     fn passes_on(&self, name: Name) {
         let (into, out) = (self.into(name), self.out_of(name));
         let sum = |edges: &[&Edge], of: fn(&Edge) -> i64| edges.iter().map(|edge| of(edge)).sum::<i64>();
@@ -334,13 +336,13 @@ fn stacks_have_layers() {
     obeys(Form::Stack, stack);
 }
 
-/// Caught when planted: a walk that ends at the account before the first.
+/// Caught when planted: a walk that ends at an account on its way.
 #[test]
 fn cycles_end_where_they_began() {
     obeys(Form::Cycle, cycle);
 }
 
-/// Caught when planted: more goes on than came.
+/// Caught when planted: more goes on than came; it goes before the last has come.
 #[test]
 fn what_passes_through_is_soon_gone() {
     obeys(Form::PassThrough, pass_through);
@@ -352,13 +354,13 @@ fn structured_sums_lie_just_below_the_limit() {
     obeys(Form::Structuring, structuring);
 }
 
-/// Caught when planted: each mule on a phone of its own.
+/// Caught when planted: each mule on a phone of its own; a phone that is replaced on the way.
 #[test]
 fn mules_are_young_and_share_a_phone() {
     obeys(Form::Mule, |scheme| mule(scheme, months()));
 }
 
-/// Caught when planted: a half is peeled off.
+/// Caught when planted: up to a half is peeled off.
 #[test]
 fn little_is_peeled_off() {
     obeys(Form::PeelingChain, peeling_chain);
@@ -376,7 +378,7 @@ fn the_dormant_have_rested() {
     obeys(Form::Dormant, |scheme| dormant(scheme, months()));
 }
 
-/// Caught when planted: honest traffic also where nothing is bent.
+/// Caught when planted: honest traffic also where nothing is bent; four in five schemes bent.
 #[test]
 fn schemes_are_exact_or_bent_and_end() {
     let ledger = months();
@@ -412,6 +414,8 @@ fn schemes_are_exact_or_bent_and_end() {
 }
 
 /// A scheme's line says who paid whom, and how it was bent.
+///
+/// Caught when planted: the payer in the place of the payee.
 #[test]
 fn the_truth_has_the_edges() {
     let ledger = ledger(2, 12);
