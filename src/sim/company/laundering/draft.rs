@@ -2,6 +2,7 @@
 
 use super::super::fraud::Stage;
 use super::super::land::{REGION_OF, REGIONS};
+use super::Form;
 use crate::event::{Duration, Timestamp};
 
 /// What makes a scheme hard to see.
@@ -81,13 +82,17 @@ const SPAN_MAX: Duration = Duration::DAY.times(10);
 const DWELL_MIN: Duration = Duration::MINUTE.times(3);
 
 impl<'d, 's> Draft<'d, 's> {
-    /// An empty draft. Half of the schemes have no bend: what comes in goes on but for one small fee, or none.
-    pub fn new(stage: &'d mut Stage<'s>, region: usize, sleeper: Option<u32>) -> Draft<'d, 's> {
+    /// An empty draft. Half of the schemes have no bend: what comes in goes on but for one small fee, or none. Where nobody passes on what
+    /// they got, no fee is kept and nothing stays.
+    pub fn new(stage: &'d mut Stage<'s>, form: Form, region: usize, sleeper: Option<u32>) -> Draft<'d, 's> {
+        let apply: &[Bend] = if form.passes_on() { &Bend::ALL } else { &[Bend::Jitter, Bend::Traffic, Bend::Abroad] };
         let mut bends = [false; Bend::ALL.len()];
         if stage.chance.happens(5000) {
-            bends = [6000, 6000, 4500, 4500, 4000].map(|permyriad| stage.chance.happens(permyriad));
-            let one = stage.chance.below(bends.len() as u64) as usize;
-            bends[one] = true;
+            let one = *stage.chance.pick(apply);
+            bends = Bend::ALL.map(|bend| {
+                let happens = stage.chance.happens([6000, 6000, 4500, 4500, 4000][bend as usize]);
+                bend == one || happens && apply.contains(&bend)
+            });
         }
         let fee = if stage.chance.happens(3500) { 0 } else { stage.chance.between(20, 250) };
         let span = stage.chance.scatter(Duration::HOUR.times(50).0, 110).clamp(Duration::HOUR.times(3).0, SPAN_MAX.0);

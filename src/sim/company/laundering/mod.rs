@@ -83,6 +83,11 @@ impl Form {
     pub fn name(self) -> &'static str {
         TABLE[self as usize].1
     }
+
+    /// Whether some of its accounts pass on what they got.
+    pub fn passes_on(self) -> bool {
+        !matches!(self, Form::FanIn | Form::FanOut | Form::Bipartite | Form::Structuring)
+    }
 }
 
 /// The movements of a scheme on the mean.
@@ -112,7 +117,7 @@ impl Laundering {
             Some(sleeper) => stage.company.people.person(sleeper).region,
             None => usize::from(REGION_OF[stage.chance.below(64) as usize]),
         };
-        let mut draft = Draft::new(stage, region, sleeper);
+        let mut draft = Draft::new(stage, form, region, sleeper);
         TABLE[form as usize].2(&mut draft);
         let (legs, bends) = draft.finish();
         (stage.truth.form, stage.truth.bends) = (Some(form.name()), bends);

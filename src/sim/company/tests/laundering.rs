@@ -300,6 +300,7 @@ fn obeys(form: Form, definition: impl Fn(&Scheme<'_>)) {
     for truth in months().truths.iter().filter(|truth| truth.form == Some(form.name())) {
         let scheme = Scheme::new(truth);
         definition(&scheme);
+        assert!(form.passes_on() || !(scheme.bends("fees") || scheme.bends("partial")), "{truth:?}");
         counts[usize::from(scheme.is_exact())] += 1;
     }
     assert!(counts.iter().all(|count| *count >= 15), "{form:?}: {counts:?}");
@@ -401,7 +402,7 @@ fn schemes_are_exact_or_bent_and_end() {
     assert!((42..=58).contains(&(exact * 100 / schemes)), "{exact} of {schemes}");
     for word in ["fees", "jitter", "partial", "traffic", "abroad"] {
         let bent = ledger.truths.iter().filter(|truth| truth.bends.iter().any(|bend| bend.name() == word)).count();
-        assert!((15..45).contains(&(bent * 100 / schemes)), "{word}: {bent} of {schemes}");
+        assert!((14..40).contains(&(bent * 100 / schemes)), "{word}: {bent} of {schemes}");
     }
     assert!(ledger.truths.iter().any(|truth| !truth.harmless.is_empty()));
     assert_eq!(ledger.scenarios, Form::ALL.map(Form::name).into());
