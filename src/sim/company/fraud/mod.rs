@@ -287,7 +287,7 @@ impl Stage<'_> {
         self.company.made_up = (self.company.made_up + 1) % MADE_UP_HERE;
         let (block, place) = (self.company.made_up % (MADE_UP_HERE / 64) / 16, self.company.made_up % 16);
         let slot = REGIONS[region].first + self.chance.below(REGIONS[region].slots);
-        self.company.people.person(MADE_UP | MADE_UP_HERE | (block * 64 + slot as u32) * 16 + place)
+        self.company.people.person(MADE_UP | MADE_UP_HERE | ((block * 64 + slot as u32) * 16 + place))
     }
 
     /// Whose accounts money passes through: mostly real people who lend theirs, and mostly in one country.

@@ -49,8 +49,11 @@ pub enum Form {
     Dormant = 12,
 }
 
+/// Lays a scheme's movements down.
+type Plot = fn(&mut Draft<'_, '_>);
+
 /// The forms, by number: the word in a label's `scenario`, and who lays the movements down.
-const TABLE: [(Form, &str, fn(&mut Draft<'_, '_>)); 13] = [
+const TABLE: [(Form, &str, Plot); 13] = [
     (Form::FanIn, "fan_in", fan::many_to_one),
     (Form::FanOut, "fan_out", fan::one_to_many),
     (Form::GatherScatter, "gather_scatter", gather::gather_scatter),

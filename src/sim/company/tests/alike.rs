@@ -17,18 +17,21 @@ struct Sent {
     is_bulk: bool,
 }
 
+/// Which transfers an account sent, or got, by place.
+type Places = HashMap<Name, Vec<usize>>;
+
 /// Six weeks of a world in which nobody launders, by payer and by payee.
-fn honest() -> (Vec<Sent>, HashMap<Name, Vec<usize>>, HashMap<Name, Vec<usize>>) {
+fn honest() -> (Vec<Sent>, Places, Places) {
     let options = Options { laundering_permyriad: 0, activities_per_day: 4_000, ..Options::ledger(3, 20_000) };
     let end = options.start + Duration::DAY.times(42);
-    let (mut sent, mut by_payer, mut by_payee) = (Vec::new(), HashMap::new(), HashMap::new());
+    let (mut sent, mut by_payer, mut by_payee) = (Vec::new(), Places::new(), Places::new());
     for occurrence in Company::new(options).take_while(|occurrence| occurrence.time < end) {
         let Act::Transfer(of) = occurrence.act else { continue };
         let Some((from, to)) = of.from.zip(of.to) else { continue };
         let region = REGIONS.iter().find(|region| region.currency.code == of.currency).expect("a currency of the world");
         let cents = region.currency.cents(of.amount);
-        by_payer.entry(from).or_insert_with(Vec::new).push(sent.len());
-        by_payee.entry(to).or_insert_with(Vec::new).push(sent.len());
+        by_payer.entry(from).or_default().push(sent.len());
+        by_payee.entry(to).or_default().push(sent.len());
         sent.push(Sent { time: occurrence.time, from, to, cents, is_bulk: of.format == "bulk" });
     }
     (sent, by_payer, by_payee)
