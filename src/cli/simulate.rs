@@ -21,13 +21,15 @@ The same world, seed and settings give the same bytes on every machine. A file e
 
 The company is a world like the one that Weir is for: people with households, devices, cards, habits and tastes in many countries, shops \
 with seasons, an item catalogue with fashions, 40 % payments, 5 % transfers, 55 % sessions and interactions; seven kinds of fraud and \
-simple laundering, with labels that come as late as in life. The small worlds are for tests: few entities, much disorder.
+thirteen forms of laundering, with labels that come as late as in life. The ledger is what a bank sees of it: transfers, their labels and \
+profiles. The small worlds are for tests: few entities, much disorder.
 
 Examples:
   weir simulate --world company --events 1000000 --out company.jsonl && weir replay company.jsonl
   weir simulate --world company --people 5000000 --rate 20000000 --events 3000000 --seed 7 --out day.jsonl.zst
   weir simulate --world company --start 2025-11-20 --fraud 60 --out sales.jsonl.gz --truth attacks.jsonl
   weir simulate --world company --start 2025-03-01T09:00:00Z --out company.jsonl --labels crimes.jsonl
+  weir simulate --world ledger --people 10000 --laundering 100 --events 1000000 --out transfers.jsonl --truth schemes.jsonl
   weir simulate --world small --out sample.jsonl
   weir simulate --list")]
 pub struct Arguments {
@@ -43,7 +45,7 @@ pub struct Arguments {
     /// Customers of the company at the start [default: 20000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(PEOPLE_MIN)..=i64::from(PEOPLE_MAX)))]
     people: Option<u32>,
-    /// Payments, transfers, sessions and interactions of the company on a day like the mean [default: 2.5 a person]
+    /// Payments, transfers, sessions and interactions of the company on a day like the mean [default: 2.5 a person; of the ledger 1]
     #[arg(long, value_name = "PER_DAY", value_parser = clap::value_parser!(u64).range(1..=10_000_000_000))]
     rate: Option<u64>,
     /// The company's first day or moment
@@ -52,13 +54,17 @@ pub struct Arguments {
     /// Payments of the company that are fraud, in ten thousand [default: 35]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
     fraud: Option<u32>,
+    /// Transfers of the company that launder, in ten thousand [default: 60]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    laundering: Option<u32>,
     /// The file to write; - is standard output
     #[arg(long, value_name = "FILE", required_unless_present = "list")]
     out: Option<PathBuf>,
     /// Write what the company's attacks really were, one JSON object an attack
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
-    /// Write a label for each crime of the company, an hour behind the last event: to learn from what nobody in the stream knows yet
+    /// Write a label for each crime of the company, an hour behind the last event: to learn from what nobody in the stream knows yet. Its id
+    /// has the number of the attack or scheme
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// List the worlds
@@ -69,9 +75,10 @@ pub struct Arguments {
     json: bool,
 }
 
-/// The world that is none of the small ones.
+/// The worlds that are none of the small ones.
 const COMPANY: (&str, &str) =
-    ("company", "a payments company: people, shops, a catalogue, seven kinds of fraud, simple laundering; any size");
+    ("company", "a payments company: people, shops, a catalogue, seven kinds of fraud, thirteen forms of laundering; any size");
+const LEDGER: (&str, &str) = ("ledger", "the company as a bank sees it: transfers, their labels and profiles alone");
 const PEOPLE_DEFAULT: u32 = 20_000;
 /// Lines between two looks at the progress bar.
 const LINES_A_LOOK: u64 = 4096;
@@ -80,31 +87,35 @@ const GATHERED: usize = 1 << 18;
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     if arguments.list {
-        for (name, what) in [COMPANY].iter().chain(worlds()) {
+        for (name, what) in [COMPANY, LEDGER].iter().chain(worlds()) {
             println!("{name:<10} {what}");
         }
         return Ok(ExitCode::SUCCESS);
     }
     let path = arguments.out.as_deref().ok_or("--out: expected a file to write")?;
-    let is_company = arguments.world == COMPANY.0;
+    let is_company = [COMPANY.0, LEDGER.0].contains(&arguments.world.as_str());
     let for_company = [
         ("--people", arguments.people.is_some()),
         ("--rate", arguments.rate.is_some()),
         ("--start", arguments.start.is_some()),
         ("--fraud", arguments.fraud.is_some()),
+        ("--laundering", arguments.laundering.is_some()),
         ("--truth", arguments.truth.is_some()),
         ("--labels", arguments.labels.is_some()),
     ];
     for (option, given) in for_company {
         if given && !is_company {
-            return Err(format!("{option}: world is {:?}, expected company", arguments.world));
+            return Err(format!("{option}: world is {:?}, expected company or ledger", arguments.world));
         }
+    }
+    if arguments.fraud.is_some() && arguments.world == LEDGER.0 {
+        return Err("--fraud: world is \"ledger\", expected company: a bank's ledger has no payments".to_owned());
     }
     let mut lines = match is_company {
         true => Lines::Company(Box::new(Company::new(company_options(arguments)?)), occurrence::Writer::default()),
         false => {
             let world = World::named(&arguments.world, arguments.seed, arguments.events);
-            Lines::World(Box::new(world.map_err(|error| format!("{error}, {}", COMPANY.0))?.stream()))
+            Lines::World(Box::new(world.map_err(|error| format!("{error}, {}, {}", COMPANY.0, LEDGER.0))?.stream()))
         }
     };
     let standard_output = path.as_os_str() == "-";
@@ -153,12 +164,16 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
 }
 
 fn company_options(arguments: &Arguments) -> Result<Options, String> {
-    let mut options = Options::of(arguments.seed, arguments.people.unwrap_or(PEOPLE_DEFAULT));
+    let of = if arguments.world == LEDGER.0 { Options::ledger } else { Options::of };
+    let mut options = of(arguments.seed, arguments.people.unwrap_or(PEOPLE_DEFAULT));
     if let Some(rate) = arguments.rate {
         options.activities_per_day = rate;
     }
     if let Some(fraud) = arguments.fraud {
         options.fraud_permyriad = fraud;
+    }
+    if let Some(laundering) = arguments.laundering {
+        options.laundering_permyriad = laundering;
     }
     if let Some(start) = arguments.start {
         // From then on there are a hundred and thirty years for labels to come in.
@@ -265,8 +280,8 @@ impl Beside {
 struct Truths {
     truth: Option<Beside>,
     labels: Option<Beside>,
-    /// The crimes to be labelled: each with the attack, and whether it launders.
-    crimes: Vec<(String, &'static str, bool)>,
+    /// The crimes to be labelled: each with the attack's number and name, and whether it launders.
+    crimes: Vec<(String, u32, &'static str, bool)>,
     lines: Vec<u8>,
 }
 
@@ -285,7 +300,7 @@ impl Truths {
         }
         if self.labels.is_some() {
             let scenario = truth.form.unwrap_or(truth.attack.name());
-            self.crimes.extend(truth.crimes.iter().map(|crime| (crime.to_string(), scenario, truth.form.is_some())));
+            self.crimes.extend(truth.crimes.iter().map(|crime| (crime.to_string(), truth.episode, scenario, truth.form.is_some())));
         }
         Ok(())
     }
@@ -300,10 +315,10 @@ impl Truths {
         company.under_way().try_for_each(|truth| self.tell(truth))?;
         if let Some(file) = &mut self.labels {
             let time = company.now() + Duration::HOUR;
-            for (target, scenario, launders) in &self.crimes {
+            for (target, episode, scenario, launders) in &self.crimes {
                 let verdict = if *launders { "laundering" } else { "fraud" };
                 let label = serde_json::json!({
-                    "id": format!("x-{target}"), "type": "label", "time": time.to_string(), "target": target, "label": verdict,
+                    "id": format!("x-{episode}-{target}"), "type": "label", "time": time.to_string(), "target": target, "label": verdict,
                     "source": "analyst", "scenario": scenario,
                 });
                 file.write(format!("{label}\n").as_bytes())?;

@@ -134,12 +134,16 @@ fn wrong_usage_is_told_as_one_would_want() {
         (&["tail", "decisions", "--data", "other"], no_journal),
         (&["journal", "verify", "other"], no_journal),
         (&["tail", "alarms", "--data", "kept"], "TOPIC: found \"alarms\", expected decisions or rejected or alerts"),
-        (&["simulate", "--world", "large", "--out", "-"], "world is \"large\", expected one of: small, tiny, company"),
+        (&["simulate", "--world", "large", "--out", "-"], "world is \"large\", expected one of: small, tiny, company, ledger"),
         (
             &["simulate", "--world", "company", "--start", "2166-10-14", "--out", "-"],
             "--start: found 2166-10-14T00:00:00Z, expected a moment in 1970 to 2069",
         ),
-        (&["simulate", "--world", "small", "--people", "5000", "--out", "-"], "--people: world is \"small\", expected company"),
+        (&["simulate", "--world", "small", "--people", "5000", "--out", "-"], "--people: world is \"small\", expected company or ledger"),
+        (
+            &["simulate", "--world", "ledger", "--fraud", "5", "--out", "-"],
+            "--fraud: world is \"ledger\", expected company: a bank's ledger has no payments",
+        ),
     ];
     for (arguments, message) in cases {
         assert_eq!(room.refused(arguments), format!("error: {message}\n"), "weir {}", arguments.join(" "));

@@ -24,20 +24,25 @@ pub enum Doing {
 
 pub const DOINGS_LEN: usize = 7;
 
+const TRANSFERS_SHARE: u64 = 75;
+
 /// All ways to begin, with how many in a thousand of what begins is of this kind.
 pub const DOINGS: [(Doing, u64); DOINGS_LEN] = [
-    (Doing::InStore, 306),
+    (Doing::InStore, 311),
     (Doing::Online, 316),
     (Doing::Recurring, 37),
     (Doing::Buying, 119),
-    (Doing::Browsing, 70),
-    (Doing::Transfer, 89),
-    (Doing::Look, 63),
+    (Doing::Browsing, 73),
+    (Doing::Transfer, TRANSFERS_SHARE),
+    (Doing::Look, 69),
 ];
 
 /// Payments, transfers, sessions and interactions that come of a thousand beginnings: a visit is several, a failed payment is tried again.
 /// A test counts them.
 pub const ACTIVITIES_PER_THOUSAND_BEGUN: u64 = 1990;
+
+/// Transfers that come of a thousand that begin: a run pays many, a bill is shared, what was received is passed on.
+pub const TRANSFERS_PER_THOUSAND_BEGUN: u64 = 1260;
 
 /// Thousandths of the mean, by local hour: tills, nets, machines, accounts.
 const HOURS: [[u16; 24]; 4] = [
@@ -157,12 +162,15 @@ impl Calendar {
         self.hour
     }
 
-    /// What begins in this hour, for each way and region, as running sums: the last is the whole. A mean hour has [`MEAN_WEIGHT`].
-    pub fn weights(&self, sums: &mut [u64; DOINGS_LEN * REGIONS_LEN]) {
+    /// What begins in this hour, for each way and region, as running sums: the last is the whole. A mean hour has [`MEAN_WEIGHT`], and
+    /// [`TRANSFERS_WEIGHT`] where transfers alone begin.
+    pub fn weights(&self, sums: &mut [u64; DOINGS_LEN * REGIONS_LEN], transfers_alone: bool) {
         let mut sum = 0;
         for (place, (doing, share)) in DOINGS.iter().enumerate() {
             for (region, land) in REGIONS.iter().enumerate() {
-                sum += land.slots * share * self.local(region).share(*doing);
+                if !transfers_alone || *doing == Doing::Transfer {
+                    sum += land.slots * share * self.local(region).share(*doing);
+                }
                 sums[place * REGIONS_LEN + region] = sum;
             }
         }
@@ -171,6 +179,8 @@ impl Calendar {
 
 /// The sum of all weights in an hour like the mean: 64 slots, a thousand of what begins, a thousand thousandths.
 pub const MEAN_WEIGHT: u64 = 64 * 1000 * 1000;
+/// The same for transfers alone.
+pub const TRANSFERS_WEIGHT: u64 = 64 * 1000 * TRANSFERS_SHARE;
 
 #[cfg(test)]
 mod tests {
@@ -214,7 +224,7 @@ mod tests {
         let mut whole = 0;
         for hour in 0..365 * 24 {
             calendar.turn(Timestamp(1_735_689_600_000_000) + Duration::HOUR.times(hour));
-            calendar.weights(&mut sums);
+            calendar.weights(&mut sums, false);
             whole += sums[sums.len() - 1];
         }
         let percent = whole * 100 / (MEAN_WEIGHT * 365 * 24);

@@ -103,6 +103,11 @@ impl Currency {
         }
     }
 
+    /// The smallest step of prices: sums that people name are whole steps.
+    pub fn step(self) -> i64 {
+        if self.per_thousand_cents > 5000 { 100 } else { 1 }
+    }
+
     /// `minor` units back in cents of a euro.
     pub fn cents(self, minor: i64) -> i64 {
         (minor * 1000 + self.per_thousand_cents / 2) / self.per_thousand_cents

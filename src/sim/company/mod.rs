@@ -5,19 +5,21 @@
 //! visits and attacks that are due ([`schedule`]), all of it bounded. The same options give the same bytes on every machine.
 //!
 //! A [`Company`] is an endless iterator over what happens, in order of time but for a few seconds; the caller maps its time to a clock.
-//! Fraud ([`fraud`]) and simple laundering ([`laundering`]) begin by themselves, at the rates of [`Options`], or when somebody asks
+//! Fraud ([`fraud`]) and laundering ([`laundering`]) begin by themselves, at the rates of [`Options`], or when somebody asks
 //! ([`Company::attack`]); what they really were is told apart from the stream ([`truth`]).
 
 pub mod calendar;
 pub mod catalogue;
+mod circles;
 pub mod fraud;
 mod label;
 pub mod land;
-mod laundering;
+pub mod laundering;
 pub mod name;
 pub mod occurrence;
 mod payment;
 pub mod people;
+mod runs;
 pub mod schedule;
 pub mod shops;
 #[cfg(test)]
@@ -37,7 +39,7 @@ use occurrence::{Act, EventName, Occurrence};
 use people::{PEOPLE_MAX, People};
 use schedule::{Plan, Schedule};
 use shops::{CATEGORIES, CATEGORIES_LEN, Shops, count_in, number_in};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use truth::{Ended, Trace, Truth};
 
 /// The settings of a company.
@@ -59,6 +61,8 @@ pub struct Options {
     pub fraud_permyriad: u32,
     /// Transfers that launder, in ten-thousandths.
     pub laundering_permyriad: u32,
+    /// What a bank sees: transfers, their labels and who has accounts, and nothing else. Then all activities are transfers.
+    pub transfers_alone: bool,
 }
 
 pub const PEOPLE_MIN: u32 = 1000;
@@ -84,7 +88,13 @@ impl Options {
             start: Timestamp(1_735_689_600_000_000),
             fraud_permyriad: 35,
             laundering_permyriad: 60,
+            transfers_alone: false,
         }
+    }
+
+    /// The same people as their bank sees them: one transfer a person and day.
+    pub fn ledger(seed: u64, people: u32) -> Options {
+        Options { activities_per_day: people.into(), transfers_alone: true, ..Options::of(seed, people) }
     }
 }
 
@@ -115,6 +125,13 @@ pub struct Company {
     made_up: u32,
     /// Items told of so far.
     announced: u32,
+    /// Firms founded so far.
+    founded: u32,
+    /// Runs of this month, by firm and week.
+    runs: BTreeSet<(u64, i64)>,
+    runs_month: u8,
+    /// Accounts that were opened to rest, with when they began to: the longest first.
+    resting: VecDeque<(u32, Timestamp)>,
     episodes: BTreeMap<u32, Episode>,
     episodes_begun: u32,
     /// Shops whose cards leak, with the attack that reads them.
@@ -149,6 +166,10 @@ impl Company {
             visits: 0,
             made_up: 0,
             announced: 0,
+            founded: 0,
+            runs: BTreeSet::new(),
+            runs_month: 0,
+            resting: VecDeque::new(),
             episodes: BTreeMap::new(),
             episodes_begun: 0,
             leaks: Vec::new(),
@@ -165,7 +186,7 @@ impl Company {
     pub fn resumed(mut self, events: u64) -> Company {
         self.chance = Chance::of(self.options.seed, 0x1, events);
         (self.events, self.visits) = (events, events);
-        self.made_up = (events % (1 << 29)) as u32;
+        self.made_up = (events % u64::from(fraud::MADE_UP_HERE)) as u32;
         self.episodes_begun = events as u32;
         self
     }
@@ -215,7 +236,7 @@ impl Company {
 
     /// Does what an hour brings: other shares of what is begun, other seasons, perhaps a sale.
     fn turn_hour(&mut self) {
-        self.calendar.weights(&mut self.begin_sums);
+        self.calendar.weights(&mut self.begin_sums, self.options.transfers_alone);
         let local = self.calendar.local(0);
         for (place, of) in CATEGORIES.iter().enumerate() {
             let season = of.season_percent(local);
@@ -247,14 +268,14 @@ impl Company {
         let chance = &mut chance;
         // Beside all that, the catalogue and the list of customers change.
         match chance.below(1000) {
-            0..8 => return self.announce(now),
+            0..8 if !self.options.transfers_alone => return self.announce(now),
             8..11 => {
                 let person = self.people.anybody(chance);
                 return self.profile(chance, &person, now);
             }
             11 | 12 => {
                 if let Some(person) = self.people.join() {
-                    return self.newcomer(now, person.number, 0);
+                    return self.newcomer(now, person.number, u8::from(self.options.transfers_alone));
                 }
             }
             _ => {}
@@ -304,6 +325,10 @@ impl Company {
             Plan::Again { person, shop, cents, left, second_card } => Some(self.again(now, person, shop, cents, left, second_card)),
             Plan::Newcomer { person, step } => Some(self.newcomer(now, person, step)),
             Plan::Forward { person, cents } => Some(self.forward(now, person, cents)),
+            Plan::Remit { from, to, cents } => Some(self.remit_planned(now, from, to, cents)),
+            Plan::Run { firm, place } => Some(self.run_step(now, firm, place)),
+            Plan::FirstMoney { person, step } => Some(self.first_money(now, person, step)),
+            Plan::Sleeper { person, left, opens } => Some(self.before_rest(now, person, left, opens)),
             Plan::Episode(number) => self.play(now, number),
         }
     }
@@ -327,7 +352,11 @@ impl Iterator for Company {
             }
             let whole = *self.begin_sums.last().expect("there are ways to begin");
             // In thousandths of a microsecond, since activities are counted for a thousand that begin.
-            let mean = u128::from(MEAN_WEIGHT) * Duration::DAY.0 as u128 * u128::from(calendar::ACTIVITIES_PER_THOUSAND_BEGUN);
+            let (weight, activities) = match self.options.transfers_alone {
+                true => (calendar::TRANSFERS_WEIGHT, calendar::TRANSFERS_PER_THOUSAND_BEGUN),
+                false => (MEAN_WEIGHT, calendar::ACTIVITIES_PER_THOUSAND_BEGUN),
+            };
+            let mean = u128::from(weight) * Duration::DAY.0 as u128 * u128::from(activities);
             let mean = mean / (u128::from(whole) * u128::from(self.options.activities_per_day));
             self.next_begin = now + Duration(self.chance.wait(mean as i64) / 1000);
             return Some(self.begin(now));

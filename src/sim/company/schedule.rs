@@ -22,6 +22,14 @@ pub enum Plan {
     Newcomer { person: u32, step: u8 },
     /// What was received is passed on: a club's cashier, a landlord's mortgage, a seller's supplier.
     Forward { person: u32, cents: i64 },
+    /// Somebody honest sends so much.
+    Remit { from: u32, to: u32, cents: i64 },
+    /// A firm pays the next of its people.
+    Run { firm: u64, place: u8 },
+    /// A new customer's first money.
+    FirstMoney { person: u32, step: u8 },
+    /// Something happens on an account before it is left to rest.
+    Sleeper { person: u32, left: u8, opens: bool },
     /// The next step of an attack.
     Episode(u32),
 }

@@ -1,6 +1,8 @@
 //! What the world promises: its proportions, its order, its determinism, and that no column gives a fraud away.
 
+mod alike;
 mod disguise;
+mod laundering;
 mod proportions;
 
 use super::*;

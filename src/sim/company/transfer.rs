@@ -1,5 +1,5 @@
 //! Transfers: wages, rents, families, friends, savings, bills, what a marketplace pays its sellers; and honest people through whose
-//! accounts money passes.
+//! accounts money passes. What comes in many movements is in [`super::runs`] and [`super::circles`].
 
 use super::Company;
 use super::land::{REGION_OF, REGIONS, REGIONS_LEN};
@@ -13,7 +13,7 @@ use crate::sim::chance::{Chance, mix};
 
 /// Accounts of firms have numbers from here on; below are those of people, four for each.
 const FIRMS: u64 = 1 << 36;
-const PLATFORMS: u64 = 1 << 37;
+const PLATFORMS: u64 = 2 << 36;
 
 /// Who is on one side of a transfer.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,8 @@ pub struct Remittance {
     pub to: Option<Party>,
     /// In whose currency; a place in [`REGIONS`].
     pub region: usize,
-    pub cents: i64,
+    /// In minor units.
+    pub amount: i64,
     pub format: &'static str,
     /// Who ordered it, and on which device.
     pub user: Option<Name>,
@@ -43,7 +44,7 @@ impl Company {
         let act = Act::Transfer(Sending {
             from: of.from.map(|party| party.account),
             to: of.to.map(|party| party.account),
-            amount: REGIONS[of.region].currency.price(of.cents.clamp(100, 90_000_000)),
+            amount: of.amount,
             currency: REGIONS[of.region].currency.code,
             from_bank: of.from.map(|party| party.bank),
             to_bank: of.to.map(|party| party.bank),
@@ -54,13 +55,18 @@ impl Company {
         self.happen(now, act, trace)
     }
 
+    /// `cents` of a euro in the money of `region`, as transfers have them.
+    pub(super) fn price(&self, region: usize, cents: i64) -> i64 {
+        REGIONS[region].currency.price(cents.clamp(100, 90_000_000))
+    }
+
     fn bank(&self, region: usize, lot: u64) -> Bank {
         // The largest has about a third.
         Bank { country: REGIONS[region].country, number: 1 + [0, 0, 0, 1, 1, 2, 3, 4][lot as usize & 7] }
     }
 
     /// A firm of a region that sends bills; some send them to everybody. They are employers, too.
-    fn biller(&self, chance: &mut Chance, region: usize) -> Party {
+    pub(super) fn biller(&self, chance: &mut Chance, region: usize) -> Party {
         let rank = chance.rank(u64::from(self.people.count / 40 + 3));
         self.firm(region, FIRMS | (rank * REGIONS_LEN as u64 + region as u64))
     }
@@ -70,7 +76,7 @@ impl Company {
         Party { account: self.people.account(person, savings), bank: self.bank(person.region, person.lot >> 50) }
     }
 
-    fn firm(&self, region: usize, number: u64) -> Party {
+    pub(super) fn firm(&self, region: usize, number: u64) -> Party {
         Party { account: self.people.namer.name(NameKind::Account, number), bank: self.bank(region, mix(number)) }
     }
 
@@ -81,11 +87,26 @@ impl Company {
             from: Some(self.party(person, false)),
             to: Some(to),
             region: person.region,
-            cents,
+            amount: self.price(person.region, cents),
             format: self.format(chance, person.region),
             user: Some(self.people.user(person)),
             device: chance.happens(8500).then(|| self.people.device(person, device, now)),
         }
+    }
+
+    /// What a firm pays to one of many.
+    pub(super) fn payout(&self, from: Party, person: &Person, cents: i64) -> Remittance {
+        let (to, amount) = (self.party(person, false), self.price(person.region, cents));
+        Remittance { from: Some(from), to: Some(to), region: person.region, amount, format: "bulk", user: None, device: None }
+    }
+
+    /// Money that leaves the world from the account of `person`, or comes from outside: cash, and accounts elsewhere.
+    pub(super) fn cash(&self, chance: &mut Chance, person: &Person, leaves: bool, cents: i64) -> Remittance {
+        let own = self.party(person, false);
+        let (from, to) = if leaves { (Some(own), None) } else { (None, Some(own)) };
+        let format = if chance.happens(5000) { "cash" } else { self.format(chance, person.region) };
+        let (amount, user) = (self.price(person.region, cents), chance.happens(8000).then(|| self.people.user(person)));
+        Remittance { from, to, region: person.region, amount, format, user, device: None }
     }
 
     pub(super) fn format(&self, chance: &mut Chance, region: usize) -> &'static str {
@@ -107,20 +128,18 @@ impl Company {
             if local.is_payday() { [420, 160, 80, 60, 90, 30, 110, 20, 25, 5] } else { [20, 30, 180, 260, 130, 110, 160, 45, 55, 10] };
         let of = match chance.weighted(&weights) {
             0 => {
-                let employer = self.people.employer(&person);
-                let mut wage = Chance::new(person.lot ^ 0x91);
-                let cents = wage.scatter(210_000, 40) * (60 + spending.min(300) / 2) / 100;
-                let from = self.firm(person.region, FIRMS | employer);
-                let to = self.party(&person, false);
-                Remittance { from: Some(from), to: Some(to), region: person.region, cents, format: "bulk", user: None, device: None }
+                if local.is_payday() && chance.happens(1500) {
+                    self.begin_payroll(chance, person.region, now);
+                }
+                self.wages(&person)
             }
             1 => {
-                // The street has a landlord; students pay theirs, who passes it on to the bank.
+                // The street has a landlord, who passes it on to the bank; students have a house's.
                 let landlord = self.people.person((person.number / 16 * 16) ^ 8);
                 let landlord = if landlord.number < self.people.count { landlord } else { person };
                 let cents = Chance::new(person.lot ^ 0x52).scatter(if person.student { 42_000 } else { 88_000 }, 45);
-                if person.student && chance.happens(500) {
-                    self.pass_on(chance, now, landlord.number, cents * 8);
+                if chance.happens(500) {
+                    self.pass_on(chance, now, landlord.number, cents * if person.student { 8 } else { 3 });
                 }
                 let to = self.party(&landlord, person.number == landlord.number);
                 self.remit(chance, &person, to, cents, now)
@@ -129,12 +148,18 @@ impl Company {
                 let relative = self.relative(chance, &person);
                 let to = self.party(&relative, relative.number == person.number);
                 let cents = round(chance.scatter(7_500 * spending / 100 + 500, 110), 500);
+                if chance.happens(700) {
+                    self.begin_family_circle(chance, &person, &relative, cents, now);
+                }
                 self.remit(chance, &person, to, cents, now)
             }
             3 => {
                 let friend = self.friend(chance, &person);
                 let to = self.party(&friend, friend.number == person.number);
                 let cents = chance.scatter(2_600, 90);
+                if chance.happens(500) {
+                    self.begin_split_bill(chance, &friend, cents, now);
+                }
                 self.remit(chance, &person, to, cents, now)
             }
             4 => {
@@ -145,12 +170,13 @@ impl Company {
             5 => {
                 let platform = PLATFORMS | chance.rank(12);
                 let cents = chance.scatter(14_000, 150);
+                if chance.happens(700) {
+                    self.begin_market_run(chance, person.region, now);
+                }
                 if chance.happens(3000) {
                     self.pass_on(chance, now, person.number, cents * 7 / 10);
                 }
-                let from = self.firm(person.region, platform);
-                let to = self.party(&person, false);
-                Remittance { from: Some(from), to: Some(to), region: person.region, cents, format: "bulk", user: None, device: None }
+                self.payout(self.firm(person.region, platform), &person, cents)
             }
             6 => {
                 let to = self.biller(chance, person.region);
@@ -161,7 +187,9 @@ impl Company {
             7 => {
                 let cashier = self.people.person(person.number / 16 * 16);
                 let cents = round(chance.scatter(3_500, 80), 500);
-                if chance.happens(1500) {
+                if chance.happens(400) {
+                    self.begin_collection(chance, &person, &cashier, cents, now);
+                } else if chance.happens(1500) {
                     let fees = cents * chance.between(5, 12);
                     self.pass_on(chance, now, cashier.number, fees);
                 }
@@ -170,11 +198,10 @@ impl Company {
             }
             // Cash, and accounts elsewhere.
             8 => {
-                let own = self.party(&person, false);
                 let cents = round(chance.scatter(14_000, 130), 1000);
-                let (from, to) = if chance.happens(5000) { (Some(own), None) } else { (None, Some(own)) };
+                let leaves = chance.happens(5000);
                 let format = if chance.happens(5000) { "cash" } else { "card" };
-                Remittance { from, to, region: person.region, cents, format, user: Some(self.people.user(&person)), device: None }
+                Remittance { format, user: Some(self.people.user(&person)), ..self.cash(chance, &person, leaves, cents) }
             }
             // A car, a deposit, an inheritance.
             _ => {
@@ -182,9 +209,14 @@ impl Company {
                 let seller = self.acquaintance(&person, lot);
                 let to = self.party(&seller, seller.number == person.number);
                 let cents = round(chance.scatter(620_000, 90), 10_000);
-                if chance.happens(5000) {
-                    let most = cents * chance.between(80, 97) / 100;
-                    self.pass_on(chance, now, seller.number, most);
+                match chance.below(10) {
+                    0..4 => {
+                        let most = cents * chance.between(80, 97) / 100;
+                        self.pass_on(chance, now, seller.number, most);
+                    }
+                    // Who sold a car buys another.
+                    4..8 => self.begin_car_swap(chance, &seller, cents, now),
+                    _ => {}
                 }
                 self.remit(chance, &person, to, cents, now)
             }
@@ -194,8 +226,15 @@ impl Company {
         occurrence
     }
 
+    /// The wages of `person`.
+    pub(super) fn wages(&self, person: &Person) -> Remittance {
+        let spending = person.spending_percent();
+        let cents = Chance::new(person.lot ^ 0x91).scatter(210_000, 40) * (60 + spending.min(300) / 2) / 100;
+        self.payout(self.firm(person.region, FIRMS | self.people.employer(person)), person, cents)
+    }
+
     /// Somebody honest will pass on money within hours or days.
-    fn pass_on(&mut self, chance: &mut Chance, now: Timestamp, person: u32, cents: i64) {
+    pub(super) fn pass_on(&mut self, chance: &mut Chance, now: Timestamp, person: u32, cents: i64) {
         let pause = chance.scatter(Duration::HOUR.times(9).0, 150).clamp(Duration::MINUTE.times(5).0, Duration::DAY.times(4).0);
         self.schedule.add(now + Duration(pause), Plan::Forward { person, cents });
     }
@@ -219,7 +258,7 @@ impl Company {
     }
 
     /// One of the household, or of the family elsewhere.
-    fn relative(&self, chance: &mut Chance, person: &Person) -> Person {
+    pub(super) fn relative(&self, chance: &mut Chance, person: &Person) -> Person {
         if person.household_len > 1 && chance.happens(6500) {
             let other =
                 (u64::from(person.member) + 1 + chance.below(u64::from(person.household_len) - 1)) % u64::from(person.household_len);
@@ -230,19 +269,19 @@ impl Company {
     }
 
     /// One of a dozen friends.
-    fn friend(&self, chance: &mut Chance, person: &Person) -> Person {
+    pub(super) fn friend(&self, chance: &mut Chance, person: &Person) -> Person {
         let place = chance.rank(12);
         self.acquaintance(person, mix(person.lot ^ place << 8))
     }
 
     /// The person to whom `lot` leads: nine in ten live where `person` does.
-    fn acquaintance(&self, person: &Person, lot: u64) -> Person {
+    pub(super) fn acquaintance(&self, person: &Person, lot: u64) -> Person {
         let region = if lot.is_multiple_of(10) { usize::from(REGION_OF[(lot >> 4) as usize % 64]) } else { person.region };
         self.people.known(region, mix(lot))
     }
 }
 
 /// `cents` as people give: whole steps.
-fn round(cents: i64, step: i64) -> i64 {
+pub(super) fn round(cents: i64, step: i64) -> i64 {
     ((cents + step / 2) / step * step).max(step)
 }

@@ -1,8 +1,9 @@
 //! What really happened: which attack each event belongs to, and who took part. Tests and reports may ask for it; no event says it.
 
 use super::fraud::Attack;
+use super::laundering::Bend;
 use super::name::Name;
-use super::occurrence::EventName;
+use super::occurrence::{Act, EventName, Occurrence};
 use crate::event::Timestamp;
 use std::collections::VecDeque;
 
@@ -14,6 +15,19 @@ pub struct Trace {
     pub is_crime: bool,
 }
 
+/// A movement of money that launders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edge {
+    pub event: EventName,
+    /// A side that is nothing is the world outside.
+    pub from: Option<Name>,
+    pub to: Option<Name>,
+    /// In minor units.
+    pub amount: i64,
+    pub currency: &'static str,
+    pub time: Timestamp,
+}
+
 /// One attack as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Truth {
@@ -21,6 +35,8 @@ pub struct Truth {
     pub attack: Attack,
     /// The form, where an attack has several: those of laundering.
     pub form: Option<&'static str>,
+    /// What bends a scheme of laundering; nothing where what comes in goes on, but for a small fee.
+    pub bends: Vec<Bend>,
     pub begun: Timestamp,
     /// Nothing, while it goes on.
     pub ended: Option<Timestamp>,
@@ -30,6 +46,8 @@ pub struct Truth {
     pub crimes: Vec<EventName>,
     /// Events that belong to it and are no crime; at most [`EVENTS_MAX`].
     pub harmless: Vec<EventName>,
+    /// The movements of a scheme of laundering in their order: those of `crimes`.
+    pub edges: Vec<Edge>,
 }
 
 pub const MEMBERS_MAX: usize = 512;
@@ -40,7 +58,18 @@ pub const ENDED_MAX: usize = 16_384;
 impl Truth {
     /// An attack begins.
     pub fn new(episode: u32, attack: Attack, begun: Timestamp) -> Truth {
-        Truth { episode, attack, form: None, begun, ended: None, members: vec![], crimes: vec![], harmless: vec![] }
+        Truth {
+            episode,
+            attack,
+            form: None,
+            bends: vec![],
+            begun,
+            ended: None,
+            members: vec![],
+            crimes: vec![],
+            harmless: vec![],
+            edges: vec![],
+        }
     }
 
     /// `name` takes part.
@@ -59,10 +88,23 @@ impl Truth {
         }
     }
 
+    /// A transfer moves the scheme's money.
+    pub fn moved(&mut self, occurrence: &Occurrence) {
+        let Act::Transfer(of) = &occurrence.act else { unreachable!("money moves by transfers: {occurrence:?}") };
+        self.event(occurrence.id, true);
+        self.member(of.from);
+        self.member(of.to);
+        if self.edges.len() < EVENTS_MAX {
+            let (event, time) = (occurrence.id, occurrence.time);
+            self.edges.push(Edge { event, from: of.from, to: of.to, amount: of.amount, currency: of.currency, time });
+        }
+    }
+
     /// As one line of JSON, with its end.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         let texts = |events: &[EventName]| events.iter().map(EventName::to_string).collect::<Vec<String>>();
-        let line = serde_json::json!({
+        let name = |name: Option<Name>| name.map(|name| name.to_string());
+        let mut line = serde_json::json!({
             "episode": self.episode,
             "attack": self.attack.name(),
             "form": self.form,
@@ -72,6 +114,21 @@ impl Truth {
             "crimes": texts(&self.crimes),
             "harmless": texts(&self.harmless),
         });
+        if self.attack == Attack::Laundering {
+            let edge = |edge: &Edge| {
+                serde_json::json!({
+                    "event": edge.event.to_string(),
+                    "from": name(edge.from),
+                    "to": name(edge.to),
+                    "amount": edge.amount,
+                    "currency": edge.currency,
+                    "time": edge.time.to_string(),
+                })
+            };
+            line["distortion"] = if self.bends.is_empty() { "none" } else { "some" }.into();
+            line["bends"] = self.bends.iter().map(|bend| bend.name()).collect();
+            line["edges"] = self.edges.iter().map(edge).collect();
+        }
         serde_json::to_writer(&mut *out, &line).expect("memory takes all bytes");
         out.push(b'\n');
     }

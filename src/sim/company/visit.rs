@@ -181,6 +181,14 @@ impl Company {
         let person = self.people.person(number);
         let mut chance = Chance::of(self.options.seed, SCRIPT, 1 << 40 | u64::from(number) << 4 | u64::from(step));
         let chance = &mut chance;
+        if step == 1 {
+            let wait = chance.between(Duration::MINUTE.times(5).0, Duration::DAY.times(3).0);
+            self.schedule.add(now + Duration(wait), Plan::FirstMoney { person: number, step: 0 });
+        }
+        // Of what a bank does not see it does not tell.
+        if self.options.transfers_alone {
+            return self.profile(chance, &person, now);
+        }
         if step < 5 {
             let pause = match step {
                 0 => chance.between(20_000_000, 200_000_000),

@@ -12,15 +12,15 @@ mod friendly;
 mod stolen_card;
 mod synthetic;
 
-use super::land::REGION_OF;
-use super::laundering::{Form, Laundering, MOVES_MEAN};
+use super::calendar::TRANSFERS_PER_THOUSAND_BEGUN;
+use super::land::{REGION_OF, REGIONS};
+use super::laundering::{Laundering, MOVES_MEAN};
 use super::name::Name;
 use super::occurrence::{Act, Basket, Occurrence};
 use super::payment::{Odds, Order};
 use super::people::{Device, MADE_UP, Person};
 use super::schedule::{Plan, Reason};
 use super::shops::{CATEGORIES, Shop};
-use super::transfer::{Party, Remittance};
 use super::truth::{Trace, Truth};
 use super::{Company, Options};
 use crate::event::{Duration, Timestamp};
@@ -95,8 +95,8 @@ impl Attack {
     /// How likely something that begins begins an attack of this kind, in billionths.
     pub(super) fn odds_billionths(self, options: &Options) -> u32 {
         let odds = match self {
+            Attack::Laundering => 100 * TRANSFERS_PER_THOUSAND_BEGUN * u64::from(options.laundering_permyriad) / u64::from(MOVES_MEAN),
             // One payment in twenty begins with another one: it is tried again, or a newcomer's.
-            Attack::Laundering => 100_000 * u64::from(options.laundering_permyriad) / u64::from(MOVES_MEAN),
             _ => {
                 let (share, payments) = self.share_and_payments();
                 105_000 * u64::from(options.fraud_permyriad) * share / 100 / payments
@@ -106,6 +106,8 @@ impl Attack {
     }
 }
 
+/// Numbers of people made up anywhere lie below, those of people made up in a region from here on.
+pub(super) const MADE_UP_HERE: u32 = 1 << 28;
 /// How many attacks go on at one time at most.
 pub const EPISODES_MAX: usize = 8192;
 
@@ -276,8 +278,16 @@ impl Stage<'_> {
 
     /// A new person who does not exist.
     fn invent(&mut self) -> Person {
-        self.company.made_up = (self.company.made_up + 1) % (1 << 29);
+        self.company.made_up = (self.company.made_up + 1) % MADE_UP_HERE;
         self.company.people.person(MADE_UP | self.company.made_up)
+    }
+
+    /// The same in `region`: streets in a row differ in where they are.
+    pub(super) fn invent_in(&mut self, region: usize) -> Person {
+        self.company.made_up = (self.company.made_up + 1) % MADE_UP_HERE;
+        let (block, place) = (self.company.made_up % (MADE_UP_HERE / 64) / 16, self.company.made_up % 16);
+        let slot = REGIONS[region].first + self.chance.below(REGIONS[region].slots);
+        self.company.people.person(MADE_UP | MADE_UP_HERE | ((block * 64 + slot as u32) * 16 + place))
     }
 
     /// Whose accounts money passes through: mostly real people who lend theirs, and mostly in one country.
@@ -392,19 +402,6 @@ impl Stage<'_> {
         self.company.visits
     }
 
-    /// A movement of money that is not what it seems.
-    pub(super) fn launder(&mut self, from: Option<&Person>, to: Option<&Person>, cents: i64, form: Form) -> Occurrence {
-        let trace = Trace { episode: self.truth.episode, is_crime: true };
-        let receiver = to.map(|person| self.company.party(person, false));
-        let of = self.movement(from, to, receiver, cents);
-        let occurrence = self.company.send(self.now, &of, Some(trace));
-        self.company.report(self.chance, self.now, &occurrence, form);
-        self.truth.event(occurrence.id, true);
-        self.truth.member(of.from.map(|party| party.account));
-        self.truth.member(of.to.map(|party| party.account));
-        occurrence
-    }
-
     /// A transfer that empties somebody's account.
     fn robbery(&mut self, victim: &Person, mule: &Person, mask: &Mask, cents: i64) -> Occurrence {
         let receiver = self.company.party(mule, false);
@@ -417,20 +414,6 @@ impl Stage<'_> {
         self.truth.member(of.from.map(|party| party.account));
         self.truth.member(receiver.account);
         occurrence
-    }
-
-    fn movement(&mut self, from: Option<&Person>, to: Option<&Person>, receiver: Option<Party>, cents: i64) -> Remittance {
-        match (from, receiver) {
-            (Some(from), Some(receiver)) => self.company.remit(self.chance, from, receiver, cents, self.now),
-            _ => {
-                let person = from.or(to).expect("a transfer has a side in the world");
-                let own = self.company.party(person, false);
-                let (from, to) = if from.is_some() { (Some(own), None) } else { (None, Some(own)) };
-                let format = if self.chance.happens(5000) { "cash" } else { self.company.format(self.chance, person.region) };
-                let user = self.chance.happens(8000).then(|| self.company.people.user(person));
-                Remittance { from, to, region: person.region, cents, format, user, device: None }
-            }
-        }
     }
 
     /// A wait of about `median`, between `low` and `high`.
