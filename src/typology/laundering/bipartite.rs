@@ -9,6 +9,8 @@ use crate::typology::Typology;
 
 /// Legs of a crowd from which on it is one, with two accounts on each side.
 const CROWD_MIN: usize = 4;
+/// Strangers a day from which on an account is no goal of a crowd.
+const SELLS_A_DAY: f32 = 0.35;
 /// Other senders that are looked at.
 const OTHERS_MAX: usize = 24;
 
@@ -16,7 +18,7 @@ impl Search<'_> {
     pub(super) fn bipartite(&mut self) {
         let this = self.around.this;
         let sides = [Figure::Senders, Figure::Receivers].map(|figure| self.out.figure(figure));
-        if sides[0] < 2 || sides[1] < 2 || self.around.is_hub(this.from) || self.around.is_hub(this.to) {
+        if sides[0] < 2 || sides[1] < 2 || self.is_business(this.from) || self.is_business(this.to) {
             return;
         }
         let receivers = self.counterparts(this.from, false);
@@ -24,7 +26,7 @@ impl Search<'_> {
         let mut crowd = Parties::new();
         crowd.add(this.from);
         for sender in senders.as_slice().iter().take(OTHERS_MAX) {
-            if *sender != this.from && !self.around.is_busy(*sender) && self.shared(*sender, &receivers) >= 2 {
+            if *sender != this.from && !self.is_business(*sender) && self.shared(*sender, &receivers) >= 2 {
                 crowd.add(*sender);
             }
         }
@@ -34,7 +36,8 @@ impl Search<'_> {
         let mut goals = Parties::new();
         for receiver in receivers.as_slice() {
             let paid_by = crowd.as_slice().iter().filter(|sender| self.pays(**sender, *receiver)).count();
-            if paid_by >= 2 && !self.around.is_busy(*receiver) {
+            // Whom new ones pay every other day sells something.
+            if paid_by >= 2 && !self.is_business(*receiver) && self.strangers_a_day(*receiver, true) < SELLS_A_DAY {
                 goals.add(*receiver);
             }
         }
@@ -60,7 +63,7 @@ impl Search<'_> {
         }
         // Where money goes by chance a crowd is a tree: each pair beyond that closes a ring.
         let rings = (pairs + 1).saturating_sub(crowd.len() + goals.len());
-        let bits = 6.0 * rings as f32 + 2.0 * strangers as f32 - 4.0 * (pairs - strangers) as f32;
+        let bits = 5.0 * rings as f32 + strangers as f32 - 4.0 * (pairs - strangers) as f32;
         self.found(Typology::Bipartite, this.from, score(bits));
     }
 

@@ -28,31 +28,27 @@ struct Reached {
 }
 
 impl Search<'_> {
-    /// A cycle of accounts that pass on what came or, else, of strangers whose sums are not far apart.
+    /// A cycle of accounts that pass on what came. Where amounts do not matter a cycle proves nothing: it is a figure.
     pub(super) fn cycle(&mut self) {
         let shortest = self.circle(CIRCLE_MAX).filter(is_simple);
         self.figure(Figure::Circle, shortest.map_or(0, |way| way.legs().len() as i64));
         self.figure(Figure::Cycle, self.closed.map_or(0, |way| way.legs().len() as i64));
-        let is_closed = self.closed.is_some();
-        let Some(way) = self.closed.or(shortest) else { return };
-        let len = way.legs().len();
-        let strange = way.legs().iter().filter(|leg| self.is_strange(leg)).count();
-        let amounts = || way.legs().iter().map(|leg| leg.amount_minor);
-        let (least, most) = (amounts().min().unwrap_or(0), amounts().max().unwrap_or(0));
-        // Two who know each other lend and give back.
-        let is_one = match is_closed {
-            true => len >= 3 || strange == len,
-            false => strange == len && len >= 3 && most <= 5 * least,
-        };
-        if !is_one || least < self.options.leg_minor || self.around.is_busy(self.around.this.to) {
+        let Some(way) = self.closed else { return };
+        let least = way.legs().iter().map(|leg| leg.amount_minor).min().unwrap_or(0);
+        if least < self.options.leg_minor || self.around.is_busy(self.around.this.to) {
             return;
         }
-        match is_closed {
-            true => self.gather_way(&way),
-            false => way.legs().iter().for_each(|leg| self.prove(*leg)),
+        self.gather_way(&way);
+        if self.proved_minor() < self.options.sum_minor {
+            return self.disprove();
         }
-        // That a way leads back says as much again as two strangers; where amounts differ, nothing says that it is the same money.
-        let bits = if is_closed { self.way_bits(&way) + 4.0 } else { 2.0 * len as f32 + 1.0 };
+        // That a way leads back says as much again as two strangers; but two lend and give back, and in a family three do so.
+        let closing = match way.legs().len() {
+            ..=2 => -6.0,
+            3 => -4.0,
+            _ => 4.0,
+        };
+        let bits = self.way_bits(&way) + closing;
         self.found(Typology::Cycle, way.legs()[0].to, score(bits));
     }
 

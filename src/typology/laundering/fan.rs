@@ -86,7 +86,7 @@ impl Search<'_> {
         if parties.len() < FAN_MIN || self.is_early || !self.is_fresh(&this, account, newest) {
             return;
         }
-        if self.around.is_hub(account) || self.around.is_busy(account) {
+        if self.is_business(account) {
             return;
         }
         // Newest first: the strangers of the last days, and with each one more how unlikely so many are within so short a time.
@@ -134,17 +134,29 @@ impl Search<'_> {
             && self.around.are_strangers(account, other)
     }
 
-    /// How many strangers an account deals with on a day, by what is visible of it before the window, and one in a fortnight on top.
+    /// Whether an account deals as a business does: with many, or by files of orders that no user placed, as wages are paid.
+    pub(super) fn is_business(&mut self, account: Party) -> bool {
+        if self.around.is_hub(account) || self.around.is_busy(account) {
+            return true;
+        }
+        let files = |leg: &Leg| leg.from == account && leg.to.is_account() && !leg.ordered;
+        self.around.this.ordered && !self.options.bulk_counts && self.around.legs(account).iter().any(files)
+    }
+
+    /// How many strangers an account deals with on a day, by what is visible of it before the window, and one in a fortnight on top: four
+    /// for an account that is new, to which everybody is a stranger.
     pub(super) fn strangers_a_day(&mut self, account: Party, incoming: bool) -> f32 {
         let met = self.around.met_before(account, incoming);
         let since = self.around.since();
         let born = self.around.this.time - Duration::DAY.times(self.around.age_days(account));
         let visible = since - self.seen_since.max(born);
-        (met as f32 + 1.0) / (if visible.0 > 0 { visible.0 as f32 / Duration::DAY.0 as f32 } else { 0.0 } + 14.0)
+        let days = if visible.0 > 0 { visible.0 as f32 / Duration::DAY.0 as f32 } else { 0.0 };
+        let more = if days < 14.0 { 4.0 } else { 1.0 };
+        (met as f32 + more) / (days + 14.0)
     }
 
     fn funnel(&mut self, account: Party, senders: &Parties, young: usize) {
-        if young < FAN_MIN || young * 10 < senders.len() * 6 || self.around.is_hub(account) || self.around.is_busy(account) {
+        if young < FAN_MIN || young * 10 < senders.len() * 6 || self.is_business(account) {
             return;
         }
         let this = self.around.this;
@@ -191,10 +203,10 @@ impl Search<'_> {
 /// Bits from which on a count is told as too many for chance.
 const TOLD_BITS: f32 = 8.0;
 
-/// Days, at least a quarter of one: shorter spans say no more.
+/// Days, at least two: much of what is honest comes together, too, on paydays and at weekends.
 pub(super) fn days(span: Duration) -> f32 {
     let days = span.0 as f32 / Duration::DAY.0 as f32;
-    if days > 0.25 { days } else { 0.25 }
+    if days > 2.0 { days } else { 2.0 }
 }
 
 /// How unlikely `count` are where `expected` are usual, in bits: the logarithm of the likelihood ratio of a scan statistic (Kulldorff, "A

@@ -15,7 +15,7 @@ impl Search<'_> {
     pub(super) fn gather_scatter(&mut self) {
         let Leg { from, .. } = self.around.this;
         let [receivers, feeders] = [Figure::Receivers, Figure::Feeders].map(|figure| self.out.figure(figure));
-        if receivers < SIDE_MIN as i64 || feeders < SIDE_MIN as i64 || self.around.is_hub(from) || self.around.is_busy(from) {
+        if receivers < SIDE_MIN as i64 || feeders < SIDE_MIN as i64 || self.is_business(from) {
             return;
         }
         // Gathering comes first: what went out before the second came in is no part of it.

@@ -60,7 +60,7 @@ impl Default for LaunderingOptions {
             kept_permille: 700,
             exceeds_permille: 1_040,
             leg_minor: 4_000,
-            sum_minor: 50_000,
+            sum_minor: 30_000,
             bulk_counts: false,
             limit_minor: 1_000_000,
             young: Duration::DAY.times(30),

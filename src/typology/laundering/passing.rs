@@ -28,7 +28,7 @@ impl Search<'_> {
         if !this.from.is_account() || this.amount_minor < self.options.leg_minor {
             return;
         }
-        if self.around.is_hub(this.from) || self.around.is_busy(this.from) {
+        if self.is_business(this.from) {
             return;
         }
         let Some(transit) = self.transit(this) else { return };
