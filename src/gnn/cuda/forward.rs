@@ -46,6 +46,8 @@ pub struct OnDevice<D> {
     staging: Staging,
     residents: Option<Residents>,
     read: Vec<u8>,
+    /// What it holds is not known any more.
+    is_lost: bool,
 }
 
 impl<D: Device> OnDevice<D> {
@@ -68,6 +70,7 @@ impl<D: Device> OnDevice<D> {
             staging: Staging::new(seeds_max),
             residents: (resident_rows > 0).then(|| Residents::new(resident_rows, seeds_max * EDGES_MAX)),
             read: vec![0; seeds_max * SCORE_BYTES],
+            is_lost: false,
             device,
         })
     }
@@ -85,8 +88,6 @@ impl<D: Device> OnDevice<D> {
     fn run(&mut self, model: &Arc<Bound>, batch: SeedBatch<'_>, scores: &mut [Option<Score>]) -> Result<(), DeviceError> {
         if !self.packed.as_ref().is_some_and(|(packed, _)| Arc::ptr_eq(packed, model)) {
             let packed = Packed::new(model);
-            // Nobody's until all of it is there.
-            self.packed = None;
             self.device.write(self.model, 0, &packed.bytes)?;
             self.packed = Some((Arc::clone(model), packed));
         }
@@ -126,13 +127,10 @@ fn score_of(bytes: &[u8; SCORE_BYTES]) -> Score {
 
 impl<D: Device> Backend for OnDevice<D> {
     fn forward(&mut self, model: &Arc<Bound>, batch: SeedBatch<'_>, scores: &mut [Option<Score>]) -> Result<(), DeviceLost> {
+        assert!(!self.is_lost, "a device that is lost was asked");
         scores.fill(None);
         self.run(model, batch, scores).map_err(|error| {
-            // What the device holds is not known any more.
-            self.packed = None;
-            if let Some(residents) = &mut self.residents {
-                residents.clear();
-            }
+            self.is_lost = true;
             DeviceLost { why: error.0 }
         })
     }

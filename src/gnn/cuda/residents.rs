@@ -67,12 +67,6 @@ impl Residents {
             slot.staged = UNCHANGED;
         }
     }
-
-    /// Forgets all.
-    pub(super) fn clear(&mut self) {
-        self.slots.fill(EMPTY);
-        self.changed.clear();
-    }
 }
 
 /// Whether two rows have the same bits.
@@ -112,8 +106,6 @@ mod tests {
         assert_eq!(kept(&mut residents), [(0, 4), (2, 3)]);
         assert_eq!(residents.find(node, &row(1.0), 0), Place::Resident(3));
         assert_eq!(kept(&mut residents), []);
-        residents.clear();
-        assert_eq!(residents.find(node, &row(1.0), 0), Place::New);
     }
 
     #[test]
