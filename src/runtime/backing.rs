@@ -4,7 +4,9 @@ use super::error::ReplayError;
 use crate::gnn::cuda::{Missing, open_device};
 use crate::gnn::{Backend, DeviceChoice};
 use crate::metrics::Metrics;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::mem::ManuallyDrop;
+use std::thread::Builder;
 use tracing::{error, info, warn};
 
 /// What the CPU is called where devices are named.
@@ -78,6 +80,13 @@ impl Backing {
     }
 }
 
+/// Lets go of a device that was lost, on a thread of its own: its driver may take long, or for ever, and nobody waits for that.
+pub(super) fn let_go(backend: Box<dyn Backend>) {
+    let backend = ManuallyDrop::new(backend);
+    // Where there is no thread to be had it stays as it is.
+    let _ = Builder::new().name("lost device".to_owned()).spawn(move || drop(ManuallyDrop::into_inner(backend)));
+}
+
 /// The device `name` is lost and the CPU has its place: one line of the log, and the gauge.
 pub(super) fn tell_lost(metrics: &Metrics, name: &str, why: &str) {
     error!(device = name, why, "the device is lost: forward passes run on the CPU from here on, with the same results");
@@ -87,6 +96,12 @@ pub(super) fn tell_lost(metrics: &Metrics, name: &str, why: &str) {
 /// What the blob of a control record tells of where forward passes run from there on.
 pub(super) fn told(name: &str, why: &str) -> Vec<u8> {
     json!({ "device": name, "why": why }).to_string().into_bytes()
+}
+
+/// The device that such a blob names.
+pub(super) fn device_of(blob: &[u8]) -> Option<String> {
+    let told: Value = serde_json::from_slice(blob).ok()?;
+    told["device"].as_str().map(str::to_owned)
 }
 
 fn show(metrics: &Metrics, name: &str) {
