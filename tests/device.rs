@@ -236,7 +236,7 @@ fn a_service_goes_on_without_its_device() {
 }
 
 /// The journal knows which device it is: where a start finds another one it says so, and else nothing. Where the journal says nothing it is
-/// the CPU.
+/// the CPU. Caught when planted: no record, one at every start, and a journal without one that names nothing.
 #[test]
 fn a_start_on_another_device_is_recorded() {
     let (room, a) = judging_room();
@@ -338,7 +338,8 @@ fn nobody_waits_for_a_lost_device() {
 }
 
 /// A standby steps on a device of its own, beside a leader on the CPU, and leads on it; the journal says so from where it leads. One that
-/// lost it meanwhile leads on the CPU, as the journal says already.
+/// lost it meanwhile leads on the CPU, as the journal says already. Caught when planted: a device that only who leads asks, no record, and the
+/// name kept of one that was lost.
 #[test]
 fn a_standby_is_promoted_with_its_device() {
     for (after, told) in [(u64::MAX, vec![leads(NAME)]), (3, vec![])] {

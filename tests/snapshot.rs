@@ -112,7 +112,7 @@ fn take_everywhere(limits: Limits, seed: u64, events: u64, budget_pages: usize) 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 0, ..ProptestConfig::default() })]
 
-    // Caught when planted: see `every_way_to_write_copies_first`.
+    // Caught when planted: see `every_way_to_write_copies_first`; what the newest record about a backend names, left out of the image.
     #[test]
     fn a_snapshot_is_the_state_at_its_beginning(seed in 0u64..1_000_000, slow in any::<bool>()) {
         let pages = if slow { 3 } else { 60 };
