@@ -42,13 +42,13 @@ fn a_replay_on_a_device_has_the_digest_of_one_on_the_cpu() {
     let lost = json_of(with(&room, &emulating, &[("FAKE_CUDA_LOST", "9")], &[&replay[..], &["--batch", "128"]].concat()));
     assert_eq!((&lost["backend"], &lost["digest"]), (&json!("cpu"), &here["digest"]));
     let why = lost["backend_instead"].as_str().unwrap();
-    assert_eq!(why, "cuda:0 Pretended is lost: cuda:0 Pretended: waiting for it: CUDA_ERROR_LAUNCH_FAILED: as it was told to");
+    assert_eq!(why, "cuda:0 Pretended is lost: waiting for it: CUDA_ERROR_LAUNCH_FAILED: as it was told to");
 }
 
 /// On a card, where there is one.
 #[test]
 fn a_card_decides_as_the_cpu_does() {
-    if let Some(missing) = look().missing {
+    if let Err(missing) = look().card(0) {
         println!("skipped: a replay on a card: {missing}");
         assert!(std::env::var("WEIR_REQUIRE_GPU").is_err(), "WEIR_REQUIRE_GPU is set, and {missing}");
         return;
@@ -101,7 +101,7 @@ fn the_doctor_says_what_is_there_and_what_cannot_work() {
 
     // What nothing was chosen of is no problem; what was chosen is one.
     let old = [("FAKE_CUDA_CAPABILITY", "61")];
-    let why = "found cuda:0 Pretended of compute capability 6.1, expected 7.5 or later";
+    let why = "found cuda:0 Pretended of compute capability 6.1, expected 7.5 or later: take another device";
     let seen = json_of(with(&room, &pretended, &old, &doctor));
     assert_eq!((&seen["devices"]["used"], &seen["devices"]["why_none"]), (&json!("cpu"), &json!(why)));
     let (code, text, _) = with(&room, &pretended, &old, &["doctor", "-t", "small.toml", "--backend", "cuda"]);

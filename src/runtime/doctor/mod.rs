@@ -52,8 +52,9 @@ struct Devices {
 #[derive(Clone, Debug, Serialize)]
 struct Device {
     name: String,
-    capability: String,
-    memory_bytes: u64,
+    /// `None`, as its memory: it does not say.
+    capability: Option<String>,
+    memory_bytes: Option<u64>,
     why_not: Option<String>,
 }
 
@@ -97,17 +98,20 @@ fn devices(choice: DeviceChoice, problems: &mut Vec<String>) -> Devices {
     let chosen = Backing::choose(choice);
     let why = chosen.as_ref().ok().and_then(|backing| backing.instead());
     problems.extend(chosen.as_ref().err().map(|error| format!("model.device: {error}")));
-    let device = |card: &Card| Device {
-        name: card.name(),
-        capability: format!("{}.{}", card.capability.0, card.capability.1),
-        memory_bytes: card.memory_bytes,
-        why_not: card.missing().map(|why| why.to_string()),
+    let device = |(number, card): (usize, &Result<Card, Missing>)| match card {
+        Ok(card) => Device {
+            name: card.name(),
+            capability: Some(format!("{}.{}", card.capability.0, card.capability.1)),
+            memory_bytes: Some(card.memory_bytes),
+            why_not: card.missing().map(|why| why.to_string()),
+        },
+        Err(why) => Device { name: format!("cuda:{number}"), capability: None, memory_bytes: None, why_not: Some(why.to_string()) },
     };
     Devices {
         library: loaded("libcuda.so"),
         cuda: cuda.map(cuda_version),
         driver: kernel_module(),
-        devices: cards.iter().map(device).collect(),
+        devices: cards.iter().enumerate().map(device).collect(),
         why_none: missing.as_ref().map(Missing::to_string).or(why),
         chosen: choice.to_string(),
         used: chosen.ok().map(|backing| backing.name().to_owned()),

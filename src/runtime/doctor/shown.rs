@@ -47,8 +47,8 @@ impl fmt::Display for Examination {
         }
         for device in &devices.devices {
             let why = device.why_not.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-            let memory = mebibytes(Some(device.memory_bytes));
-            line(f, "device", &format!("{}, compute capability {}, {memory}{why}", device.name, device.capability))?;
+            let (capability, memory) = (device.capability.as_deref().unwrap_or("unknown"), mebibytes(device.memory_bytes));
+            line(f, "device", &format!("{}, compute capability {capability}, {memory}{why}", device.name))?;
         }
         if let Some(why) = &devices.why_none {
             line(f, "no device", why)?;
