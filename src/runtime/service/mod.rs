@@ -38,6 +38,7 @@ mod standing;
 mod stream;
 mod syncer;
 mod ticket;
+mod waiting;
 mod watching;
 
 pub use bill::service_bill;
