@@ -33,7 +33,8 @@ impl Backing {
         Backing { name: name.to_owned(), backend: Some((backend, seeds_min)), passed: Vec::new() }
     }
 
-    /// What is chosen, brought up.
+    /// What is chosen, brought up. A service does so whether a topology names a model or not: one may be published at any time, and a device that
+    /// was asked for and cannot be used is to be known at the start, not in the middle of traffic.
     ///
     /// # Errors
     /// Where one device and no other is chosen and cannot be used.
@@ -60,6 +61,11 @@ impl Backing {
     /// Why it is this one, where another device would have been taken before: what each of them said.
     pub fn instead(&self) -> Option<String> {
         (!self.passed.is_empty()).then(|| self.passed.iter().map(Missing::to_string).collect::<Vec<_>>().join("; "))
+    }
+
+    /// Whether it is the CPU.
+    pub fn is_cpu(&self) -> bool {
+        self.backend.is_none()
     }
 
     /// As [`Backing::instead`], one by one.

@@ -54,7 +54,11 @@ impl fmt::Display for Examination {
             line(f, "no device", why)?;
         }
         let used = devices.used.as_deref().unwrap_or("nothing");
-        line(f, "forward on", &format!("{used} (model.device is {})", devices.chosen))?;
+        let taken = match devices.needed_bytes {
+            0 => String::new(),
+            bytes => format!("; a device takes {} of its own", mebibytes(Some(bytes))),
+        };
+        line(f, "forward on", &format!("{used} (model.device is {}){taken}", devices.chosen))?;
         let brokers = &self.brokers;
         let library = brokers.librdkafka.as_deref().map_or("this build has no Kafka".to_owned(), |version| format!("librdkafka {version}"));
         match (&brokers.configured, brokers.reached.is_empty()) {
