@@ -73,6 +73,8 @@ enum Neighbours {
     Hub,
     /// So many nodes, whose rows change now and then.
     Of(u32),
+    /// One for all edges; rows, and what else is read, stand near the ends of singles.
+    AtTheEnds,
 }
 
 impl Batch {
@@ -86,15 +88,16 @@ impl Batch {
                 nodes.push(node);
                 edges.push((drawn_edge(drawn), state));
             }
-            parts.push((drawn_state(drawn), edges));
+            parts.push((neighbour(drawn, neighbours).1, edges));
         }
         let mut egos = EgoBatch::of(&parts);
         egos.name_neighbours(&nodes);
         let kinds = [Some(EventType::Payment), Some(EventType::Transfer), Some(EventType::Payment), None, Some(EventType::Session)];
         let judged = (0..seeds).map(|seed| kinds[(seed + seed / 3) % kinds.len()]).collect();
-        let mut row = |column: usize| match column < INTS {
-            true => int((drawn.next() * 6.0) as i64),
-            false => double(f64::from(drawn.next()) * 3.3),
+        let mut row = |column: usize| match (column < INTS, neighbours) {
+            (true, _) => int((drawn.next() * 6.0) as i64),
+            (false, Neighbours::AtTheEnds) => double(f64::from(drawn_end(drawn))),
+            (false, _) => double(f64::from(drawn.next()) * 3.3),
         };
         let rows = (0..seeds * WIDTH).map(|at| row(at % WIDTH)).collect();
         Batch { judged, rows, egos }
@@ -120,6 +123,23 @@ fn drawn_state(drawn: &mut Drawn) -> [f32; STATE] {
     sums
 }
 
+/// One of the ends of what a single can be, or a number: subnormals, -0, infinities, and what is no number.
+fn drawn_end(drawn: &mut Drawn) -> f32 {
+    const ENDS: [u32; 10] =
+        [0x0000_0001, 0x807f_ffff, 0x8000_0000, 0x7f7f_ffff, 0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0xffc0_0000, 0xffc1_2345, 0x7fa0_0001];
+    let value = drawn.next() * 20.0;
+    ENDS.get((value.abs() * 2.0) as usize).map_or(value, |bits| f32::from_bits(*bits))
+}
+
+/// A state whose counts are any of the ends, so that its figures are numbers all the same; one in thirty has the ends everywhere.
+fn state_at_the_ends(drawn: &mut Drawn) -> [f32; STATE] {
+    let mut sums = drawn_state(drawn);
+    let everywhere = drawn.next().abs() < 0.03;
+    let counts = if everywhere { &mut sums[..] } else { &mut sums[state::COUNT..state::COUNT + 3] };
+    counts.iter_mut().for_each(|sum| *sum = drawn_end(drawn));
+    sums
+}
+
 fn drawn_edge(drawn: &mut Drawn) -> [f32; EDGE] {
     let mut edge = [0.0; EDGE].map(|_: f32| drawn.next() * 3.0);
     edge[AGE] = edge[AGE].abs() * 9.0;
@@ -132,6 +152,7 @@ fn drawn_edge(drawn: &mut Drawn) -> [f32; EDGE] {
 fn neighbour(drawn: &mut Drawn, neighbours: Neighbours) -> (NodeId, [f32; STATE]) {
     match neighbours {
         Neighbours::Hub => (NodeId(77), drawn_state(drawn)),
+        Neighbours::AtTheEnds => (NodeId(77), state_at_the_ends(drawn)),
         Neighbours::Of(count) => {
             let node = (drawn.next().abs() * count as f32) as u32;
             // One in eight has no past; another's row is that of its node and of one of two times.
@@ -194,6 +215,18 @@ fn every_size_of_batch_is_the_cpus() {
             }
         }
     }
+}
+
+/// Caught when planted on one side alone: the bits of no number read as they come.
+#[test]
+fn the_ends_of_singles_are_the_cpus() {
+    let (model, mut drawn) = (drawn_model(11), Drawn(11));
+    let batch = Batch::drawn(&mut drawn, 256, Neighbours::AtTheEnds);
+    let expected = on_cpu(&model, &batch);
+    let numbers = expected.iter().flatten().filter(|score| score.logit.is_finite()).count();
+    assert!(numbers > 20 && numbers < expected.iter().flatten().count(), "{numbers} of {}", expected.len());
+    let mut device = device(0, Room { seeds_max: 256, resident_rows: 64 });
+    same(&on_device(&mut device, &model, &batch), &expected, "near the ends");
 }
 
 /// What stays on the device and what a batch brings are one: batches of one seed, of some and of all, one behind the other.

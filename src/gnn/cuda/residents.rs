@@ -24,6 +24,10 @@ struct Slot {
     staged: u32,
 }
 
+/// Bytes of a slot here.
+#[cfg(feature = "cuda")]
+pub(super) const SLOT_BYTES: usize = size_of::<Slot>();
+
 const UNCHANGED: u32 = u32::MAX;
 const EMPTY: Slot = Slot { row: [0.0; STATE], node: NodeId::NONE, staged: UNCHANGED };
 
