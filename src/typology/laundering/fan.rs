@@ -132,10 +132,7 @@ impl Search<'_> {
 
     /// Whether a leg is of those that fans are made of: it counts, and is between strangers who are no businesses.
     fn is_fresh(&mut self, leg: &Leg, account: Party, other: Party) -> bool {
-        self.counts(leg)
-            && other.is_account()
-            && !self.around.is_busy(other)
-            && self.around.are_strangers(account, other)
+        self.counts(leg) && other.is_account() && !self.around.is_busy(other) && self.around.are_strangers(account, other)
     }
 
     /// Whether an account deals as a business does: with many, or by files of orders that no user placed, as wages are paid.
