@@ -70,7 +70,7 @@ fn main() {
     }
     let each = |spent: Wall| spent.as_secs_f64() * 1e6 / (payments / 20) as f64;
     println!("\n64 at a time, a payment with its share of results: {:.2} with alerts, {:.2} without", each(many[0]), each(many[1]));
-    println!("{:?}", engines[0].alert_counts());
+    println!("{:?}", engines[0].alert_counts(Kind::Fraud));
 }
 
 /// The result of a payment that its issuer declines.

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 pub const SCALARS: u32 = u32::MAX;
 
 /// Changes whenever the layout of a table or the order of the numbers does.
-const LAYOUT: u64 = 6;
+const LAYOUT: u64 = 7;
 
 /// What an image fits: an engine of another shape cannot read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +115,7 @@ impl Engine {
         visit("sources", self.sources.table());
         visit("waiting", self.waiting.table());
         self.alerts.tables().into_iter().for_each(|table| visit("alerts", table));
+        self.suspicions.tables().into_iter().for_each(|table| visit("suspicions", table));
         visit("alerts", self.evidence.table());
         for family in Family::ALL {
             let (used, rows) = self.graph.rings[family as usize].table();
@@ -219,6 +220,7 @@ impl Engine {
         self.waiting.words(&mut out);
         self.evidence.words(&mut out);
         self.alerts.words(&mut out);
+        self.suspicions.words(&mut out);
         self.graph.nodes.words(&mut out);
         for family in Family::ALL {
             self.graph.rings[family as usize].words(&mut out);
@@ -244,6 +246,7 @@ impl Engine {
         self.waiting.restore_words(words)?;
         self.evidence.restore_words(words)?;
         self.alerts.restore_words(words)?;
+        self.suspicions.restore_words(words)?;
         self.graph.nodes.restore_words(words)?;
         for family in Family::ALL {
             self.graph.rings[family as usize].restore_words(words)?;
@@ -280,6 +283,7 @@ impl Engine {
         self.guard.check().map_err(|what| format!("guard: {what}"))?;
         self.guard.wake();
         self.alerts.wake().map_err(|what| format!("alerts: {what}"))?;
+        self.suspicions.wake().map_err(|what| format!("suspicions: {what}"))?;
         self.lists.check().map_err(|what| format!("lists: {what}"))?;
         self.sources.check().map_err(|what| format!("sources: {what}"))?;
         self.waiting.check().map_err(|what| format!("waiting: {what}"))?;

@@ -57,6 +57,7 @@ use infer::named_model;
 use options::maturities;
 use policies::named_policy;
 use sources::Sources;
+use crate::typology::Kind;
 use std::fmt;
 use std::sync::Arc;
 use waiting::Waiting;
@@ -151,7 +152,10 @@ pub struct Engine {
     waiting: Waiting,
     /// The lists that suppress alerts, a bit each.
     suppressing: u32,
+    /// Of fraud,
     alerts: Alerts,
+    /// and of laundering.
+    suspicions: Alerts,
     evidence: Evidence,
     ladder: ListLadder,
     /// By family, by the aggregate's number in the plan.
@@ -217,7 +221,8 @@ impl Engine {
             sources: Sources::new(&options.sources, progress),
             waiting: Waiting::new(options.sources.iter().any(|source| source.fresh_max.is_some()), progress),
             suppressing: options.lists.with_effect(Effect::Suppress),
-            alerts: Alerts::new(alerts, progress),
+            alerts: Alerts::new(Kind::Fraud, alerts, progress),
+            suspicions: Alerts::new(Kind::Aml, alerts, progress),
             evidence: Evidence::new(alerts.limits.evidence_rows_max, progress),
             ladder: ListLadder::new(&options.lists),
             filters,
@@ -306,7 +311,11 @@ impl Engine {
             self.swap_policy(record, name);
             let at = self.moment(record);
             for turn in &self.turns[turned..] {
-                self.alerts.turned(&at, turn, &mut self.batch.alerts);
+                let alerts = match turn.kind {
+                    Kind::Fraud => &mut self.alerts,
+                    Kind::Aml => &mut self.suspicions,
+                };
+                alerts.turned(&at, turn, &mut self.batch.alerts);
             }
             out.extend(self.batch.alerts.drain(..).map(Output::Alert));
         }
@@ -389,12 +398,15 @@ impl Engine {
 
     /// The alerts that are open and were told of, each in its newest state.
     pub fn open_alerts(&self) -> impl Iterator<Item = Alert> {
-        self.alerts.told(Sequence(0))
+        self.alerts.told(Sequence(0)).chain(self.suspicions.told(Sequence(0)))
     }
 
-    /// How many alerts there are and were.
-    pub fn alert_counts(&self) -> AlertCounts {
-        self.alerts.counts()
+    /// How many alerts of this kind there are and were.
+    pub fn alert_counts(&self, kind: Kind) -> AlertCounts {
+        match kind {
+            Kind::Fraud => self.alerts.counts(),
+            Kind::Aml => self.suspicions.counts(),
+        }
     }
 
     /// The feature rows of the events judged by the last step: their records' sequences, and words of the columns of [`Engine::layout`].
