@@ -11,6 +11,7 @@ use std::time::Duration as Wall;
 use traffic::{Traffic, aggregates, argument, cpu, cpu_time, options};
 use weir::engine::{AlertLimits, AlertOptions, Engine};
 use weir::event::{Body, Content, Effort, Event, EventType, IdKey, IdKind, PaymentResult, PaymentStatus, Record, Sequence, Target, ends};
+use weir::typology::Kind;
 
 fn main() {
     let payments = argument("--payments").unwrap_or(2_000_000);

@@ -193,7 +193,11 @@ impl Metrics {
             ),
             kafka_rebalances_total: list.counter("kafka_rebalances_total", "Times the group gave partitions or took them"),
             kafka_pauses_total: list.counter("kafka_pauses_total", "Times reading paused because too many events waited for the journal"),
-            kafka_sent_total: list.counters("kafka_sent_total", "Records handed to the producer, by topic; of kind aml are alerts of laundering", &["kind", "topic"]),
+            kafka_sent_total: list.counters(
+                "kafka_sent_total",
+                "Records handed to the producer, by topic; of kind aml are alerts of laundering",
+                &["kind", "topic"],
+            ),
             kafka_transactions_total: list.counters("kafka_transactions_total", "Transactions: committed, aborted", &["outcome"]),
             kafka_commit_seconds: list.histogram(
                 "kafka_commit_seconds",

@@ -212,7 +212,8 @@ fn hexadecimal(bytes: &[u8; 16]) -> String {
 mod tests {
     use super::*;
     use crate::decision::{
-        CauseList, ListsOptions, Outcome, Parts, PolicyOptions, Provenance, ReasonCode, Reasons, RuleOptions, Skips, Suspicion, VelocityLimit,
+        CauseList, ListsOptions, Outcome, Parts, PolicyOptions, Provenance, ReasonCode, Reasons, RuleOptions, Skips, Suspicion,
+        VelocityLimit,
     };
     use crate::event::{EventType, IdKey, IdKind, Sequence};
     use crate::velocity::{Aggregate, Role, Stat};

@@ -10,7 +10,7 @@ use ring::{Stream, Town, id};
 use weir::decision::{Outcome, ReasonCode, RuleOptions};
 use weir::engine::{Alert, AlertLimits, AlertOptions, AlertStatus, Engine, GuardOptions, Options, Output, Subject};
 use weir::event::{Duration, EventType, IdKind, ListChange, PaymentStatus, Verdict};
-use weir::typology::Typology;
+use weir::typology::{Kind, Typology};
 
 /// Every alert is told of at once, and none is over.
 fn unbudgeted() -> Options {
@@ -94,7 +94,11 @@ fn batches_and_threads_change_nothing() {
         for (size, threads) in [(7, 1), (64, 1), (500, 1), (1, 2), (500, 2)] {
             let mut again = engine(&Options { threads, ..options.clone() });
             assert_eq!(run(&mut again, &records, size), expected, "batches of {size} on {threads} threads");
-            assert_eq!((again.state_hash(), again.course(), again.alert_counts(Kind::Fraud)), end, "batches of {size} on {threads} threads");
+            assert_eq!(
+                (again.state_hash(), again.course(), again.alert_counts(Kind::Fraud)),
+                end,
+                "batches of {size} on {threads} threads"
+            );
         }
         let counts = once.alert_counts(Kind::Fraud);
         assert!(alerts_max > 5 || counts.dropped > 0, "so small a table is full: {counts:?}");

@@ -18,7 +18,8 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
 
 /// The page of what happens now, with alerts of laundering only where `aml`.
 pub(super) fn page<D: Desk, G: Gate>(shared: &Shared<D, G>, aml: bool) -> Result<Response<Body>, Problem> {
-    let page = shared.desk.console(aml).ok_or_else(|| Problem::new(Kind::NotFound, "there is no page here; /openapi.json lists the doors"))?;
+    let page =
+        shared.desk.console(aml).ok_or_else(|| Problem::new(Kind::NotFound, "there is no page here; /openapi.json lists the doors"))?;
     Ok(response(page))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::decision::ListsOptions;
 use crate::event::{Body, Country, Currency, Duration, Event, EventType, Id, IdKey, IdKind, Timestamp};
-use crate::feature::{int, FeatureType, LAUNDERING, PROBABILITY, Schema};
+use crate::feature::{FeatureType, LAUNDERING, PROBABILITY, Schema, int};
 use crate::graph::ego::SEED_SLOTS;
 use crate::typology::Typology;
 use crate::typology::laundering::Figure;

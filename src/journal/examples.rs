@@ -1,7 +1,8 @@
 //! Arbitrary records and outputs for property tests: every content, every event type, every field present and absent.
 
 use crate::decision::{
-    CAUSES_TOLD_MAX, CauseList, Decision, Outcome, Part, Parts, Provenance, Reason, ReasonCode, Reasons, Skip, Skips, Status, Suspicion, Why,
+    CAUSES_TOLD_MAX, CauseList, Decision, Outcome, Part, Parts, Provenance, Reason, ReasonCode, Reasons, Skip, Skips, Status, Suspicion,
+    Why,
 };
 use crate::engine::{Alert, AlertStatus, Edge, Member, Output, Rejected, Subject};
 use crate::event::*;

@@ -7,10 +7,10 @@ use crate::console::{Alert as Shown, Attack as Offer, Demonstration, Followed, R
 use crate::engine::Alert;
 use crate::event::{Id, IdKey, IdKind, Timestamp};
 use crate::render::alert_id;
-use crate::typology::Kind;
 use crate::runtime::service::clock_time;
 use crate::sim::company::fraud::Attack;
 use crate::sim::company::occurrence::Occurrence;
+use crate::typology::Kind;
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -137,7 +137,8 @@ impl Desk for Node {
         let url = self.url.get().map_or("", String::as_str);
         // Texts of ids are read from files that are in memory.
         let attack_of = |event| self.show.get()?.attack_of(event);
-        let now = tokio::task::block_in_place(|| self.leading.get().map(|service| service.overview(self.pulse.read(), url, aml, &attack_of)))?;
+        let now =
+            tokio::task::block_in_place(|| self.leading.get().map(|service| service.overview(self.pulse.read(), url, aml, &attack_of)))?;
         let demonstration = self.show.get().map(|show| show.told(&now.alerts));
         let page = console::Now { demonstration, ..now }.page();
         Some(Shown { media_type: console::PAGE, body: page.into_bytes() })
