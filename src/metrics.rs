@@ -453,7 +453,6 @@ mod tests {
         }
     }
 
-    /// Caught when planted: each line of `without_laundering` left out.
     #[test]
     fn what_hangs_on_laundering_is_for_some() {
         let metrics = touched();

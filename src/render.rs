@@ -103,7 +103,7 @@ struct WireDecision {
     fraud_probability: Option<f32>,
     /// Why: at most four, the strongest first; in the internal view at most four more that speak of laundering.
     reasons: Vec<WireReason>,
-    /// Not null: it would have been declined and goes through as one of the control group.
+    /// Not null: it would have been declined and, unless the outcome is severer, goes through as one of the control group.
     control_group: Option<WireControl>,
     /// evaluated: all that is configured was used. degraded: a configured part was skipped, see skipped. fallback: a stand-in answered, for
     /// the deadline was over.
@@ -331,7 +331,6 @@ mod tests {
         assert_eq!(rendered(&sample(), &|_| Some("payment-1".to_owned())), golden);
     }
 
-    /// Caught when planted: each of risk score, status, skipped and used taken from both in every view.
     #[test]
     fn what_is_for_aml_alone_changes_no_byte_elsewhere() {
         let mut plain = sample();

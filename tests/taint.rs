@@ -188,7 +188,7 @@ fn same(name: &str, one: &[(Option<Decision>, String)], other: &[(Option<Decisio
 /// - the public view showing reasons for AML; the greater of both risk scores; public reasons and rules that err chosen among those of both;
 /// - the guard counting declines on suspicion in the sum of the others; its turns told as alerts of fraud;
 /// - the control group letting through what is declined on suspicion; a model's probability that is no number said to have been skipped;
-/// - alerts of laundering numbered with those of fraud, spending their budget, taking their places; payments that count as held on suspicion.
+/// - alerts of laundering numbered with those of fraud, spending their budget, taking their places.
 #[test]
 fn nobody_outside_of_aml_learns_of_a_suspicion() {
     let thresholds = |alert, interdict| [Threshold { alert, interdict }; Typology::LAUNDERING.len()];
@@ -370,8 +370,7 @@ fn seen(layer: &str, since: i64) -> (Seen, usize, usize) {
     (seen, interdicted, aml)
 }
 
-/// The same at the doors of a service, by roles. Caught when planted: supervisors shown both kinds, by the list of open alerts and by the
-/// stream; all metrics shown to subscribers.
+/// The same at the doors of a service, by roles.
 #[test]
 fn no_door_tells_of_a_suspicion() {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64 - 60_000_000;

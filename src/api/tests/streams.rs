@@ -86,7 +86,6 @@ fn the_internal_view_is_for_those_who_may_see_it() {
     }
 }
 
-/// Caught when planted: the stream of both kinds for everybody who may see alerts.
 #[test]
 fn alerts_of_laundering_are_for_analysts_alone() {
     let house = House::with_gate(Options::default(), Named);
