@@ -8,7 +8,7 @@ pub mod model;
 use std::collections::BTreeMap;
 use weir::event::{
     Body, Content, Currency, Duration, Effort, Event, EventType, Id, IdKey, IdKind, Label, LabelSource, ListChange, Money, Origin, Payment,
-    PaymentResult, PaymentStatus, Record, Sequence, Target, Timestamp, Verdict, ends,
+    PaymentResult, PaymentStatus, Record, Sequence, Target, Timestamp, Transfer, Verdict, ends,
 };
 
 pub fn id(kind: IdKind, text: &str) -> Id {
@@ -62,6 +62,21 @@ impl Stream {
             channel: None,
             session: None,
             items: Box::default(),
+        }))
+    }
+
+    /// A transfer that the user of whoever sends ordered.
+    pub fn send(&mut self, from: &str, to: &str, minor: i64) -> Id {
+        self.pass(Duration::SECOND.times(7));
+        self.event(Body::Transfer(Transfer {
+            from: Some(id(IdKind::Account, from)),
+            to: Some(id(IdKind::Account, to)),
+            amount: Money { minor, currency: Currency::parse("EUR").expect("listed") },
+            from_bank: None,
+            to_bank: None,
+            format: None,
+            user: Some(id(IdKind::User, from)),
+            device: None,
         }))
     }
 

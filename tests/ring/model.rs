@@ -31,7 +31,7 @@ impl Row {
 }
 
 /// Typologies that make an alert a ring.
-const RINGS: u32 = Typology::RINGS;
+const RINGS: u32 = 1 << Typology::SharedDevice as u32 | 1 << Typology::HeldRing as u32;
 
 /// Payments that were held, of those who share devices.
 struct Group {

@@ -21,6 +21,8 @@ mod legs;
 mod passing;
 mod scatter;
 mod structuring;
+#[cfg(test)]
+mod tests;
 
 pub use legs::{DEVICE, Leg, Party, Reach, Scratch, Surroundings};
 
