@@ -272,8 +272,9 @@ mod tests {
             let (mut slow, _) = fan(mirrored, 3);
             slow.send(-14 * 24, &sides("d"), 20_000);
             assert_eq!(find(&mut slow), None, "outside of the window");
-            slow.send(-14 * 24 + 1, &sides("e"), 21_000);
-            assert_eq!(find(&mut slow).map(|(_, legs)| legs.len()), Some(4), "inside of it");
+            let (mut inside, _) = fan(mirrored, 3);
+            inside.send(-14 * 24 + 1, &sides("d"), 21_000);
+            assert_eq!(find(&mut inside).map(|(_, legs)| legs.len()), Some(4), "inside of it");
 
             let (mut files, _) = fan(mirrored, 1);
             files.ordered = false;

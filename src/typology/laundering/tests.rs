@@ -58,9 +58,7 @@ fn a_crowd_of_hubs_costs_no_more_than_anybody() {
 
 /// What was found: typology, subject, score, and its proofs.
 fn told(report: &Report) -> Vec<(Typology, super::Party, u16, Vec<Leg>, bool)> {
-    let of = |finding: &super::Finding| {
-        (finding.typology, finding.subject, finding.score, report.proofs(finding).to_vec(), finding.cut)
-    };
+    let of = |finding: &super::Finding| (finding.typology, finding.subject, finding.score, report.proofs(finding).to_vec(), finding.cut);
     report.findings().iter().map(of).collect()
 }
 
