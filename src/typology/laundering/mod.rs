@@ -12,6 +12,7 @@
 
 mod bipartite;
 mod circle;
+mod detectors;
 mod fan;
 mod flow;
 mod gather;
@@ -20,6 +21,7 @@ mod passing;
 mod scatter;
 mod structuring;
 
+pub use detectors::{DETECTORS, Detector};
 pub use legs::{DEVICE, Leg, Party, Reach, Scratch, Surroundings};
 
 use super::Typology;
