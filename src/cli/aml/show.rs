@@ -2,7 +2,7 @@
 
 use super::{table, text};
 use crate::cli::{say, texts, words};
-use crate::engine::Alert;
+use crate::engine::{Alert, AlertStatus};
 use crate::event::{Currency, Id};
 use crate::journal::DataDir;
 use crate::render::{Evidence, PolicyTexts, View, alert, alert_id, grouped_money};
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 /// List the alerts of laundering, or show one with what proves it
 #[derive(clap::Args)]
 #[command(after_help = "\
-Without ALERT_ID each alert of kind aml stands in a line, in its newest version. With it: what its transfers show, in a sentence for a report; \
+Without ALERT_ID each alert of kind aml stands in a line, in its newest version; those that another one has taken in are left out. With it: what its transfers show, in a sentence for a report; \
 who plays which part; and the transfers in their order. A source only or mostly pays, an intermediary takes and pays on, a sink only takes. \
 Nothing is said but what the alert holds: where there are more transfers than it has room for, it says so.
 
@@ -32,6 +32,9 @@ pub struct Arguments {
     /// The data directory
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    /// List those, too, that another alert has taken in
+    #[arg(long, conflicts_with = "alert")]
+    all: bool,
     /// Draw the alert into this file
     #[arg(long, value_name = "FILE.svg", requires = "alert")]
     svg: Option<PathBuf>,
@@ -45,7 +48,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let laundering = Laundering::open(&arguments.data).map_err(words)?;
     let reporting = laundering.deciding.rates.reporting;
     let Some(number) = number else {
-        let listed = laundering.list().map_err(words)?;
+        let mut listed = laundering.list().map_err(words)?;
+        listed.retain(|one| arguments.all || one.status != AlertStatus::Merged);
         return say(&if arguments.json { lines(&listed, reporting) } else { list(&listed, reporting, arguments) })
             .map(|()| ExitCode::SUCCESS);
     };

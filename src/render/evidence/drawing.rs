@@ -22,6 +22,10 @@ const HEAD: usize = 62;
 const LETTERS_MAX: usize = 20;
 /// Sweeps that put accounts of a layer where those stand who pay them.
 const SWEEPS: usize = 4;
+/// Thousandths of an arrow's way where what it moved may stand, the best first.
+const SHARES: [usize; 9] = [500, 420, 580, 340, 660, 260, 740, 200, 800];
+/// Between what leads back, below all boxes.
+const BELOW: usize = 24;
 
 const STYLE: &str = "\
 text{font:12px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;fill:#1f2933}\
@@ -48,6 +52,27 @@ struct Arrow<'e> {
     edges: Vec<&'e Edge>,
 }
 
+/// What is drawn so far: lines below, boxes and labels above, and the room that these take.
+#[derive(Default)]
+struct Canvas {
+    lines: String,
+    labels: String,
+    taken: Vec<Room>,
+}
+
+/// A rectangle: from left to right, from top to bottom.
+#[derive(Clone, Copy)]
+struct Room {
+    x: (usize, usize),
+    y: (usize, usize),
+}
+
+impl Room {
+    fn overlaps(&self, other: &Room) -> bool {
+        self.x.0 < other.x.1 && other.x.0 < self.x.1 && self.y.0 < other.y.1 && other.y.0 < self.y.1
+    }
+}
+
 impl Evidence<'_> {
     /// The picture, under the title `title`.
     pub fn svg(&self, title: &str, name: &dyn Fn(Id) -> String) -> String {
@@ -56,11 +81,10 @@ impl Evidence<'_> {
         let arrows = self.arrows(&back);
         let places = self.places(&layers, columns);
         let tallest = places.iter().map(|(_, row)| row + 1).max().unwrap_or(1);
-        let backs = arrows.iter().filter(|arrow| arrow.is_back).count();
         let heading = MARGIN * 2 + title.chars().count() * 9;
         let width = (2 * MARGIN + columns * WIDTH + columns.saturating_sub(1) * ACROSS).max(heading).max(560);
-        let bottom = HEAD + tallest * (HEIGHT + DOWN);
-        let height = bottom + backs * 22 + MARGIN;
+        let bottom = HEAD + tallest * (HEIGHT + DOWN) - DOWN;
+        let height = bottom + back.len() * BELOW + MARGIN;
         let mut rows_of = vec![0; columns.max(1)];
         places.iter().for_each(|(column, row)| rows_of[*column] = rows_of[*column].max(row + 1));
         // Short layers stand in the middle of the tallest.
@@ -69,26 +93,33 @@ impl Evidence<'_> {
             let above = (tallest - rows_of[column]) * (HEIGHT + DOWN) / 2;
             (MARGIN + column * (WIDTH + ACROSS), HEAD + above + row * (HEIGHT + DOWN))
         };
-        let (mut body, mut labels) = (String::new(), String::new());
-        let mut turned = 0;
-        for (number, arrow) in arrows.iter().enumerate() {
-            let share = |of: NodeIndex, is_target: bool| {
-                let same = |other: &&Arrow| !other.is_back && if is_target { other.to == of } else { other.from == of };
-                let all = arrows.iter().filter(same).count();
-                let before = arrows[..number].iter().filter(same).count();
-                (before, all.max(1))
-            };
-            if arrow.is_back {
-                turned += 1;
-                self.back(arrow, at(arrow.from), at(arrow.to), bottom + turned * 22 - DOWN / 2, &mut body, &mut labels);
-            } else {
-                let (out, into) = (share(arrow.from, false), share(arrow.to, true));
-                self.forward(arrow, at(arrow.from), at(arrow.to), out, into, &mut body, &mut labels);
-            }
-        }
+        let mut canvas = Canvas::default();
         for node in self.graph.node_indices() {
-            self.account(&self.graph[node], at(node), name, &mut labels);
+            self.account(&self.graph[node], at(node), name, &mut canvas);
         }
+        let forward = || arrows.iter().filter(|arrow| !arrow.is_back);
+        for arrow in forward() {
+            // Arrows leave and arrive in the order of those to whom they lead, so that they do not cross at the box.
+            let out = forward().filter(|other| other.from == arrow.from);
+            let out = (out.clone().filter(|other| at(other.to).1 < at(arrow.to).1).count(), out.count());
+            let into = forward().filter(|other| other.to == arrow.to);
+            let into = (into.clone().filter(|other| at(other.from).1 < at(arrow.from).1).count(), into.count());
+            let (from, to) = (at(arrow.from), at(arrow.to));
+            self.forward(arrow, (from.0 + WIDTH, port(from.1, out)), (to.0, port(to.1, into)), &mut canvas);
+        }
+        for (turned, arrow) in arrows.iter().filter(|arrow| arrow.is_back).enumerate() {
+            self.back(arrow, at(arrow.from), at(arrow.to), bottom + (turned + 1) * BELOW, &mut canvas);
+        }
+        let (Canvas { lines, labels, .. }, legend) = (canvas, self.legend(title));
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" xml:space=\"preserve\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\">\n\
+             <title>{}</title>\n<style>{STYLE}</style>\n\
+             <rect class=\"b\" width=\"{width}\" height=\"{height}\"/>\n{legend}{lines}{labels}</svg>\n",
+            escape(title)
+        )
+    }
+
+    fn legend(&self, title: &str) -> String {
         let mut legend = format!("<text class=\"t\" x=\"{MARGIN}\" y=\"26\">{}</text>\n", escape(title));
         for (place, role) in Role::ALL.into_iter().enumerate() {
             let x = MARGIN + place * 120;
@@ -97,12 +128,7 @@ impl Evidence<'_> {
         }
         let place = MARGIN + 3 * 120;
         line(&mut legend, format_args!("<text class=\"s\" x=\"{place}\" y=\"47\">amounts in {}</text>", self.currency.code()));
-        format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" xml:space=\"preserve\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\">\n\
-             <title>{}</title>\n<style>{STYLE}</style>\n\
-             <rect class=\"b\" width=\"{width}\" height=\"{height}\"/>\n{legend}{body}{labels}</svg>\n",
-            escape(title)
-        )
+        legend
     }
 
     /// One arrow for all transfers between two in one direction, in the order of the first of each.
@@ -142,59 +168,46 @@ impl Evidence<'_> {
         layers.iter().zip(rows).map(|(layer, row)| (*layer, row)).collect()
     }
 
-    fn forward(
-        &self,
-        arrow: &Arrow,
-        from: (usize, usize),
-        to: (usize, usize),
-        out: (usize, usize),
-        into: (usize, usize),
-        body: &mut String,
-        labels: &mut String,
-    ) {
-        let port = |top: usize, (before, all): (usize, usize)| (top * all + 8 * all + (HEIGHT - 16) * (2 * before + 1) / 2) / all;
-        let (x0, y0, x1, y1) = (from.0 + WIDTH, port(from.1, out), to.0, port(to.1, into));
+    fn forward(&self, arrow: &Arrow, from: (usize, usize), to: (usize, usize), canvas: &mut Canvas) {
+        let ((x0, y0), (x1, y1)) = (from, to);
         let bend = (x1 - x0) / 2;
-        let tip = x1 - 8;
-        let path = format!("M{x0} {y0}C{} {y0} {} {y1} {tip} {y1}", x0 + bend, x1 - bend);
-        // Labels of arrows that leave together stand one behind the other, so that they do not lie on one another.
-        let share = 300 + 400 * (out.0 + 1) / (out.1 + 1);
-        let (x, y) = on_the_way((x0, y0), (x1, y1), bend, share);
-        self.draw(arrow, &path, (x1, y1), false, body);
-        self.label(arrow, (x, y.saturating_sub(5)), labels);
+        let path = format!("M{x0} {y0}C{} {y0} {} {y1} {} {y1}", x0 + bend, x1 - bend, x1 - 8);
+        draw(arrow, &path, to, false, canvas);
+        let places = SHARES.map(|share| {
+            let (x, y) = on_the_way(from, to, bend, share);
+            (x, y.saturating_sub(5))
+        });
+        self.label(arrow, &places, canvas);
     }
 
     /// What leads back runs below all boxes, dashed.
-    fn back(&self, arrow: &Arrow, from: (usize, usize), to: (usize, usize), below: usize, body: &mut String, labels: &mut String) {
+    fn back(&self, arrow: &Arrow, from: (usize, usize), to: (usize, usize), below: usize, canvas: &mut Canvas) {
         let (x0, x1) = (from.0 + WIDTH / 2 + 20, to.0 + WIDTH / 2 - 20);
         let (y0, y1) = (from.1 + HEIGHT, to.1 + HEIGHT);
-        let path = format!(
-            "M{x0} {y0}C{x0} {below} {x0} {below} {} {below}H{}C{x1} {below} {x1} {below} {x1} {}",
-            x0.saturating_sub(40),
-            x1 + 40,
-            y1 + 8
-        );
-        self.draw(arrow, &path, (x1, y1), true, body);
-        self.label(arrow, (x0.midpoint(x1), below - 5), labels);
+        let (left, right) = (x0.saturating_sub(40), x1 + 40);
+        let path = format!("M{x0} {y0}C{x0} {below} {x0} {below} {left} {below}H{right}C{x1} {below} {x1} {below} {x1} {}", y1 + 8);
+        draw(arrow, &path, (x1, y1), true, canvas);
+        self.label(arrow, &[(x0.midpoint(x1), below - 5)], canvas);
     }
 
-    fn draw(&self, arrow: &Arrow, path: &str, tip: (usize, usize), upwards: bool, body: &mut String) {
-        let (x, y) = tip;
-        let head = if upwards { format!("M{x} {y}l-5 9h10z") } else { format!("M{x} {y}l-9 -5v10z") };
-        let class = if arrow.is_back { " class=\"k\"" } else { "" };
-        line(body, format_args!("<path{class} d=\"{path}\"/><path class=\"h\" d=\"{head}\"/>"));
-    }
-
-    fn label(&self, arrow: &Arrow, (x, y): (usize, usize), labels: &mut String) {
+    /// What an arrow moved, at the first of `places` that is free, else at the first.
+    fn label(&self, arrow: &Arrow, places: &[(usize, usize)], canvas: &mut Canvas) {
         let sum: i128 = arrow.edges.iter().map(|edge| i128::from(edge.amount_minor)).sum();
         let times = if arrow.edges.len() > 1 { format!(" ({}×)", arrow.edges.len()) } else { String::new() };
-        let each = |edge: &&Edge| format!("{} {}", edge.time, grouped_money(edge.amount_minor.into(), self.currency));
-        let tooltip: Vec<String> = arrow.edges.iter().map(each).collect();
         let text = grouped_money(sum, self.currency) + &times;
-        line(labels, format_args!("<text class=\"a\" x=\"{x}\" y=\"{y}\"><title>{}</title>{text}</text>", escape(&tooltip.join("\n"))));
+        let half = text.chars().count() * 4;
+        let room = |(x, y): (usize, usize)| Room { x: (x.saturating_sub(half), x + half), y: (y.saturating_sub(11), y + 3) };
+        let is_free = |place: &&(usize, usize)| canvas.taken.iter().all(|taken| !taken.overlaps(&room(**place)));
+        let place @ (x, y) = *places.iter().find(is_free).unwrap_or(&places[0]);
+        canvas.taken.push(room(place));
+        let each = |edge: &&Edge| format!("{} {}", edge.time, grouped_money(edge.amount_minor.into(), self.currency));
+        let tooltip = escape(&arrow.edges.iter().map(each).collect::<Vec<String>>().join("\n"));
+        line(&mut canvas.labels, format_args!("<text class=\"a\" x=\"{x}\" y=\"{y}\"><title>{tooltip}</title>{text}</text>"));
     }
 
-    fn account(&self, account: &Account, (x, y): (usize, usize), name: &dyn Fn(Id) -> String, body: &mut String) {
+    fn account(&self, account: &Account, (x, y): (usize, usize), name: &dyn Fn(Id) -> String, canvas: &mut Canvas) {
+        canvas.taken.push(Room { x: (x, x + WIDTH), y: (y, y + HEIGHT) });
+        let body = &mut canvas.labels;
         let whole = name(account.id);
         let short = match whole.chars().count() > LETTERS_MAX {
             true => whole.chars().take(LETTERS_MAX - 1).chain(['…']).collect(),
@@ -213,6 +226,18 @@ impl Evidence<'_> {
         line(body, format_args!("<text x=\"{}\" y=\"{}\">{}</text>", x + 10, y + 19, escape(&short)));
         line(body, format_args!("<text class=\"s\" x=\"{}\" y=\"{}\">{sums}</text></g>", x + 10, y + 36));
     }
+}
+
+/// Where the arrow with this number among so many meets its box.
+fn port(top: usize, (before, all): (usize, usize)) -> usize {
+    top + 8 + (HEIGHT - 16) * (2 * before + 1) / (2 * all)
+}
+
+fn draw(arrow: &Arrow, path: &str, tip: (usize, usize), upwards: bool, canvas: &mut Canvas) {
+    let (x, y) = tip;
+    let head = if upwards { format!("M{x} {y}l-5 9h10z") } else { format!("M{x} {y}l-9 -5v10z") };
+    let class = if arrow.is_back { " class=\"k\"" } else { "" };
+    line(&mut canvas.lines, format_args!("<path{class} d=\"{path}\"/><path class=\"h\" d=\"{head}\"/>"));
 }
 
 /// The place on a curve between two points that leaves and arrives level, so many thousandths of its way.
