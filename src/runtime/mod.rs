@@ -20,6 +20,7 @@ mod laundering;
 mod measure;
 mod models;
 mod naming;
+mod patterns;
 mod policies;
 mod progress;
 mod replay;
