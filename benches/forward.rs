@@ -1,12 +1,13 @@
 //! What the model's forward pass costs an event, in time on one thread: payments and transfers of the simulated company, 20,000 people after
 //! 40 days, gathered by the engine of the built-in topology.
 //!
-//! `cargo bench --bench forward --features learn` (about 1 GiB).
+//! `cargo bench --bench forward --features learn` (about 1 GiB); with `-- packing` behind it that alone.
 //!
 //! *In the step* is the engine's own phase between two readings of the clock, which are in it, batch by batch while the company goes on:
 //! gathering and deciding stand between two batches and take the caches. *Alone* asks the same of the same 1,024 events again and again, as
 //! do *burn* – its forward pass with the `flex` backend, without gradients, parameters already tensors and figures of states already worked
-//! out – and *f64*, the reference. The model's parameters are drawn, for they do not matter to the time: 96 inputs a type where there are as
+//! out – and *f64*, the reference. *Packing* is what the host does of it where a device does the rest, and no time passes there: `staged` where
+//! every batch brings all rows of nodes, `resident` where rows stay in 2^18 slots and are met again. The model's parameters are drawn, for they do not matter to the time: 96 inputs a type where there are as
 //! many, with codes and spreads fitted to the events as training does.
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
@@ -16,7 +17,8 @@ use std::sync::Arc;
 use std::time::{Duration as Wall, Instant};
 use weir::engine::{Engine, NO_MODEL, NamedModel, Output, Phase};
 use weir::event::{Content, Duration, Effort, EventType, IdKey, Origin, Record, Sequence, Timestamp};
-use weir::gnn::{Bound, Inputs, Model, SeedView, reference};
+use weir::gnn::cuda::{Argument, Buffer, Device, DeviceError, Kernel, OnDevice, Room};
+use weir::gnn::{Backend, Bound, Inputs, Model, SeedBatch, SeedView, reference};
 use weir::graph::ego::{EgoBatch, SEED_SLOTS};
 use weir::ingress::{Reading, wire::parse_event};
 use weir::learn::{
@@ -174,6 +176,64 @@ impl World {
     }
 }
 
+/// A device on which nothing takes time, and that gives zeroes.
+#[derive(Default)]
+struct Nowhere {
+    written_bytes: usize,
+}
+
+impl Device for Nowhere {
+    fn name(&self) -> &str {
+        "nowhere"
+    }
+
+    fn allocate(&mut self, bytes: usize) -> Result<Buffer, DeviceError> {
+        Ok(Buffer { address: 1 << 20, bytes })
+    }
+
+    fn write(&mut self, _: Buffer, _: usize, bytes: &[u8]) -> Result<(), DeviceError> {
+        self.written_bytes += black_box(bytes).len();
+        Ok(())
+    }
+
+    fn launch(&mut self, _: Kernel, _: [u32; 3], _: [u32; 3], _: u32, _: &[Argument]) -> Result<(), DeviceError> {
+        Ok(())
+    }
+
+    fn read(&mut self, _: Buffer, _: usize, bytes: &mut [u8]) -> Result<(), DeviceError> {
+        bytes.fill(0);
+        Ok(())
+    }
+}
+
+/// A pool cut into batches, as a backend is given them.
+struct Batches {
+    judged: Vec<Option<EventType>>,
+    width: usize,
+    batches: Vec<(EgoBatch, Vec<u64>)>,
+}
+
+impl Batches {
+    fn of(pool: &Pool, kind: EventType, batch: usize) -> Batches {
+        let width = pool.words.len() / pool.events;
+        let cut = |first: usize| {
+            let mut egos = EgoBatch::with_capacity(batch);
+            (first..first + batch).for_each(|seed| egos.push_copy(&pool.egos, seed));
+            (egos, pool.words[first * width..][..batch * width].to_vec())
+        };
+        Batches { judged: vec![Some(kind); batch], width, batches: (0..pool.events).step_by(batch).map(cut).collect() }
+    }
+
+    /// Packs the batch of this number.
+    fn pack(&self, number: usize, model: &Arc<Bound>, device: &mut OnDevice<Nowhere>) {
+        let (egos, rows) = &self.batches[number];
+        let mut scores = vec![None; self.judged.len()];
+        let batch = SeedBatch { judged: &self.judged, rows, width: self.width, egos };
+        device.forward(model, batch, &mut scores).expect("nothing goes wrong where nothing happens");
+        black_box(scores);
+    }
+}
+
 fn rows_of(sample: &Sample) -> [&Rows; BRANCHES] {
     [&sample.payment, &sample.transfer]
 }
@@ -253,6 +313,30 @@ fn forward(criterion: &mut Criterion) {
                     })
                 });
             });
+        }
+        for (name, resident_rows) in [("packing, staged", 0), ("packing, resident", 1 << 18)] {
+            for batch in [64, 256, 1024] {
+                let batches = Batches::of(pool, *kind, batch);
+                let room = Room { seeds_max: 1024, resident_rows };
+                let mut device = OnDevice::new(Nowhere::default(), room).expect("nothing is taken");
+                let count = batches.batches.len();
+                // The model goes once, and rows that stay are met from the second time on.
+                (0..count).for_each(|number| batches.pack(number, &bound, &mut device));
+                let before = device.device().written_bytes;
+                (0..count).for_each(|number| batches.pack(number, &bound, &mut device));
+                println!("{}, {name}/{batch}: {} bytes an event", kind.name(), (device.device().written_bytes - before) / POOL);
+                let mut numbers = (0..count).cycle();
+                group.bench_function(BenchmarkId::new(name, batch), |bencher| {
+                    bencher.iter_custom(|events| {
+                        per_event(events, batch, || {
+                            let number = numbers.next().expect("it goes on");
+                            let began = Instant::now();
+                            batches.pack(number, &bound, &mut device);
+                            began.elapsed()
+                        })
+                    });
+                });
+            }
         }
         let mut seeds = (0..POOL).cycle();
         group.bench_function("f64", |bencher| {

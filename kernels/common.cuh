@@ -59,9 +59,10 @@ __host__ __device__ inline float decay(float x) {
     return x < most ? sum * power : 0.0f;
 }
 
-// log2(1 + x): `arithmetic::log2_1p`.
+// log2(1 + x): `arithmetic::log2_1p`. Its bits are read, and of what is no number they differ between machines: one of them stands for all.
 __host__ __device__ inline float log2_1p(float x) {
-    const unsigned bits = bits_of(1.0f + x);
+    const float sum = 1.0f + x;
+    const unsigned bits = sum == sum ? bits_of(sum) : 0x7fc00000u;
     const int exponent = static_cast<int>(bits >> 23) - 127;
     const float m = float_of((bits & 0x007fffffu) | 0x3f800000u) - 1.0f;
     const float bend = (((0.02627305f * m - 0.098387616f) * m + 0.18486223f) * m - 0.27672833f) * m + 0.44265944f;

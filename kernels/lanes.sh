@@ -104,6 +104,7 @@ plant "every edge with the weights of the oldest" forward.cu 'model.time[slot][s
 plant "a product rounded before it is added" forward.cu 'out = fmaf(values.z, weights.z, out);' 'out = values.z * weights.z + out;' plain "$wrong"
 plant "a sum that is a fused one" common.cuh 'const float variance = square / count - mean * mean;' \
   'const float variance = fmaf(-mean, mean, square / count);' plain "$wrong"
+plant "a logarithm of the bits of no number" common.cuh 'sum == sum ? bits_of(sum) : 0x7fc00000u' 'bits_of(sum)' plain "$wrong"
 caught "two rows for one slot" races "data race" "$built/races" slot-twice
 caught "two rows for one slot" plain "rows that stayed are not the staged ones" "$built/plain" slot-twice
 [ "$missed" -eq 0 ] || { echo "$missed faults missed"; exit 1; }

@@ -3,6 +3,7 @@
 #pragma once
 #include "common.cuh"
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -81,17 +82,36 @@ inline Words draw_model(uint64_t seed, unsigned payment_inputs, unsigned transfe
     return model;
 }
 
-inline void draw_state(Chance& chance, Words& words) {
+// The ends of what a single can be: subnormals and -0; then the largest, infinities, and what is no number, with either sign, with a payload,
+// and signalling.
+constexpr unsigned ENDS[] = {0x00000001u, 0x807fffffu, 0x80000000u, 0x7f7fffffu, 0x7f800000u,
+                             0xff800000u, 0x7fc00000u, 0xffc00000u, 0xffc12345u, 0x7fa00001u};
+constexpr unsigned ENDS_SMALL = 3;
+
+// How near to the ends the values of a row or a seed are. `LOGS`: any of the ends where they are told by their logarithm, small ones elsewhere,
+// so that most scores stay numbers. `ALL`: any of them anywhere.
+enum Ends { NO, LOGS, ALL };
+inline Ends ends_of(unsigned number) { return number % 16 == 15 ? ALL : number % 4 == 3 ? LOGS : NO; }
+
+// The value, or one of the ends in its place.
+inline float or_end(Chance& chance, Ends ends, bool is_log, float value) {
+    if (ends == NO || chance.below(4) != 0) return value;
+    return float_of(ENDS[chance.below(ends == ALL || is_log ? sizeof ENDS / sizeof *ENDS : ENDS_SMALL)]);
+}
+
+inline void draw_state(Chance& chance, Words& words, Ends ends) {
     const float money = chance.positive() * 200000.0f;
-    for (unsigned i = 0; i < STATE; i++)
-        put(words, i == 4 ? money : i == 5 ? money * money * chance.positive() : chance.positive() * 20.0f);
+    for (unsigned i = 0; i < STATE; i++) {
+        const float value = i == 4 ? money : i == 5 ? money * money * chance.positive() : chance.positive() * 20.0f;
+        put(words, or_end(chance, ends, i < 3, value));
+    }
 }
 
 inline Words draw_resident(uint64_t seed, unsigned rows) {
     Chance chance(seed);
     Words resident;
     for (unsigned row = 0; row < rows; row++) {
-        draw_state(chance, resident);
+        draw_state(chance, resident, ends_of(row) == NO ? NO : LOGS);
         resident.resize(resident.size() + RESIDENT_STRIDE - STATE, 0);
     }
     resident.shrink_to_fit();
@@ -99,13 +119,14 @@ inline Words draw_resident(uint64_t seed, unsigned rows) {
 }
 
 // Around each entity 0 to `edges_max` edges, of whose rows one in eight is of zeroes, and with resident rows every second of them. Of the
-// staged rows of edges every second is kept, each in a slot of its own.
+// staged rows of edges every second is kept, each in a slot of its own. Every fourth seed is drawn near the ends of singles.
 inline Words draw_batch(uint64_t seed, const Words& model, unsigned seeds, unsigned edges_max, unsigned resident_rows) {
     Chance chance(seed);
     Words places, edges, rows, figures, keeps;
-    for (unsigned own = 0; own < seeds * SLOTS; own++) draw_state(chance, rows);
+    for (unsigned own = 0; own < seeds * SLOTS; own++) draw_state(chance, rows, ends_of(own / SLOTS));
     const unsigned first_slot = resident_rows ? chance.below(resident_rows) : 0;
     for (unsigned number = 0; number < seeds; number++) {
+        const Ends ends = ends_of(number);
         const unsigned branch = chance.below(BRANCHES), inputs = in<Model>(model, 0)->branches[branch].inputs;
         places.push_back(static_cast<unsigned>(edges.size() / 4));
         places.push_back(static_cast<unsigned>(figures.size()));
@@ -114,9 +135,9 @@ inline Words draw_batch(uint64_t seed, const Words& model, unsigned seeds, unsig
             const unsigned count = chance.below(4) == 0 ? edges_max : chance.below(edges_max + 1);
             counts |= count << slot * 8;
             for (unsigned n = 0; n < count; n++) {
-                put(edges, chance.positive() * 27.0f);
-                put(edges, chance.positive() * 20.0f);
-                put(edges, chance.number() * 6.0f);
+                put(edges, or_end(chance, ends, false, chance.positive() * 27.0f));
+                put(edges, or_end(chance, ends, false, chance.positive() * 20.0f));
+                put(edges, or_end(chance, ends, false, chance.number() * 6.0f));
                 unsigned tag = chance.below(32);
                 const unsigned row = static_cast<unsigned>(rows.size() / STATE);
                 if (chance.below(8) == 0) {
@@ -125,7 +146,7 @@ inline Words draw_batch(uint64_t seed, const Words& model, unsigned seeds, unsig
                     tag |= TAG_RESIDENT | chance.below(resident_rows) << TAG_ROW_SHIFT;
                 } else {
                     tag |= TAG_STAGED | row << TAG_ROW_SHIFT;
-                    draw_state(chance, rows);
+                    draw_state(chance, rows, ends);
                     const unsigned kept = static_cast<unsigned>(keeps.size() / 2);
                     if (row % 2 == 0 && kept < resident_rows) {
                         keeps.push_back(row);
@@ -138,7 +159,8 @@ inline Words draw_batch(uint64_t seed, const Words& model, unsigned seeds, unsig
         places.push_back(counts);
         places.push_back(branch);
         for (unsigned n = 0; n < inputs; n++) {
-            if (n % 3 != 0) put(figures, chance.number() * 5.0f);
+            // Beyond its pieces a figure is as at their end, whatever it is.
+            if (n % 3 != 0) put(figures, or_end(chance, ends, true, chance.number() * 5.0f));
         }
     }
     if (figures.size() % 2 != 0) figures.push_back(0);
@@ -226,12 +248,22 @@ inline void keep(const Words& staged, Words& resident) {
     }
 }
 
+// Whether two scores have the same bits. What is no number has none of its own: it is the same as any other.
+inline bool is_same(const Score& a, const Score& b) {
+    float left[sizeof(Score) / sizeof(float)], right[sizeof(Score) / sizeof(float)];
+    memcpy(left, &a, sizeof a);
+    memcpy(right, &b, sizeof b);
+    for (unsigned i = 0; i < sizeof left / sizeof *left; i++) {
+        if (bits_of(left[i]) != bits_of(right[i]) && !(std::isnan(left[i]) && std::isnan(right[i]))) return false;
+    }
+    return true;
+}
+
 // The first seed whose score is not the plain one, to the bit; `seeds` where there is none.
 inline unsigned first_unlike(const Words& model, const Words& staged, const Words& resident, const Score* found) {
     const unsigned seeds = in<Header>(staged, 0)->seeds;
     for (unsigned number = 0; number < seeds; number++) {
-        const Score expected = score(model, staged, resident, number);
-        if (memcmp(&expected, &found[number], sizeof expected) != 0) return number;
+        if (!is_same(score(model, staged, resident, number), found[number])) return number;
     }
     return seeds;
 }

@@ -34,10 +34,15 @@ pub fn decay(x: [f32; 4]) -> [f32; 4] {
     })
 }
 
-/// log2(1 + x) for 0 <= `x` < 2^120, within 1e-5 and what single precision loses: what a feature needs, without a branch or a division.
+/// What is no number, where its bits are read: which of them an operation gives differs between machines.
+const NO_NUMBER_BITS: u32 = 0x7fc0_0000;
+
+/// log2(1 + x) for 0 <= `x` < 2^120, within 1e-5 and what single precision loses: what a feature needs, without a branch or a division. Beyond
+/// that it means nothing, but is the same on every machine; it is so for all that is no number.
 #[inline(always)]
 pub fn log2_1p(x: f32) -> f32 {
-    let bits = (1.0 + x).to_bits();
+    let sum = 1.0 + x;
+    let bits = if sum.is_nan() { NO_NUMBER_BITS } else { sum.to_bits() };
     let exponent = (bits >> FRACTION_BITS) as i32 - EXPONENT_BIAS as i32;
     // log2(1 + m) = m + m (1 - m) bend(m), exact at both ends so that the pieces join; bend is fitted at Chebyshev points.
     let m = f32::from_bits(bits & 0x007f_ffff | 0x3f80_0000) - 1.0;
@@ -59,6 +64,16 @@ mod tests {
         for n in 0..=24u32 {
             assert_eq!(log2_1p(((1u32 << n) - 1) as f32), n as f32, "log2(2^{n})");
         }
+    }
+
+    /// Caught when planted: the bits of whichever it was (its payload and its sign came through, as numbers from 128 to 129 and from 384 to 385).
+    #[test]
+    fn the_logarithm_has_one_result_for_all_that_is_no_number() {
+        for bits in [0x7fc0_0000, 0xffc0_0000, 0x7fff_ffff, 0xffff_ffff, 0x7fa0_0001, 0xff80_0001, 0x7fc1_2345u32] {
+            assert_eq!(log2_1p(f32::from_bits(bits)).to_bits(), 0x4300_95c0, "{bits:x}");
+        }
+        let ends = [f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -1.0, -0.0, f32::from_bits(1), -f32::from_bits(0x7f_ffff)];
+        assert_eq!(ends.map(log2_1p), [128.0, 384.0, 128.0, -127.0, 0.0, 0.0, 0.0]);
     }
 
     #[test]

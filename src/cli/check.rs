@@ -2,7 +2,7 @@
 
 use super::{say, topology};
 use crate::feature::Feature;
-use crate::runtime::{check_models, check_rules, columns, service_bill};
+use crate::runtime::{check_models, check_rules, columns, device_bill, service_bill};
 use crate::topology::{Sizes, report, svg};
 use std::fs;
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         say(&columns(&topology).iter().map(line).collect::<String>())?;
         return Ok(ExitCode::SUCCESS);
     }
-    say(&report(&topology, &Sizes::of(&topology.deciding), &service_bill(&topology)))?;
+    say(&report(&topology, &Sizes::of(&topology.deciding), &service_bill(&topology), &device_bill(&topology)))?;
     say(&models.iter().map(|line| format!("  {line}\n")).collect::<String>())?;
     if let Some(path) = &arguments.svg {
         fs::write(path, svg(&topology)).map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 pub const SCALARS: u32 = u32::MAX;
 
 /// Changes whenever the layout of a table or the order of the numbers does.
-const LAYOUT: u64 = 6;
+const LAYOUT: u64 = 7;
 
 /// What an image fits: an engine of another shape cannot read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,6 +213,8 @@ impl Engine {
     /// All that is no table, as numbers.
     fn words(&self, sequence: Sequence) -> Vec<u64> {
         let mut out = vec![LAYOUT, sequence.0, self.now.0 as u64, self.counts.duplicates, self.counts.late, self.course.hash, self.found];
+        let told = self.backend_told.unwrap_or_default();
+        out.extend(told.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)));
         self.judged.words(&mut out);
         self.lists.words(&mut out);
         self.sources.words(&mut out);
@@ -238,6 +240,12 @@ impl Engine {
         self.counts = Counts { duplicates: words.word()?, late: words.word()? };
         self.course.hash = words.word()?;
         self.found = words.word()?;
+        let mut told = [0; 32];
+        for word in told.as_chunks_mut().0 {
+            *word = words.word()?.to_le_bytes();
+        }
+        // No blob has this name.
+        self.backend_told = (told != [0; 32]).then_some(told);
         self.judged.restore_words(words)?;
         self.lists.restore_words(words)?;
         self.sources.restore_words(words)?;

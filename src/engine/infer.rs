@@ -82,9 +82,15 @@ impl Engine {
         self.backend = Some((backend, seeds_min));
     }
 
-    /// Why the backend was lost, told once: what it was asked for and everything since was done on the CPU.
-    pub fn take_lost(&mut self) -> Option<DeviceLost> {
+    /// The backend that was lost, and why, given once: what it was asked for and everything since was done on the CPU. Dropping it may take
+    /// its driver long; the engine leaves that to others.
+    pub fn take_lost(&mut self) -> Option<(DeviceLost, Box<dyn Backend>)> {
         self.lost.take()
+    }
+
+    /// The blob of the newest record that says where forward passes run; `None` where no record has.
+    pub fn backend_told(&self) -> Option<[u8; 32]> {
+        self.backend_told
     }
 
     /// Asks the model for every seed that it may judge, and writes what it says where rules read it.
@@ -117,8 +123,7 @@ impl Engine {
             Ok(()) => DeviceLost { why: "it gives other bits than the CPU".to_owned() },
             Err(lost) => lost,
         };
-        self.lost = Some(lost);
-        self.backend = None;
+        self.lost = self.backend.take().map(|(backend, _)| (lost, backend));
         false
     }
 

@@ -42,14 +42,14 @@ impl Engine {
             if finding.score >= threshold.interdict {
                 self.batch.seeds.last_mut().expect("a judged event has a seed").interdicted = true;
             }
-            if finding.score >= threshold.alert {
-                self.note_laundering(record, &finding, leg);
+            if finding.score >= threshold.alert / 2 {
+                self.note_laundering(record, &finding, leg, finding.score >= threshold.alert);
             }
         }
     }
 
-    /// Keeps a finding with the names of what proves it.
-    fn note_laundering(&mut self, record: &Record, finding: &Finding, this: Leg) {
+    /// Keeps a finding with the names of what proves it; `opens`: it may open an alert, else only join one.
+    fn note_laundering(&mut self, record: &Record, finding: &Finding, this: Leg, opens: bool) {
         let at = self.moment(record);
         let batch = &mut self.batch;
         let start = batch.proofs.len();
@@ -81,6 +81,6 @@ impl Engine {
         let suppressed = self.lists.until(subject, self.suppressing);
         let proofs = start..batch.proofs.len();
         batch.pending.push(Pending::Laundered(batch.laundered.len() as u32, at));
-        batch.laundered.push(Laundered { typology: finding.typology, score: finding.score, cut, subject, proofs, suppressed });
+        batch.laundered.push(Laundered { typology: finding.typology, score: finding.score, opens, cut, subject, proofs, suppressed });
     }
 }

@@ -139,8 +139,10 @@ pub struct Engine {
     models: Vec<NamedModel>,
     /// Where forward passes run, if not on the CPU, and for how many seeds at least.
     backend: Option<(Box<dyn Backend>, usize)>,
-    /// Why it was lost, until somebody has asked.
-    lost: Option<DeviceLost>,
+    /// The one that was lost, and why, until somebody has taken both.
+    lost: Option<(DeviceLost, Box<dyn Backend>)>,
+    /// What the newest record about it names. It decides nothing, and is no part of the state hash.
+    backend_told: Option<[u8; 32]>,
     /// Every policy that was given: records to come may name it, and name it again.
     prepared: Vec<NamedPolicy>,
     guard: Guard,
@@ -210,6 +212,7 @@ impl Engine {
             models: Vec::new(),
             backend: None,
             lost: None,
+            backend_told: None,
             heirs: Declining::default(),
             guard: Guard::new(guard, guarded, progress),
             turns: Vec::with_capacity(TURNS_AT_START),
@@ -337,6 +340,9 @@ impl Engine {
                 // Who leads sways nothing; a policy is in force from the next record on.
                 let fits = control.kind != ControlKind::Topology || named == self.provenance.topology;
                 assert!(fits, "the runtime builds the engine from what the control records name");
+                if control.kind == ControlKind::Backend {
+                    self.backend_told = Some(control.blob);
+                }
             }
         }
     }

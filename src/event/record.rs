@@ -112,7 +112,8 @@ pub enum ControlKind {
     Leader = 3,
     /// The model that judges from the next record on.
     Model = 4,
-    /// Forward passes run elsewhere from here on: the device that ran them is lost. It decides nothing: every backend gives the same bits.
+    /// Forward passes run elsewhere from here on: another device has them, or theirs is lost. It decides nothing: every backend gives the
+    /// same bits.
     Backend = 5,
 }
 

@@ -34,6 +34,9 @@ pub trait Backend: Send {
     ///
     /// # Errors
     /// The device is lost; it is not asked again.
+    ///
+    /// # Panics
+    /// Where it is all the same.
     fn forward(&mut self, model: &Arc<Bound>, batch: SeedBatch<'_>, scores: &mut [Option<Score>]) -> Result<(), DeviceLost>;
 }
 

@@ -89,7 +89,10 @@ impl Reading {
     /// Keeps what control records name that stand in another journal, whose blobs are `from`.
     pub(super) fn blobs(&self, records: &[Record], from: &Blobs) -> Result<(), ReplayError> {
         for record in records {
-            if let Content::Control(control) = &record.content {
+            // That no model is in force names none.
+            if let Content::Control(control) = &record.content
+                && control.names_blob()
+            {
                 self.blobs.put(&from.get(&control.blob)?)?;
             }
         }
@@ -161,4 +164,33 @@ pub(super) fn write_summary(root: &Path, summary: &Summary) -> Result<(), Replay
     let path = DataDir::read(root)?.summary();
     let text = serde_json::to_string_pretty(summary).expect("a summary has no map with other than text keys");
     fs::write(&path, text + "\n").map_err(|error| ReplayError::Output(path, format!("cannot be written: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Control, Effort, Origin};
+    use crate::journal::JournalError;
+
+    /// A model that was taken back, where none was before, leaves a record without a blob. Caught when planted: it was looked for, as it was.
+    #[test]
+    fn a_record_that_no_model_is_in_force_names_no_blob() {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let texts = [(ControlKind::Topology, "topology".to_owned()), (ControlKind::Policy, "policy".to_owned())];
+        let foundations = Foundations { key: IdKey::FILES, log: LogOptions::default(), texts, model: None };
+        let (reading, ..) = Keeper::begin(here.path(), &foundations).unwrap().split();
+        let from = Blobs::open(Arc::new(Disk), there.path()).unwrap();
+        let record = |control| Record {
+            sequence: Sequence(0),
+            received: Timestamp(0),
+            origin: Origin::engine(),
+            effort: Effort::Full,
+            content: Content::Control(control),
+        };
+        let blob = from.put(b"a model").unwrap();
+        let model = |blob| record(Control { kind: ControlKind::Model, blob });
+        reading.blobs(&[model(blob), record(Control::NO_MODEL)], &from).unwrap();
+        assert_eq!(reading.blobs.get(&blob).unwrap(), b"a model");
+        assert!(matches!(reading.blobs(&[model([7; 32])], &from), Err(ReplayError::Journal(JournalError::MissingBlob { .. }))));
+    }
 }

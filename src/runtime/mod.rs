@@ -44,7 +44,7 @@ pub use models::{ModelFile, check_models};
 pub use progress::Progress;
 pub use replay::{ReplayOptions, replay};
 pub use scores::ScoresError;
-pub use service::{Body, Ended, Node, Peer, Service, ServiceError, Standby, service_bill};
+pub use service::{Body, Ended, Node, Peer, Service, ServiceError, Standby, device_bill, service_bill};
 pub use snapshots::{Copied, Inspected, Verified, export_snapshot, inspect_snapshots, snapshots_in, verify_snapshot};
 pub use source::Input;
 pub use summary::Summary;

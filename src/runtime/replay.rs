@@ -1,6 +1,6 @@
 //! The whole way of an event over files or a journal, as fast as it goes.
 
-use super::backing::{Backing, CPU};
+use super::backing::{Backing, CPU, let_go};
 use super::error::ReplayError;
 use super::keep::{Keeper, Writing, write_summary};
 use super::measure::{StepTimes, peak_rss_bytes};
@@ -112,7 +112,8 @@ pub fn replay(input: Input, options: &ReplayOptions) -> Result<Summary, ReplayEr
     let input_errors = read?;
     named?;
 
-    if let Some(lost) = engine.take_lost() {
+    if let Some((lost, device)) = engine.take_lost() {
+        let_go(device);
         backend_instead = Some(format!("{backend} is lost: {}", lost.why));
         backend = CPU.to_owned();
     }

@@ -8,14 +8,18 @@ use crate::graph::Family;
 use std::fmt::Write;
 
 /// The report of a topology that passed its checks. `sizes` are those of the tables of this build, `service` is what a service takes beside
-/// them.
-pub fn report(topology: &Topology, sizes: &Sizes, service: &Bill) -> String {
+/// them, `device` what forward passes take of a device's memory.
+pub fn report(topology: &Topology, sizes: &Sizes, service: &Bill, device: &Bill) -> String {
     let mut out = String::from("The way of an event\n\n");
     out += &Picture::of(topology).text();
     out += "\nMemory, allocated and touched at start\n\n";
     out += &bill_text(&Bill::of(&topology.deciding.limits, topology.batch_events_max, sizes));
     out += "\nThe service: what `weir run` takes beside it, at most\n\n";
     out += &bill_text(service);
+    if !device.lines.is_empty() {
+        out += "\nA device, where one is found: what it takes of its own memory\n\n";
+        out += &bill_text(device);
+    }
     out += "\nRings\n\n";
     out += &rings_text(topology);
     out += "\nDecisions will bear\n\n";
@@ -206,7 +210,19 @@ format = "jsonl"
         let bill = Bill::of(&topology.deciding.limits, topology.batch_events_max, &sizes());
         assert!(bill.bytes() < 900 << 20, "room is needed for the process itself: {}", bill_text(&bill));
         let service = Bill { lines: vec![Line { table: "answers".to_owned(), count: 3, bytes_each: 48 }] };
-        let report = report(&topology, &sizes(), &service);
+        let device = |lines| report(&topology, &sizes(), &service, &Bill { lines });
+        let report = device(vec![Line { table: "rows that stay".to_owned(), count: 1 << 18, bytes_each: 64 }]);
+        let expected = "
+A device, where one is found: what it takes of its own memory
+
+  table                         count bytes each        MiB
+  rows that stay              262,144         64       16.0
+  sum                                                  16.0
+
+Rings
+";
+        assert!(report.contains(expected), "{report}");
+        assert!(!device(Vec::new()).contains("A device"));
         assert!(
             report.contains("VALIDATE") && report.contains("event ids") && report.contains("answers") && report.contains("policy  "),
             "{report}"

@@ -26,6 +26,7 @@ pub(super) fn read(section: &Section) -> LaunderingOptions {
         exceeds_permille: section.integer("exceeds_permille", 1_000..=2_000),
         leg_minor: minor("leg_minor"),
         sum_minor: minor("sum_minor"),
+        flow_minor: minor("flow_minor"),
         bulk_counts: section.flag("bulk_counts"),
         limit_minor: minor("limit_minor"),
         young: time("young"),
@@ -42,6 +43,7 @@ pub(super) fn write(options: &LaunderingOptions, out: &mut Text) {
     out.number("busy_min", options.reach.busy_min);
     out.duration("dwell", options.dwell);
     out.number("exceeds_permille", options.exceeds_permille);
+    out.number("flow_minor", options.flow_minor);
     out.number("kept_permille", options.kept_permille);
     out.number("leg_minor", options.leg_minor);
     out.number("limit_minor", options.limit_minor);

@@ -125,6 +125,11 @@ fn check_shows_the_way_and_the_bill() {
     for part in ["The way of an event", "JOURNAL", "ENGINE", "weir.decisions", "Memory, allocated and touched at start", "money: rows"] {
         assert!(text.contains(part), "{part}");
     }
+    if cfg!(feature = "cuda") {
+        assert!(text.contains("device: rows known") && text.contains("A device, where one is found"), "{text}");
+        room.write("cpu.toml", "[model]\ndevice = 'cpu'\n");
+        assert!(!room.done(&["check", "cpu.toml"]).contains("device: "), "none is used");
+    }
     assert!(fs::read_to_string(room.path("picture.svg")).unwrap().starts_with("<svg"));
     assert!(room.done(&["check", "--columns"]).contains("user_payments.count_1h"));
     for (name, source) in [("handbook", "payment"), ("aml", "transfer"), ("wiki", "interaction")] {

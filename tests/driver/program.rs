@@ -42,13 +42,13 @@ fn a_replay_on_a_device_has_the_digest_of_one_on_the_cpu() {
     let lost = json_of(with(&room, &emulating, &[("FAKE_CUDA_LOST", "9")], &[&replay[..], &["--batch", "128"]].concat()));
     assert_eq!((&lost["backend"], &lost["digest"]), (&json!("cpu"), &here["digest"]));
     let why = lost["backend_instead"].as_str().unwrap();
-    assert_eq!(why, "cuda:0 Pretended is lost: cuda:0 Pretended: waiting for it: CUDA_ERROR_LAUNCH_FAILED: as it was told to");
+    assert_eq!(why, "cuda:0 Pretended is lost: waiting for it: CUDA_ERROR_LAUNCH_FAILED: as it was told to");
 }
 
 /// On a card, where there is one.
 #[test]
 fn a_card_decides_as_the_cpu_does() {
-    if let Some(missing) = look().missing {
+    if let Err(missing) = look().card(0) {
         println!("skipped: a replay on a card: {missing}");
         assert!(std::env::var("WEIR_REQUIRE_GPU").is_err(), "WEIR_REQUIRE_GPU is set, and {missing}");
         return;
@@ -98,12 +98,25 @@ fn the_doctor_says_what_is_there_and_what_cannot_work() {
     let device = json!({ "name": "cuda:0 Pretended", "capability": "9.0", "memory_bytes": 1 << 30, "why_not": null });
     assert_eq!(devices["devices"], json!([device]));
     assert_eq!(seen["problems"], json!([]));
+    assert!(devices["needed_bytes"].as_u64().is_some_and(|bytes| bytes > 20 << 20), "{devices}");
 
     // What nothing was chosen of is no problem; what was chosen is one.
     let old = [("FAKE_CUDA_CAPABILITY", "61")];
-    let why = "found cuda:0 Pretended of compute capability 6.1, expected 7.5 or later";
+    let why = "found cuda:0 Pretended of compute capability 6.1, expected 7.5 or later: take another device";
     let seen = json_of(with(&room, &pretended, &old, &doctor));
     assert_eq!((&seen["devices"]["used"], &seen["devices"]["why_none"]), (&json!("cpu"), &json!(why)));
+    let noted = |seen: &Value, why: &str| seen["notes"].as_array().unwrap().iter().any(|note| note.as_str().unwrap().contains(why));
+    assert!(noted(&seen, &format!("a device is not used: {why}; forward passes run on cpu, with the same results")), "{seen}");
+    // One that does not say what it is beside one that can be used; and none at all, or none asked for, is no note.
+    let silent = [("FAKE_CUDA_FAIL", "cuDeviceGetName=999"), ("FAKE_CUDA_DEVICES", "2")];
+    let seen = json_of(with(&room, &pretended, &silent, &doctor));
+    assert!(noted(&seen, "a device is not used: found cuda:0, which does not say what it is (CUDA_ERROR_UNKNOWN: "), "{seen}");
+    assert_eq!((&seen["devices"]["used"], &seen["devices"]["why_none"]), (&json!("cuda:1 Other"), &Value::Null));
+    let [first, second] = [0, 1].map(|number| &seen["devices"]["devices"][number]);
+    assert_eq!((&first["name"], &first["memory_bytes"], &second["name"]), (&json!("cuda:0"), &Value::Null, &json!("cuda:1 Other")));
+    assert!(first["why_not"].as_str().unwrap().ends_with("reset it, or hide it (CUDA_VISIBLE_DEVICES)"), "{first}");
+    let seen = json_of(with(&room, &pretended, &silent, &[&doctor[..], &["--backend", "cpu"]].concat()));
+    assert!(!noted(&seen, "a device is not used") && seen["devices"]["needed_bytes"] == 0, "{seen}");
     let (code, text, _) = with(&room, &pretended, &old, &["doctor", "-t", "small.toml", "--backend", "cuda"]);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains(&format!("PROBLEM     model.device: cuda:0 is to run forward passes: {why}")), "{text}");

@@ -31,7 +31,7 @@ impl Row {
 }
 
 /// Typologies that make an alert a ring.
-const RINGS: u16 = 1 << Typology::SharedDevice as u16 | 1 << Typology::HeldRing as u16;
+const RINGS: u32 = 1 << Typology::SharedDevice as u32 | 1 << Typology::HeldRing as u32;
 
 /// Payments that were held, of those who share devices.
 struct Group {
@@ -61,7 +61,7 @@ pub struct Told {
     number: u64,
     subject: Id,
     typology: Typology,
-    typologies: u16,
+    typologies: u32,
     score: u16,
     events: u64,
     money: i64,

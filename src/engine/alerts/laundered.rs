@@ -15,6 +15,8 @@ use std::ops::Range;
 pub(in crate::engine) struct Laundered {
     pub typology: Typology,
     pub score: u16,
+    /// Whether it opens an alert; a weaker finding only joins one that its subject leads to.
+    pub opens: bool,
     pub cut: bool,
     /// An account.
     pub subject: Id,
@@ -29,7 +31,10 @@ impl Alerts {
     pub(in crate::engine) fn laundered(&mut self, at: &Moment, found: &Laundered, proofs: &[Proof], out: &mut Vec<Alert>) {
         let accounts = || proofs.iter().flat_map(|proof| proof.ends[..2].iter().copied().flatten());
         let mut home: Option<usize> = None;
-        for id in std::iter::once(found.subject).chain(accounts()) {
+        if !found.opens && self.table.index.lead(found.subject).is_none() {
+            return;
+        }
+        for id in std::iter::once(found.subject).chain(accounts().filter(|_| found.opens)) {
             let Some(lead) = self.table.index.lead(id) else { continue };
             home = Some(match home {
                 Some(home) if home != lead.slot => self.merge(home, lead.slot, at, out),

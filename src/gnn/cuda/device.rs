@@ -20,7 +20,10 @@ impl Buffer {
     pub fn place(self, at: usize, bytes: usize) -> Result<u64, DeviceError> {
         match at.checked_add(bytes).is_some_and(|end| end <= self.bytes) {
             true => Ok(self.address + at as u64),
-            false => Err(DeviceError(format!("found bytes {at} and {bytes} more, expected them within a buffer of {}", self.bytes))),
+            false => {
+                let why = format!("found bytes {at} and {bytes} more, expected them within a buffer of {}", self.bytes);
+                Err(DeviceError::Refused(why))
+            }
         }
     }
 }
@@ -50,19 +53,26 @@ impl Kernel {
 /// What a kernel is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argument {
-    /// As a pointer.
+    /// Memory of the device, as a pointer to where it begins.
     Buffer(Buffer),
-    /// As an unsigned integer of 32 bits.
+    /// An unsigned integer of 32 bits, by its value. The kernels of `kernels/` take none, for what changes stands in a batch's header; those
+    /// that a driver is tried with do.
     Word(u32),
 }
 
 /// What a device said, or what was wrong with what it was asked. After one nothing is known of the device's memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceError(pub String);
+pub enum DeviceError {
+    /// It has not as much memory.
+    Memory(String),
+    /// Anything else.
+    Refused(String),
+}
 
 impl fmt::Display for DeviceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let (DeviceError::Memory(why) | DeviceError::Refused(why)) = self;
+        f.write_str(why)
     }
 }
 

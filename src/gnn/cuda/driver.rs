@@ -3,19 +3,18 @@
 //! One context, one stream. Buffers are there from the start; what goes to the card is copied into pinned memory first, so that nobody waits
 //! for a copy but who reads. A context is bound to a thread: each call looks whether it is this one's, so the card may change hands.
 
+use super::calls::{Calls, Said};
 use super::device::{Argument, Buffer, Device, DeviceError, Kernel};
-use super::look::{look, words};
 use super::machine::{Card, Missing};
-use cudarc::driver::result::{self, DriverError, ctx, function, module, primary_ctx, stream};
 use cudarc::driver::sys;
 use std::ffi::{CString, c_void};
-use std::fmt::Write;
+use std::ptr;
 use std::slice;
 
 /// Bytes on their way to the card at most; more wait for the card.
-const STAGING_BYTES: usize = 8 << 20;
+pub(super) const STAGING_BYTES: usize = 8 << 20;
 /// Bytes that come back at a time.
-const READING_BYTES: usize = 1 << 20;
+pub(super) const READING_BYTES: usize = 1 << 20;
 /// Arguments of a launch at most.
 const ARGUMENTS_MAX: usize = 16;
 /// Dynamic shared memory that a block gets without being asked for it by name.
@@ -23,6 +22,7 @@ const SHARED_BYTES_FREE: u32 = 48 << 10;
 
 /// A card that was brought up.
 pub struct Driver {
+    calls: &'static Calls,
     name: String,
     device: sys::CUdevice,
     context: sys::CUcontext,
@@ -43,76 +43,70 @@ pub struct Driver {
 unsafe impl Send for Driver {}
 
 impl Driver {
-    /// Brings up the card of this number, or the first that can be used, with `code` as its code: a fatbin.
+    /// Brings up a card with `code` as its code: a fatbin.
     ///
     /// # Errors
-    /// Why it cannot be used, or none can.
-    pub fn open(number: Option<u32>, code: &[u8]) -> Result<Driver, Missing> {
-        let seen = look();
-        if let Some(missing) = seen.missing {
-            return Err(missing);
-        }
-        let Some(number) = number else {
-            // Where none can be used the first says why.
-            let mut opened = seen.cards.iter().map(|card| Driver::on(card, code));
-            let first = opened.next().expect("a driver without devices was told");
-            return first.or_else(|why| opened.find_map(Result::ok).ok_or(why));
-        };
-        let card = seen.cards.iter().find(|card| card.number == number);
-        Driver::on(card.ok_or(Missing::Number { asked: number, devices: seen.cards.len() as u32 })?, code)
-    }
-
-    fn on(card: &Card, code: &[u8]) -> Result<Driver, Missing> {
+    /// Why it cannot be used.
+    pub fn open(card: &Card, code: &[u8]) -> Result<Driver, Missing> {
         if let Some(missing) = card.missing() {
             return Err(missing);
         }
-        let name = card.name();
-        let failed = |doing: &str, error: DriverError| match error.0 {
-            sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => Missing::Memory(name.clone(), doing.to_owned()),
-            _ => Missing::Refused(name.clone(), format!("{doing}: {}", words(error))),
-        };
-        let device = result::device::get(card.number as i32).map_err(|error| failed("finding it", error))?;
+        Driver::on(Calls::found()?, card, code).map_err(|error| Missing::of(card, error))
+    }
+
+    fn on(calls: &'static Calls, card: &Card, code: &[u8]) -> Result<Driver, DeviceError> {
+        let failed = |doing: &str, said: Said| calls.error(doing, said);
+        let (mut device, mut context) = (0, ptr::null_mut());
+        // SAFETY: it writes a device there.
+        unsafe { (calls.cuDeviceGet)(&mut device, card.number as i32) }.done().map_err(|said| failed("finding it", said))?;
         // SAFETY: the driver gave this device.
-        let context = unsafe { primary_ctx::retain(device) }.map_err(|error| failed("making a context", error))?;
-        let nothing = std::ptr::null_mut();
+        unsafe { (calls.cuDevicePrimaryCtxRetain)(&mut context, device) }.done().map_err(|said| failed("making a context", said))?;
         // From here on what was made is let go of when this is dropped.
         let mut driver = Driver {
-            name: name.clone(),
+            calls,
+            name: card.name(),
             device,
             context,
-            stream: std::ptr::null_mut(),
-            module: std::ptr::null_mut(),
-            functions: [(std::ptr::null_mut(), SHARED_BYTES_FREE); _],
+            stream: ptr::null_mut(),
+            module: ptr::null_mut(),
+            functions: [(ptr::null_mut(), SHARED_BYTES_FREE); _],
             buffers: Vec::new(),
-            staging: nothing,
+            staging: ptr::null_mut(),
             staged: 0,
-            reading: nothing,
+            reading: ptr::null_mut(),
         };
-        driver.bind().map_err(|error| Missing::Refused(name.clone(), error.0))?;
-        driver.stream = stream::create(stream::StreamKind::NonBlocking).map_err(|error| failed("making a stream", error))?;
+        driver.bind()?;
+        let apart = sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32;
+        // SAFETY: a context is bound.
+        unsafe { (calls.cuStreamCreate)(&mut driver.stream, apart) }.done().map_err(|said| failed("making a stream", said))?;
         // SAFETY: the bytes are a fatbin, which says itself how long it is.
-        driver.module = unsafe { module::load_data(code.as_ptr().cast()) }.map_err(|error| failed("loading the kernels", error))?;
+        let loaded = unsafe { (calls.cuModuleLoadData)(&mut driver.module, code.as_ptr().cast()) };
+        loaded.done().map_err(|said| failed("loading the kernels", said))?;
         for kernel in Kernel::ALL {
             let called = CString::new(kernel.name()).expect("a kernel's name is a word");
-            // SAFETY: the module was just loaded.
-            let function = unsafe { module::get_function(driver.module, called) };
-            driver.functions[kernel as usize].0 =
-                function.map_err(|error| failed(&format!("finding the kernel {}", kernel.name()), error))?;
+            // SAFETY: the module was just loaded; the name ends with a zero.
+            let found = unsafe { (calls.cuModuleGetFunction)(&mut driver.functions[kernel as usize].0, driver.module, called.as_ptr()) };
+            found.done().map_err(|said| failed(&format!("finding the kernel {}", kernel.name()), said))?;
         }
-        // SAFETY: a context is bound; the memory is let go of with it.
-        let pinned =
-            |bytes, flags| unsafe { result::malloc_host(bytes, flags) }.map_err(|error| failed("pinning memory of the host", error));
-        driver.staging = pinned(STAGING_BYTES, sys::CU_MEMHOSTALLOC_WRITECOMBINED)?.cast();
-        driver.reading = pinned(READING_BYTES, 0)?.cast();
+        let pinned = |bytes, flags| {
+            let mut memory = ptr::null_mut();
+            // SAFETY: a context is bound; the memory is let go of when the driver is dropped.
+            let done = unsafe { (calls.cuMemHostAlloc)(&mut memory, bytes, flags) }.done();
+            done.map(|()| memory.cast::<u8>()).map_err(|said| failed("pinning memory of the host", said))
+        };
+        driver.staging = pinned(STAGING_BYTES, sys::CU_MEMHOSTALLOC_WRITECOMBINED)?;
+        driver.reading = pinned(READING_BYTES, 0)?;
         Ok(driver)
     }
 
     /// Binds the context to this thread, where it is not.
     fn bind(&self) -> Result<(), DeviceError> {
-        let bound = ctx::get_current().map_err(|error| self.failed("asking for the context", error))?;
-        if bound != Some(self.context) {
+        let mut bound = ptr::null_mut();
+        // SAFETY: it writes a context there, or null.
+        unsafe { (self.calls.cuCtxGetCurrent)(&mut bound) }.done().map_err(|said| self.failed("asking for the context", said))?;
+        if bound != self.context {
             // SAFETY: the context is retained as long as this lives.
-            unsafe { ctx::set_current(self.context) }.map_err(|error| self.failed("binding the context", error))?;
+            unsafe { (self.calls.cuCtxSetCurrent)(self.context) }.done().map_err(|said| self.failed("binding the context", said))?;
         }
         Ok(())
     }
@@ -120,13 +114,13 @@ impl Driver {
     /// Waits until everything is done that was asked for.
     fn wait(&mut self) -> Result<(), DeviceError> {
         // SAFETY: the stream is destroyed when this is dropped.
-        unsafe { stream::synchronize(self.stream) }.map_err(|error| self.failed("waiting for it", error))?;
+        unsafe { (self.calls.cuStreamSynchronize)(self.stream) }.done().map_err(|said| self.failed("waiting for it", said))?;
         self.staged = 0;
         Ok(())
     }
 
-    fn failed(&self, doing: &str, error: DriverError) -> DeviceError {
-        DeviceError(format!("{}: {doing}: {}", self.name, words(error)))
+    fn failed(&self, doing: &str, said: Said) -> DeviceError {
+        self.calls.error(doing, said)
     }
 }
 
@@ -137,9 +131,10 @@ impl Device for Driver {
 
     fn allocate(&mut self, bytes: usize) -> Result<Buffer, DeviceError> {
         self.bind()?;
+        let mut address = 0;
         // SAFETY: a context is bound; the memory is let go of when this is dropped.
-        let address = unsafe { result::malloc_sync(bytes) };
-        let address = address.map_err(|error| self.failed(&format!("allocating {bytes} bytes"), error))?;
+        let done = unsafe { (self.calls.cuMemAlloc_v2)(&mut address, bytes) }.done();
+        done.map_err(|said| self.failed(&format!("allocating {bytes} bytes"), said))?;
         self.buffers.push(address);
         Ok(Buffer { address, bytes })
     }
@@ -161,7 +156,8 @@ impl Device for Driver {
             let address = to.place(at, part.len())?;
             // SAFETY: the buffer has this place, which was just asked for, and is let go of when this is dropped; the pinned bytes stay as
             // they are until `wait`.
-            unsafe { result::memcpy_htod_async(address, pinned, self.stream) }.map_err(|error| self.failed("copying to it", error))?;
+            let copying = unsafe { (self.calls.cuMemcpyHtoDAsync_v2)(address, pinned.as_ptr().cast(), pinned.len(), self.stream) };
+            copying.done().map_err(|said| self.failed("copying to it", said))?;
             self.staged += part.len();
             at += part.len();
             rest = behind;
@@ -183,8 +179,8 @@ impl Device for Driver {
         if shared_bytes > allowed {
             let attribute = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             // SAFETY: the function is one of the module, which is unloaded when this is dropped.
-            let allowing = unsafe { function::set_function_attribute(function, attribute, shared_bytes as i32) };
-            allowing.map_err(|error| self.failed(&format!("allowing {} {shared_bytes} bytes", kernel.name()), error))?;
+            let allowing = unsafe { (self.calls.cuFuncSetAttribute)(function, attribute, shared_bytes as i32) };
+            allowing.done().map_err(|said| self.failed(&format!("allowing {} {shared_bytes} bytes", kernel.name()), said))?;
             self.functions[kernel as usize].1 = shared_bytes;
         }
         // A word is the lower half of its place: hosts of CUDA write the lower byte first.
@@ -196,17 +192,28 @@ impl Device for Driver {
             };
         }
         let mut places = values.each_mut().map(|value| (&raw mut *value).cast::<c_void>());
+        let ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]) = (grid, block);
+        let (arguments, extra) = (places.as_mut_ptr(), ptr::null_mut());
         // SAFETY: the kernels take pointers and words, as many as whoever launches gives; the values live through the call, which copies
         // them. What a kernel does with the pointers is held by its index guards.
         let launched = unsafe {
-            result::launch_kernel(function, grid.into(), block.into(), shared_bytes, self.stream, &mut places[..arguments.len()])
+            (self.calls.cuLaunchKernel)(
+                function,
+                grid_x,
+                grid_y,
+                grid_z,
+                block_x,
+                block_y,
+                block_z,
+                shared_bytes,
+                self.stream,
+                arguments,
+                extra,
+            )
         };
-        launched.map_err(|error| {
-            let mut doing = format!("launching {}", kernel.name());
-            // What a launch refuses hangs on its sizes.
-            let _ = write!(doing, " on {grid:?} blocks of {block:?} with {shared_bytes} bytes");
-            self.failed(&doing, error)
-        })
+        // What a launch refuses hangs on its sizes.
+        let doing = || format!("launching {} on {grid:?} blocks of {block:?} with {shared_bytes} bytes", kernel.name());
+        launched.done().map_err(|said| self.failed(&doing(), said))
     }
 
     fn read(&mut self, from: Buffer, at: usize, bytes: &mut [u8]) -> Result<(), DeviceError> {
@@ -218,8 +225,8 @@ impl Device for Driver {
             // SAFETY: the part is no longer than the reading memory, to which nothing else refers.
             let pinned = unsafe { slice::from_raw_parts_mut(self.reading, part.len()) };
             // SAFETY: the buffer has this place, which was just asked for; nobody looks at the pinned bytes before `wait`.
-            let copying = unsafe { result::memcpy_dtoh_async(pinned, address, self.stream) };
-            copying.map_err(|error| self.failed("copying from it", error))?;
+            let copying = unsafe { (self.calls.cuMemcpyDtoHAsync_v2)(pinned.as_mut_ptr().cast(), address, pinned.len(), self.stream) };
+            copying.done().map_err(|said| self.failed("copying from it", said))?;
             self.wait()?;
             part.copy_from_slice(pinned);
             at += part.len();
@@ -234,26 +241,27 @@ impl Drop for Driver {
         if self.bind().is_err() {
             return;
         }
+        let calls = self.calls;
         // SAFETY: each was made by the driver in this context and is let go of once; what was not made is null and passed over. Nothing is on
         // its way any more: where the stream cannot be waited for, the context is lost and its memory with it.
         unsafe {
             if !self.stream.is_null() {
-                let _ = stream::synchronize(self.stream);
+                let _ = (calls.cuStreamSynchronize)(self.stream);
             }
             for address in self.buffers.drain(..) {
-                let _ = result::free_sync(address);
+                let _ = (calls.cuMemFree_v2)(address);
             }
             for pinned in [self.staging, self.reading].into_iter().filter(|pinned| !pinned.is_null()) {
-                let _ = result::free_host(pinned.cast());
+                let _ = (calls.cuMemFreeHost)(pinned.cast());
             }
             if !self.module.is_null() {
-                let _ = module::unload(self.module);
+                let _ = (calls.cuModuleUnload)(self.module);
             }
             if !self.stream.is_null() {
-                let _ = stream::destroy(self.stream);
+                let _ = (calls.cuStreamDestroy_v2)(self.stream);
             }
-            let _ = ctx::set_current(std::ptr::null_mut());
-            let _ = primary_ctx::release(self.device);
+            let _ = (calls.cuCtxSetCurrent)(ptr::null_mut());
+            let _ = (calls.cuDevicePrimaryCtxRelease_v2)(self.device);
         }
     }
 }

@@ -23,7 +23,7 @@ impl Emulated {
 
     fn answer(&mut self) -> Result<(), DeviceError> {
         match &mut self.calls_left {
-            Some(0) => Err(DeviceError("the device was taken away".to_owned())),
+            Some(0) => Err(DeviceError::Refused("the device was taken away".to_owned())),
             Some(left) => {
                 *left -= 1;
                 Ok(())
@@ -65,7 +65,7 @@ impl Device for Emulated {
             Argument::Word(word) => weir_emulator::Argument::Word(*word),
         });
         let given: Vec<_> = given.collect();
-        self.emulator.launch(kernel.name(), grid, block, shared_bytes, &given).map_err(DeviceError)
+        self.emulator.launch(kernel.name(), grid, block, shared_bytes, &given).map_err(DeviceError::Refused)
     }
 
     fn read(&mut self, from: Buffer, at: usize, bytes: &mut [u8]) -> Result<(), DeviceError> {

@@ -1,14 +1,14 @@
 //! Forward passes on a device: a model is written once, a batch in one piece; one launch makes its scores.
 
 use super::device::{Argument, Buffer, Device, DeviceError, Kernel};
-use super::pack::{MODEL_BYTES_MAX, Packed, WARP};
+use super::pack::{Packed, WARP};
 use super::residents::Residents;
+use super::room::{Room, SCORE_BYTES};
 use super::staging::{EDGES_MAX, ROWS_MAX, Staging};
 use crate::gnn::backend::{Backend, DeviceLost, SeedBatch};
 use crate::gnn::bound::Bound;
 use crate::gnn::cpu::Score;
 use crate::gnn::model::NARROW;
-use crate::graph::state::STATE;
 use std::sync::Arc;
 
 /// Warps of a block of the forward pass, and the shared memory of one, as in `kernels/layout.cuh`.
@@ -17,22 +17,6 @@ const WARP_SHARED_BYTES: usize = 6_800;
 /// Threads that write a row which stays, and threads of a block of them.
 const KEEP_PARTS: usize = 8;
 const KEEP_THREADS: usize = 128;
-/// Bytes from one row that stays to the next.
-const RESIDENT_BYTES: usize = 64;
-/// Bytes of a score: embedding, logit, probability.
-const SCORE_BYTES: usize = 4 * (NARROW + 2);
-
-const _: () = assert!(STATE * 4 <= RESIDENT_BYTES);
-
-/// What a device keeps room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
-    /// Seeds of one launch; batches of more take several.
-    pub seeds_max: usize,
-    /// Rows of nodes that stay from one batch to the next, 64 bytes each; 0: every batch brings all that it needs.
-    pub resident_rows: usize,
-}
-
 /// A device with its buffers, and what is in them.
 #[derive(Debug)]
 pub struct OnDevice<D> {
@@ -46,6 +30,8 @@ pub struct OnDevice<D> {
     staging: Staging,
     residents: Option<Residents>,
     read: Vec<u8>,
+    /// What it holds is not known any more.
+    is_lost: bool,
 }
 
 impl<D: Device> OnDevice<D> {
@@ -59,15 +45,17 @@ impl<D: Device> OnDevice<D> {
     pub fn new(mut device: D, room: Room) -> Result<OnDevice<D>, DeviceError> {
         let Room { seeds_max, resident_rows } = room;
         assert!(seeds_max > 0 && resident_rows.max(seeds_max * (EDGES_MAX + 3)) <= ROWS_MAX, "found room for {room:?}");
+        let [model, staged, resident, scores] = room.on_device().map(|share| share.bytes());
         Ok(OnDevice {
-            model: device.allocate(MODEL_BYTES_MAX)?,
-            staged: device.allocate(Staging::bytes_max(seeds_max))?,
-            resident: device.allocate(resident_rows.max(1) * RESIDENT_BYTES)?,
-            scores: device.allocate(seeds_max * SCORE_BYTES)?,
+            model: device.allocate(model)?,
+            staged: device.allocate(staged)?,
+            resident: device.allocate(resident)?,
+            scores: device.allocate(scores)?,
             packed: None,
             staging: Staging::new(seeds_max),
             residents: (resident_rows > 0).then(|| Residents::new(resident_rows, seeds_max * EDGES_MAX)),
             read: vec![0; seeds_max * SCORE_BYTES],
+            is_lost: false,
             device,
         })
     }
@@ -85,8 +73,6 @@ impl<D: Device> OnDevice<D> {
     fn run(&mut self, model: &Arc<Bound>, batch: SeedBatch<'_>, scores: &mut [Option<Score>]) -> Result<(), DeviceError> {
         if !self.packed.as_ref().is_some_and(|(packed, _)| Arc::ptr_eq(packed, model)) {
             let packed = Packed::new(model);
-            // Nobody's until all of it is there.
-            self.packed = None;
             self.device.write(self.model, 0, &packed.bytes)?;
             self.packed = Some((Arc::clone(model), packed));
         }
@@ -126,14 +112,11 @@ fn score_of(bytes: &[u8; SCORE_BYTES]) -> Score {
 
 impl<D: Device> Backend for OnDevice<D> {
     fn forward(&mut self, model: &Arc<Bound>, batch: SeedBatch<'_>, scores: &mut [Option<Score>]) -> Result<(), DeviceLost> {
+        assert!(!self.is_lost, "a device that is lost was asked");
         scores.fill(None);
         self.run(model, batch, scores).map_err(|error| {
-            // What the device holds is not known any more.
-            self.packed = None;
-            if let Some(residents) = &mut self.residents {
-                residents.clear();
-            }
-            DeviceLost { why: error.0 }
+            self.is_lost = true;
+            DeviceLost { why: error.to_string() }
         })
     }
 }

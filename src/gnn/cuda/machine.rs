@@ -1,5 +1,6 @@
 //! What a machine has of devices, and why none of them can be used: in words for whoever can do something about it.
 
+use super::device::DeviceError;
 use std::fmt;
 
 /// The least compute capability that the kernels are built for.
@@ -25,9 +26,25 @@ pub struct Card {
 pub struct Seen {
     /// The CUDA that the driver speaks, as drivers write versions.
     pub cuda: Option<i32>,
-    pub cards: Vec<Card>,
+    /// By CUDA's numbers: what each is, or why it does not say so.
+    pub cards: Vec<Result<Card, Missing>>,
     /// Why none of them can be used, whichever is asked for.
     pub missing: Option<Missing>,
+}
+
+impl Seen {
+    /// The card of this number, if it can be used by what it is.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn card(&self, number: u32) -> Result<&Card, Missing> {
+        if let Some(missing) = &self.missing {
+            return Err(missing.clone());
+        }
+        let found = self.cards.get(number as usize).ok_or(Missing::Number { asked: number, devices: self.cards.len() as u32 })?;
+        let card = found.as_ref().map_err(Missing::clone)?;
+        card.missing().map_or(Ok(card), Err)
+    }
 }
 
 impl Card {
@@ -57,12 +74,24 @@ pub enum Missing {
     DriverOld(i32),
     /// There are devices, but none of this number.
     Number { asked: u32, devices: u32 },
+    /// The driver counts it and cannot say what it is: CUDA's number, and what the driver says instead.
+    Silent { number: u32, why: String },
     /// The device's name and compute capability.
     DeviceOld(String, (i32, i32)),
     /// The device's name, and what did not fit.
     Memory(String, String),
     /// The device's name, and what it refused.
     Refused(String, String),
+}
+
+impl Missing {
+    /// That this card said so while it was brought up.
+    pub fn of(card: &Card, error: DeviceError) -> Missing {
+        match error {
+            DeviceError::Memory(what) => Missing::Memory(card.name(), what),
+            DeviceError::Refused(why) => Missing::Refused(card.name(), why),
+        }
+    }
 }
 
 /// A version as drivers write it, as people do.
@@ -93,14 +122,22 @@ impl fmt::Display for Missing {
             Missing::Number { asked, devices } => {
                 write!(f, "found {devices} devices, cuda:0 to cuda:{}, expected one that is cuda:{asked}", devices - 1)
             }
+            Missing::Silent { number, why } => write!(
+                f,
+                "found cuda:{number}, which does not say what it is ({why}), expected one that `nvidia-smi` can talk to: reset it, or hide it \
+                 (CUDA_VISIBLE_DEVICES)"
+            ),
             Missing::DeviceOld(name, (major, minor)) => {
                 let (least_major, least_minor) = CAPABILITY_MIN;
-                write!(f, "found {name} of compute capability {major}.{minor}, expected {least_major}.{least_minor} or later")
+                write!(
+                    f,
+                    "found {name} of compute capability {major}.{minor}, expected {least_major}.{least_minor} or later: take another device"
+                )
             }
             Missing::Memory(name, what) => {
                 write!(f, "{name} has no memory left ({what}), expected room for weights and one batch: `nvidia-smi` lists who holds it")
             }
-            Missing::Refused(name, why) => write!(f, "{name} refused: {why}"),
+            Missing::Refused(name, why) => write!(f, "{name} refused: {why}; see whether `nvidia-smi` can talk to it"),
         }
     }
 }
@@ -123,6 +160,7 @@ mod tests {
             (Missing::DriverOld(12_040), "found a driver for CUDA 12.4, expected one for 13.0 or later"),
             (Missing::Number { asked: 3, devices: 2 }, "found 2 devices, cuda:0 to cuda:1, expected one that is cuda:3"),
             (Missing::Number { asked: 1, devices: 1 }, "found one device, cuda:0, expected one that is cuda:1"),
+            (Missing::Silent { number: 2, why: "999".to_owned() }, "found cuda:2, which does not say what it is (999)"),
             (Missing::DeviceOld(name(), (7, 0)), "of compute capability 7.0, expected 7.5 or later"),
             (Missing::Memory(name(), "allocating 9 bytes".to_owned()), "no memory left (allocating 9 bytes)"),
             (Missing::Refused(name(), "loading the kernels: 1".to_owned()), "refused: loading the kernels: 1"),

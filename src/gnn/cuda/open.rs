@@ -1,27 +1,41 @@
 //! A card with its kernels, ready for forward passes.
 
+use super::Opened;
 use super::driver::Driver;
-use super::forward::{OnDevice, Room};
-use super::machine::Missing;
-use super::{Device, DeviceError};
-use crate::gnn::Backend;
+use super::forward::OnDevice;
+use super::look::look;
+use super::machine::{Card, Missing};
+use super::room::ROOM;
 
 /// The kernels, for every card from compute capability 7.5 on; what makes them is `kernels/README.md`'s matter.
 const CODE: &[u8] = include_bytes!("../../../kernels/prebuilt/weir.fatbin");
 
-/// What is kept on a card: batches as the engine makes them at most, and the rows of the nodes that were met last, 16 MiB of them.
-const ROOM: Room = Room { seeds_max: 1_024, resident_rows: 1 << 18 };
-
-/// Brings a device up, by CUDA's number or the first that can be used: how it is called, and forward passes on it.
+/// Brings up the device of CUDA's number `number`, and no other.
 ///
 /// # Errors
-/// Why none can be used. Nothing panics, whatever the machine has.
-pub fn open_device(number: Option<u32>) -> Result<(String, Box<dyn Backend>), Missing> {
-    let driver = Driver::open(number, CODE)?;
-    let name = driver.name().to_owned();
-    match OnDevice::new(driver, ROOM) {
-        Ok(backend) => Ok((name, Box::new(backend))),
-        Err(DeviceError(why)) if why.contains("OUT_OF_MEMORY") => Err(Missing::Memory(name, why)),
-        Err(DeviceError(why)) => Err(Missing::Refused(name, why)),
+/// Why it cannot be used. Nothing panics, whatever the machine has.
+pub fn open_device(number: u32) -> Result<Opened, Missing> {
+    bring_up(look().card(number)?)
+}
+
+/// Brings up the first device that comes up, by CUDA's numbers: it, and why each before it did not. Where none does, all of them say why.
+pub fn open_first() -> (Option<Opened>, Vec<Missing>) {
+    let seen = look();
+    if let Some(missing) = seen.missing {
+        return (None, vec![missing]);
     }
+    let mut passed = Vec::new();
+    for card in seen.cards {
+        match card.and_then(|card| bring_up(&card)) {
+            Ok(opened) => return (Some(opened), passed),
+            Err(why) => passed.push(why),
+        }
+    }
+    (None, passed)
+}
+
+fn bring_up(card: &Card) -> Result<Opened, Missing> {
+    let driver = Driver::open(card, CODE)?;
+    let backend = OnDevice::new(driver, ROOM).map_err(|error| Missing::of(card, error))?;
+    Ok((card.name(), Box::new(backend)))
 }

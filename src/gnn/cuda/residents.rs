@@ -24,6 +24,10 @@ struct Slot {
     staged: u32,
 }
 
+/// Bytes of a slot here.
+#[cfg(feature = "cuda")]
+pub(super) const SLOT_BYTES: usize = size_of::<Slot>();
+
 const UNCHANGED: u32 = u32::MAX;
 const EMPTY: Slot = Slot { row: [0.0; STATE], node: NodeId::NONE, staged: UNCHANGED };
 
@@ -67,12 +71,6 @@ impl Residents {
             slot.staged = UNCHANGED;
         }
     }
-
-    /// Forgets all.
-    pub(super) fn clear(&mut self) {
-        self.slots.fill(EMPTY);
-        self.changed.clear();
-    }
 }
 
 /// Whether two rows have the same bits.
@@ -112,8 +110,6 @@ mod tests {
         assert_eq!(kept(&mut residents), [(0, 4), (2, 3)]);
         assert_eq!(residents.find(node, &row(1.0), 0), Place::Resident(3));
         assert_eq!(kept(&mut residents), []);
-        residents.clear();
-        assert_eq!(residents.find(node, &row(1.0), 0), Place::New);
     }
 
     #[test]

@@ -59,6 +59,7 @@ pub const REMOTE: [&str; 9] = ["nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ce
 pub const VOLATILE: [&str; 2] = ["tmpfs", "ramfs"];
 
 impl Processor {
+    /// Looks at the processor and how much of it this process may use.
     pub fn look() -> Processor {
         let told = read_to_string("/proc/cpuinfo").ok();
         let model = told.as_deref().and_then(|told| told.lines().find_map(|line| line.strip_prefix("model name")));
@@ -84,6 +85,7 @@ fn features() -> [(&'static str, bool); 1] {
 }
 
 impl Memory {
+    /// Looks at the machine's memory as it is now, and at the control group's limit.
     pub fn look() -> Memory {
         let told = read_to_string("/proc/meminfo").unwrap_or_default();
         let of = |name: &str| {
@@ -107,6 +109,7 @@ impl Memory {
 }
 
 impl Limits {
+    /// Looks at the limits of this very process.
     pub fn look() -> Limits {
         Limits::parse(&read_to_string("/proc/self/limits").unwrap_or_default())
     }

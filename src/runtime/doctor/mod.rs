@@ -4,8 +4,7 @@ mod machine;
 mod shown;
 
 use super::Backing;
-use super::service_bill;
-use crate::gnn::DeviceChoice;
+use super::{device_bill, service_bill};
 use crate::gnn::cuda::{Card, Missing, Seen, cuda_version, look};
 use crate::kafka::{self, KafkaOptions};
 use crate::topology::{Bill, Sizes, Topology, grouped};
@@ -47,13 +46,16 @@ struct Devices {
     chosen: String,
     /// Where forward passes would run.
     used: Option<String>,
+    /// What they take of a device's memory, beside what its driver does; nothing where none may be used.
+    needed_bytes: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
 struct Device {
     name: String,
-    capability: String,
-    memory_bytes: u64,
+    /// `None`, as its memory: it does not say.
+    capability: Option<String>,
+    memory_bytes: Option<u64>,
     why_not: Option<String>,
 }
 
@@ -81,7 +83,7 @@ pub fn examine(topology: &Topology, data: Option<&Path>) -> Examination {
         memory: Memory::look(),
         needed_bytes: engine.bytes() + service_bill(topology).bytes(),
         limits: Limits::look(),
-        devices: devices(topology.model.device, &mut problems),
+        devices: devices(topology, &mut problems, &mut notes),
         brokers: brokers(topology.kafka.as_ref(), &mut problems),
         data: data.map(Directory::look),
         problems: Vec::new(),
@@ -91,27 +93,43 @@ pub fn examine(topology: &Topology, data: Option<&Path>) -> Examination {
     Examination { problems, notes, ..examination }
 }
 
-fn devices(choice: DeviceChoice, problems: &mut Vec<String>) -> Devices {
-    let Seen { cuda, cards, missing } = look();
+fn devices(topology: &Topology, problems: &mut Vec<String>, notes: &mut Vec<String>) -> Devices {
+    let choice = topology.model.device;
+    let (Seen { cuda, cards, missing }, driver) = (look(), kernel_module());
     // Brought up as a service would: only that shows whether its code can be loaded.
     let chosen = Backing::choose(choice);
-    let why = chosen.as_ref().ok().and_then(|backing| backing.instead());
-    problems.extend(chosen.as_ref().err().map(|error| format!("model.device: {error}")));
-    let device = |card: &Card| Device {
-        name: card.name(),
-        capability: format!("{}.{}", card.capability.0, card.capability.1),
-        memory_bytes: card.memory_bytes,
-        why_not: card.missing().map(|why| why.to_string()),
+    let why = chosen.as_ref().ok().filter(|backing| backing.is_cpu()).and_then(Backing::instead);
+    match &chosen {
+        Ok(backing) => notes.extend(unused(backing, driver.is_some())),
+        Err(error) => problems.push(format!("model.device: {error}")),
+    }
+    let device = |(number, card): (usize, &Result<Card, Missing>)| match card {
+        Ok(card) => Device {
+            name: card.name(),
+            capability: Some(format!("{}.{}", card.capability.0, card.capability.1)),
+            memory_bytes: Some(card.memory_bytes),
+            why_not: card.missing().map(|why| why.to_string()),
+        },
+        Err(why) => Device { name: format!("cuda:{number}"), capability: None, memory_bytes: None, why_not: Some(why.to_string()) },
     };
     Devices {
         library: loaded("libcuda.so"),
         cuda: cuda.map(cuda_version),
-        driver: kernel_module(),
-        devices: cards.iter().map(device).collect(),
+        driver,
+        devices: cards.iter().enumerate().map(device).collect(),
         why_none: missing.as_ref().map(Missing::to_string).or(why),
         chosen: choice.to_string(),
         used: chosen.ok().map(|backing| backing.name().to_owned()),
+        needed_bytes: device_bill(topology).bytes(),
     }
+}
+
+/// Of each device that is there and would have been taken before, why it is not, and what can be done. Without a library, or CUDA in this
+/// build, only the driver's kernel module shows that there is one.
+fn unused(backing: &Backing, has_kernel_module: bool) -> impl Iterator<Item = String> {
+    let is_there = move |why: &&Missing| has_kernel_module || !matches!(why, Missing::Driver | Missing::Built);
+    let told = |why: &Missing| format!("a device is not used: {why}; forward passes run on {}, with the same results", backing.name());
+    backing.passed().iter().filter(is_there).map(told)
 }
 
 fn brokers(options: Option<&KafkaOptions>, problems: &mut Vec<String>) -> Brokers {

@@ -47,14 +47,18 @@ impl fmt::Display for Examination {
         }
         for device in &devices.devices {
             let why = device.why_not.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-            let memory = mebibytes(Some(device.memory_bytes));
-            line(f, "device", &format!("{}, compute capability {}, {memory}{why}", device.name, device.capability))?;
+            let (capability, memory) = (device.capability.as_deref().unwrap_or("unknown"), mebibytes(device.memory_bytes));
+            line(f, "device", &format!("{}, compute capability {capability}, {memory}{why}", device.name))?;
         }
         if let Some(why) = &devices.why_none {
             line(f, "no device", why)?;
         }
         let used = devices.used.as_deref().unwrap_or("nothing");
-        line(f, "forward on", &format!("{used} (model.device is {})", devices.chosen))?;
+        let taken = match devices.needed_bytes {
+            0 => String::new(),
+            bytes => format!("; a device takes {} of its own", mebibytes(Some(bytes))),
+        };
+        line(f, "forward on", &format!("{used} (model.device is {}){taken}", devices.chosen))?;
         let brokers = &self.brokers;
         let library = brokers.librdkafka.as_deref().map_or("this build has no Kafka".to_owned(), |version| format!("librdkafka {version}"));
         match (&brokers.configured, brokers.reached.is_empty()) {

@@ -13,7 +13,7 @@ use crate::gnn::DeviceLost;
 use crate::graph::Family;
 use crate::journal::{Blobs, Files, JournalError, OutputLog, Place, Records, hex};
 use crate::render::View;
-use crate::runtime::backing::{CPU, tell_lost, told};
+use crate::runtime::backing::{CPU, let_go, tell_lost, told};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -191,9 +191,6 @@ impl Judge {
         if self.engine.provenance().model != model {
             show_change(metrics, model, self.engine.provenance().model);
         }
-        if let Some(lost) = self.engine.take_lost() {
-            self.tell_lost(&lost);
-        }
         self.measure(batch);
         for output in &self.out {
             match self.outputs.append(output) {
@@ -228,11 +225,15 @@ impl Judge {
         self.unsettled.retain(|unsettled| !unsettled.ticket.is_unrecorded());
         let settled = self.unsettled.first().map_or(last.sequence.0 + 1, |unsettled| unsettled.sequence);
         self.shared.settled.store(settled, Ordering::Release);
+        if let Some((lost, device)) = self.engine.take_lost() {
+            let_go(device);
+            self.tell_lost(&lost);
+        }
         self.watcher.watch(&self.engine, batch, &self.out);
         true
     }
 
-    /// Says and records that the device is lost. The step was done all the same, on the CPU.
+    /// Says and records that the device is lost. The step was done all the same, on the CPU, and has been answered.
     fn tell_lost(&mut self, lost: &DeviceLost) {
         tell_lost(&self.shared.metrics, &self.device, &lost.why);
         let why = format!("{} is lost: {}", self.device, lost.why);

@@ -16,7 +16,7 @@ use super::standing::Standing;
 use super::stream::{self, TopicState};
 use super::syncer::Syncer;
 use super::watching::{BOXES, Watcher};
-use super::{Minute, Named, Service, ServiceOptions, Shared, Threads};
+use super::{Minute, Named, Service, ServiceOptions, Shared, Submission, Threads};
 use crate::event::{Duration, Record};
 use crate::identity::{Identity, Recent};
 use crate::journal::{Landmarks, hex};
@@ -50,6 +50,10 @@ impl Service {
     /// # Errors
     /// Where the system gives no thread, or what earlier snapshots left cannot be swept away.
     pub(in crate::runtime) fn launch(topology: &Topology, standing: Standing, metrics: &Metrics) -> Result<Service, ServiceError> {
+        let unread = |why: String| ServiceError::System(std::io::Error::other(why));
+        let leadership = Leadership::of(standing.dir.root());
+        // Where another process leads nothing is recorded.
+        let untold = if leadership.is_fenced().map_err(unread)? { None } else { standing.untold_backend()? };
         let Standing {
             dir,
             files,
@@ -107,7 +111,7 @@ impl Service {
             more: Notify::new(),
             checkpoints: Mutex::new(engine.checkpoints().collect()),
             foundations: foundation_texts(&topology.deciding).map(|(_, text)| content_hash(&text)),
-            epoch: Leadership::of(dir.root()).epoch().map_err(|why| ServiceError::System(std::io::Error::other(why)))?,
+            epoch: leadership.epoch().map_err(unread)?,
             fenced: Mutex::new(false),
             elsewhere: OnceLock::new(),
             noted: AtomicU64::new(targets.noted().0),
@@ -188,6 +192,10 @@ impl Service {
             out: Vec::new(),
             places: Vec::new(),
         };
+        // Ahead of all that comes by the doors; there is room.
+        if let Some(blob) = untold {
+            drop(hook_sender.send(Submission::Backend(blob)));
+        }
         let sync_every = Wall::from_millis(u64::from(topology.journal.sync_ms_max));
         let naming = shared.clone();
         let mut others = vec![

@@ -38,9 +38,10 @@ mod standing;
 mod stream;
 mod syncer;
 mod ticket;
+mod waiting;
 mod watching;
 
-pub use bill::service_bill;
+pub use bill::{device_bill, service_bill};
 pub use error::ServiceError;
 pub(in crate::runtime) use overview::clock_time;
 pub(in crate::runtime) use past::{PastReader, PastRecorder};

@@ -7,8 +7,8 @@
 use super::clock::Clock;
 use super::keeper::Task;
 use super::orphans::{Orphan, Orphans, unknown_target};
-use super::stream::TopicState;
-use super::ticket::{Reply, Ticket, Winner};
+use super::ticket::Reply;
+use super::waiting::Waiting;
 use super::{Shared, Submission};
 use crate::api::Submitted;
 use crate::decision::Decision;
@@ -41,13 +41,6 @@ pub(super) const TICK_BEHIND: Duration = Duration::SECOND.times(5);
 const TARGETS_WAITING: usize = 4_096;
 /// Where the keeper cannot keep up, so many and no more.
 const TARGETS_WAITING_MAX: usize = 1 << 20;
-
-/// Who must hear when the group is written.
-enum Waiting {
-    Event(Option<Arc<Ticket>>),
-    Line(tokio::sync::oneshot::Sender<Submitted>, Submitted),
-    StandIn(Arc<Ticket>, Box<Decision>),
-}
 
 /// What keeps the recorder from going on.
 #[derive(Debug)]
@@ -433,35 +426,6 @@ impl Recorder {
         self.shared.recorded.store(self.journal.next().0, Ordering::Release);
         self.shared.more.notify_waiters();
         self.shared.metrics.inbox_spilled_total.inc_by(spilled);
-    }
-}
-
-impl Waiting {
-    fn recorded(self, topics: &TopicState) {
-        match self {
-            Waiting::Event(_) => {}
-            // Who asked may have gone away.
-            Waiting::Line(line, submitted) => drop(line.send(submitted)),
-            Waiting::StandIn(ticket, decision) => {
-                topics.decided([decision.sequence]);
-                ticket.settle(Reply::Decision(decision));
-            }
-        }
-    }
-
-    fn unrecorded(self) {
-        match self {
-            Waiting::Event(ticket) => {
-                if let Some(ticket) = ticket.filter(|ticket| ticket.claim(Winner::Judge)) {
-                    ticket.settle(Reply::Unrecorded);
-                }
-            }
-            Waiting::Line(line, _) => {
-                let detail = "the journal takes no records; send it again when /readyz says yes".to_owned();
-                drop(line.send(Submitted::Unrecorded { detail }));
-            }
-            Waiting::StandIn(ticket, _) => ticket.settle(Reply::Unrecorded),
-        }
     }
 }
 

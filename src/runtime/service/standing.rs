@@ -19,7 +19,7 @@ use crate::journal::{Blobs, DataDir, Durability, Files, Journal, LogOptions, Out
 use crate::kafka::usable;
 use crate::metrics::Metrics;
 use crate::priority::give_way;
-use crate::runtime::backing::{Backing, CPU, tell_lost};
+use crate::runtime::backing::{Backing, CPU, device_of, let_go, tell_lost, told};
 use crate::runtime::models::Configured;
 use crate::runtime::policies::{Policies, short};
 use crate::runtime::progress::Progress;
@@ -208,9 +208,26 @@ impl Standing {
         }
     }
 
+    /// The blob of the record by which who leads says where forward passes run; `None` where the journal says so already. Until it says
+    /// something they run on the CPU.
+    ///
+    /// # Errors
+    /// Where the blob cannot be kept.
+    pub(super) fn untold_backend(&self) -> Result<Option<[u8; 32]>, ServiceError> {
+        let blobs = Blobs::open(self.files.clone(), &self.dir.blobs())?;
+        let in_force = match self.engine.backend_told() {
+            None => Some(CPU.to_owned()),
+            // One that cannot be read names no device. That it is damaged is for `weir journal verify` to say.
+            Some(blob) => blobs.get(&blob).ok().and_then(|blob| device_of(&blob)),
+        };
+        let is_told = in_force.as_ref() == Some(&self.device);
+        Ok(if is_told { None } else { Some(blobs.put(&told(&self.device, "who leads runs them here"))?) })
+    }
+
     /// Tells of a device that was lost; nothing is recorded: records are those of whom this process follows.
     pub(in crate::runtime) fn tend_backend(&mut self, metrics: &Metrics) {
-        if let Some(lost) = self.engine.take_lost() {
+        if let Some((lost, device)) = self.engine.take_lost() {
+            let_go(device);
             tell_lost(metrics, &self.device, &lost.why);
             self.device = CPU.to_owned();
         }

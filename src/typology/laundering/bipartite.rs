@@ -11,8 +11,9 @@ use crate::typology::Typology;
 const CROWD_MIN: usize = 4;
 /// Strangers a day from which on an account is no goal of a crowd.
 const SELLS_A_DAY: f32 = 0.35;
-/// Other senders that are looked at.
-const OTHERS_MAX: usize = 24;
+/// Accounts of one side that are looked at, and how often it is looked for more.
+const SIDE_MAX: usize = 16;
+const ROUNDS: usize = 3;
 
 impl Search<'_> {
     pub(super) fn bipartite(&mut self) {
@@ -21,24 +22,39 @@ impl Search<'_> {
         if sides[0] < 2 || sides[1] < 2 || self.is_business(this.from) || self.is_business(this.to) {
             return;
         }
-        let receivers = self.counterparts(this.from, false);
-        let senders = self.counterparts(this.to, true);
+        // From whoever sends to those whom it pays, to all who pay two of these, and to all whom two of those pay: until it grows no more.
         let mut crowd = Parties::new();
         crowd.add(this.from);
-        for sender in senders.as_slice().iter().take(OTHERS_MAX) {
-            if *sender != this.from && !self.is_business(*sender) && self.shared(*sender, &receivers) >= 2 {
-                crowd.add(*sender);
+        let mut goals = self.counterparts(this.from, false);
+        for _ in 0..ROUNDS {
+            let before = (crowd.len(), goals.len());
+            for at in 0..goals.len().min(SIDE_MAX) {
+                let goal = goals.as_slice()[at];
+                if self.is_business(goal) {
+                    continue;
+                }
+                for sender in self.counterparts(goal, true).as_slice().iter().take(SIDE_MAX) {
+                    if crowd.len() < SIDE_MAX && self.shared(*sender, &goals) >= 2 && !self.is_business(*sender) {
+                        crowd.add(*sender);
+                    }
+                }
             }
-        }
-        if crowd.len() < 2 {
-            return;
-        }
-        let mut goals = Parties::new();
-        for receiver in receivers.as_slice() {
-            let paid_by = crowd.as_slice().iter().filter(|sender| self.pays(**sender, *receiver)).count();
-            // Whom new ones pay every other day sells something.
-            if paid_by >= 2 && !self.is_business(*receiver) && self.strangers_a_day(*receiver, true) < SELLS_A_DAY {
-                goals.add(*receiver);
+            if crowd.len() < 2 {
+                return;
+            }
+            let mut met = Parties::new();
+            for at in 0..crowd.len() {
+                for receiver in self.counterparts(crowd.as_slice()[at], false).as_slice() {
+                    let paid_by = crowd.as_slice().iter().filter(|sender| self.pays(**sender, *receiver)).count();
+                    // Whom new ones pay every other day sells something.
+                    if paid_by >= 2 && !self.is_business(*receiver) && self.strangers_a_day(*receiver, true) < SELLS_A_DAY {
+                        met.add(*receiver);
+                    }
+                }
+            }
+            goals = met;
+            if (crowd.len(), goals.len()) == before {
+                break;
             }
         }
         let (mut strangers, mut pairs) = (0, 0);
@@ -47,7 +63,7 @@ impl Search<'_> {
                 let mut is_pair = false;
                 for place in self.around.places(*sender) {
                     let leg = self.around.leg(place);
-                    if leg.from == *sender && leg.to == *goal && leg.amount_minor >= self.options.leg_minor {
+                    if leg.from == *sender && leg.to == *goal && self.counts(&leg) {
                         is_pair = true;
                         self.prove(leg);
                     }
@@ -73,7 +89,9 @@ impl Search<'_> {
     }
 
     fn pays(&mut self, sender: Party, receiver: Party) -> bool {
-        let least = self.options.leg_minor;
-        self.around.legs(sender).iter().any(|leg| leg.from == sender && leg.to == receiver && leg.amount_minor >= least)
+        self.around.places(sender).any(|place| {
+            let leg = self.around.leg(place);
+            leg.from == sender && leg.to == receiver && self.counts(&leg)
+        })
     }
 }

@@ -35,7 +35,7 @@ impl Search<'_> {
         self.figure(Figure::Cycle, self.closed.map_or(0, |way| way.legs().len() as i64));
         let Some(way) = self.closed else { return };
         let least = way.legs().iter().map(|leg| leg.amount_minor).min().unwrap_or(0);
-        if least < self.options.leg_minor || self.around.is_busy(self.around.this.to) {
+        if least < self.options.flow_minor || self.around.is_busy(self.around.this.to) {
             return;
         }
         self.gather_way(&way);

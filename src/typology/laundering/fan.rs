@@ -67,13 +67,13 @@ impl Search<'_> {
         !self.is_early && self.around.age_days(party) * Duration::DAY.0 <= self.options.young.0
     }
 
-    /// Who paid an account, or whom it paid, with sums that count.
+    /// Who paid an account, or whom it paid, by legs that count.
     pub(super) fn counterparts(&mut self, account: Party, incoming: bool) -> Parties {
-        let least = self.options.leg_minor;
         let mut parties = Parties::new();
-        for leg in self.around.legs(account) {
+        for place in self.around.places(account) {
+            let leg = self.around.leg(place);
             let (own, other) = if incoming { (leg.to, leg.from) } else { (leg.from, leg.to) };
-            if own == account && leg.amount_minor >= least {
+            if own == account && self.counts(&leg) {
                 parties.add(other);
             }
         }
@@ -125,13 +125,14 @@ impl Search<'_> {
         self.found(typology, account, score(best));
     }
 
-    /// Whether a leg is of those that fans are made of: between strangers, of an amount that counts, ordered by somebody, and not of a business.
+    /// Whether a leg is of an amount that counts, and ordered by somebody.
+    pub(super) fn counts(&self, leg: &Leg) -> bool {
+        leg.amount_minor >= self.options.leg_minor && (leg.ordered || self.options.bulk_counts)
+    }
+
+    /// Whether a leg is of those that fans are made of: it counts, and is between strangers who are no businesses.
     fn is_fresh(&mut self, leg: &Leg, account: Party, other: Party) -> bool {
-        leg.amount_minor >= self.options.leg_minor
-            && (leg.ordered || self.options.bulk_counts)
-            && other.is_account()
-            && !self.around.is_busy(other)
-            && self.around.are_strangers(account, other)
+        self.counts(leg) && other.is_account() && !self.around.is_busy(other) && self.around.are_strangers(account, other)
     }
 
     /// Whether an account deals as a business does: with many, or by files of orders that no user placed, as wages are paid.
@@ -221,7 +222,7 @@ pub(super) fn surprise(count: usize, expected: f32) -> f32 {
     count * log2_1p(ratio - 1.0) - (count - expected) * std::f32::consts::LOG2_E
 }
 
-/// The score of a finding that says so many bits: one in a thousand, 10 bits, is 500.
+/// The score of a finding that says so many bits.
 pub(super) fn score(bits: f32) -> i64 {
-    (bits * 50.0) as i64
+    (bits * 25.0) as i64
 }

@@ -30,6 +30,19 @@ pub struct Transit {
 }
 
 impl Transit {
+    fn new(out: Leg, single: bool) -> Transit {
+        Transit { feeders: [0; FEEDERS_MAX], feeders_len: 0, in_minor: 0, out_minor: 0, start: out.time, single }
+    }
+
+    /// Notes a leg in; `true` where it is the first.
+    fn feed(&mut self, place: usize) -> bool {
+        if usize::from(self.feeders_len) < FEEDERS_MAX {
+            self.feeders[usize::from(self.feeders_len)] = place as u32;
+            self.feeders_len += 1;
+        }
+        self.feeders_len == 1
+    }
+
     /// Places of the legs in that are followed, newest first.
     pub fn feeders(&self) -> &[u32] {
         &self.feeders[..usize::from(self.feeders_len)]
@@ -103,61 +116,74 @@ pub struct Traced {
 }
 
 impl Search<'_> {
-    /// How the account that sent `out` passed on what it got; `None` where it did not.
+    /// How the account that sent `out` passed on what it got; `None` where it did not. Of one sum for one sum and several for several that
+    /// which says more.
     pub fn transit(&mut self, out: Leg) -> Option<Transit> {
-        let account = out.from;
-        let dwell = self.options.dwell;
-        let places = self.around.places(account);
-        let comes_in = |leg: &Leg| leg.to == account && leg.is_before(&out) && leg.time >= out.time - dwell;
-        // One sum for one sum: the newest that fits.
-        let mut single = None;
-        for place in places.clone() {
+        let (single, several) = (self.one_for_one(out), self.several_for_several(out));
+        match (single, several) {
+            (Some(single), Some(several)) => {
+                let bits = |search: &Self, transit: &Transit| search.passing_bits(transit.kept_permille(), out.time - transit.start);
+                // What is left over of several says that it was one of them.
+                Some(if bits(self, &several) > bits(self, &single) { several } else { single })
+            }
+            (single, several) => single.or(several),
+        }
+    }
+
+    /// One sum for one sum: all legs in that fit, the newest first.
+    fn one_for_one(&mut self, out: Leg) -> Option<Transit> {
+        let mut transit = Transit::new(out, true);
+        for place in self.around.places(out.from) {
             let leg = self.around.leg(place);
-            if comes_in(&leg) && is_kept(out.amount_minor, leg.amount_minor, self.options) {
-                let transit = single.get_or_insert(Transit {
-                    feeders: [0; FEEDERS_MAX],
-                    feeders_len: 0,
-                    in_minor: leg.amount_minor,
-                    out_minor: out.amount_minor,
-                    start: leg.time,
-                    single: true,
-                });
-                if usize::from(transit.feeders_len) < FEEDERS_MAX {
-                    transit.feeders[usize::from(transit.feeders_len)] = place as u32;
-                    transit.feeders_len += 1;
-                }
+            if self.feeds(&leg, &out) && is_kept(out.amount_minor, leg.amount_minor, self.options) && transit.feed(place) {
+                (transit.in_minor, transit.out_minor, transit.start) = (leg.amount_minor, out.amount_minor, leg.time);
             }
         }
-        if single.is_some() {
-            return single;
-        }
-        // Several for several: all that came in since some leg in, and all that went out since, till `dwell` behind it.
-        let mut transit = Transit { feeders: [0; FEEDERS_MAX], feeders_len: 0, in_minor: 0, out_minor: 0, start: out.time, single: false };
+        (transit.feeders_len > 0).then_some(transit)
+    }
+
+    /// Several for several, among strangers: all that came in since some leg in, and all that went out since, till the dwell behind it. What
+    /// an account does with those it knows is its own life.
+    fn several_for_several(&mut self, out: Leg) -> Option<Transit> {
+        let account = out.from;
+        let mut transit = Transit::new(out, false);
+        let places = self.around.places(account);
         let (mut sent, mut newest) = (0, places.start);
         for place in places {
             let leg = self.around.leg(place);
+            if !self.is_between_strangers(&leg) {
+                continue;
+            }
             if leg.from == account {
                 sent += leg.amount_minor;
             }
-            if !comes_in(&leg) {
+            if !self.feeds(&leg, &out) {
                 continue;
             }
-            while newest < place && self.around.leg(newest).time > leg.time + dwell {
+            while newest < place && self.around.leg(newest).time > leg.time + self.options.dwell {
                 let late = self.around.leg(newest);
-                sent -= if late.from == account { late.amount_minor } else { 0 };
+                sent -= if late.from == account && self.is_between_strangers(&late) { late.amount_minor } else { 0 };
                 newest += 1;
             }
             transit.in_minor += leg.amount_minor;
             (transit.out_minor, transit.start) = (sent, leg.time);
-            if usize::from(transit.feeders_len) < FEEDERS_MAX {
-                transit.feeders[usize::from(transit.feeders_len)] = place as u32;
-                transit.feeders_len += 1;
-            }
+            transit.feed(place);
             if is_kept(transit.out_minor, transit.in_minor, self.options) {
                 return Some(transit);
             }
         }
         None
+    }
+
+    /// Whether what an account sends by `out` may have come to it by `leg`.
+    fn feeds(&self, leg: &Leg, out: &Leg) -> bool {
+        leg.to == out.from && leg.is_before(out) && leg.time >= out.time - self.options.dwell
+    }
+
+    /// Whether a leg is between two accounts that never dealt with each other, neither a business; what comes from outside counts, too.
+    pub fn is_between_strangers(&mut self, leg: &Leg) -> bool {
+        let known = leg.from.is_account() && leg.to.is_account() && !self.around.are_strangers(leg.from, leg.to);
+        !known && leg.amount_minor >= self.options.leg_minor && !self.around.is_busy(leg.from) && !self.around.is_busy(leg.to)
     }
 
     /// The ways that the money of the transfer looked at may have taken.
@@ -269,7 +295,7 @@ impl Search<'_> {
         for place in self.around.places(leg.from) {
             let own = self.around.leg(place);
             let belongs = own.time >= transit.start && own.time <= transit.start + self.options.dwell;
-            if belongs && (own.from == leg.from || own.is_before(&leg)) {
+            if belongs && (own.from == leg.from || own.is_before(&leg)) && self.is_between_strangers(&own) {
                 self.prove(own);
             }
         }

@@ -19,14 +19,13 @@ impl Search<'_> {
             return;
         }
         // Gathering comes first: what went out before the second came in is no part of it.
-        let least = self.options.leg_minor;
         let mut gathered = super::fan::Parties::new();
         let mut scattered = super::fan::Parties::new();
         let places = self.around.places(from);
         let (mut came, mut went, mut strangers, mut oldest) = (0, 0, [0; 2], self.around.this);
         for place in places.rev() {
             let leg = self.around.leg(place);
-            if leg.amount_minor < least || !leg.from.is_account() || !leg.to.is_account() || !self.is_strange(&leg) {
+            if !self.counts(&leg) || !leg.from.is_account() || !leg.to.is_account() || !self.is_strange(&leg) {
                 continue;
             }
             oldest = if leg.is_before(&oldest) { leg } else { oldest };

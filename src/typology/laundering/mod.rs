@@ -43,6 +43,8 @@ pub struct LaunderingOptions {
     /// Transfers below this amount make no pattern, nor do patterns below this sum.
     pub leg_minor: i64,
     pub sum_minor: i64,
+    /// Nor do smaller sums make a way by which money flows.
+    pub flow_minor: i64,
     /// Whether fans are also made of transfers that nobody ordered: firms' files, or of a stream that says nothing of it.
     pub bulk_counts: bool,
     /// From this amount on banks must report.
@@ -61,8 +63,9 @@ impl Default for LaunderingOptions {
             rapid: Duration::DAY.times(2),
             kept_permille: 700,
             exceeds_permille: 1_040,
-            leg_minor: 4_000,
+            leg_minor: 3_500,
             sum_minor: 30_000,
+            flow_minor: 8_000,
             bulk_counts: false,
             limit_minor: 1_000_000,
             young: Duration::DAY.times(30),

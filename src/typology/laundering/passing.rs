@@ -46,7 +46,7 @@ impl Search<'_> {
 
     fn stack(&mut self, traced: &Traced) {
         let way = &traced.longest;
-        if way.hops() < STACK_MIN || way.legs().iter().any(|leg| leg.amount_minor < self.options.leg_minor) {
+        if way.hops() < STACK_MIN || way.legs().iter().any(|leg| leg.amount_minor < self.options.flow_minor) {
             return;
         }
         let bits = self.way_bits(way);

@@ -30,7 +30,7 @@ impl Search<'_> {
         }
         for place in self.around.places(account) {
             let leg = self.around.leg(place);
-            if self.counts(&leg, account, incoming) {
+            if self.is_below(&leg, account, incoming) {
                 self.prove(leg);
             }
         }
@@ -42,7 +42,7 @@ impl Search<'_> {
         leg.amount_minor < limit && leg.amount_minor * 1000 >= limit * NEAR_PERMILLE
     }
 
-    fn counts(&self, leg: &Leg, account: Party, incoming: bool) -> bool {
+    fn is_below(&self, leg: &Leg, account: Party, incoming: bool) -> bool {
         let own = if incoming { leg.to } else { leg.from };
         own == account && self.is_near(leg) && leg.time > self.around.this.time - WITHIN
     }
@@ -52,6 +52,6 @@ impl Search<'_> {
             return 0;
         }
         let places = self.around.places(account);
-        places.filter(|place| self.counts(&self.around.leg(*place), account, incoming)).count()
+        places.filter(|place| self.is_below(&self.around.leg(*place), account, incoming)).count()
     }
 }

@@ -48,6 +48,22 @@ impl Standby {
     /// # Errors
     /// As [`Service::start`]; and where the directory's journal is another one than the leader's.
     pub fn start(topology: &Topology, dir: &Path, peer: Peer, metrics: &Metrics, progress: bool) -> Result<Standby, String> {
+        let backing = Backing::choose(topology.model.device).map_err(|error| error.to_string())?;
+        Standby::start_on(backing, topology, dir, peer, metrics, progress)
+    }
+
+    /// As [`Standby::start`], with forward passes where `backing` says: while it follows, and when it leads.
+    ///
+    /// # Errors
+    /// As [`Standby::start`].
+    pub fn start_on(
+        backing: Backing,
+        topology: &Topology,
+        dir: &Path,
+        peer: Peer,
+        metrics: &Metrics,
+        progress: bool,
+    ) -> Result<Standby, String> {
         let files: Arc<dyn Files> = Arc::new(Disk);
         let words = |error: ServiceError| error.to_string();
         let key = match known_key(&files, dir)? {
@@ -56,7 +72,6 @@ impl Standby {
         };
         // They are put in force by nobody who follows; a file that is broken is told before it is needed.
         check_models(topology).map_err(|mistakes| mistakes.join("\n"))?;
-        let backing = Backing::choose(topology.model.device).map_err(|error| error.to_string())?;
         let opening = Opening { topology, root: dir, files, key: Some(key), begins: None, metrics, progress };
         let mut standing = Standing::open(&opening).map_err(words)?;
         standing.judge_on(backing, metrics);
