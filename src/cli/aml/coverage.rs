@@ -10,7 +10,7 @@ use crate::render::grouped_money;
 use crate::runtime::{Laundering, Seen};
 use crate::topology::grouped;
 use crate::typology::Typology;
-use crate::typology::laundering::{DETECTORS, Detector};
+use crate::typology::laundering::{DETECTORS, Detector, HELD_TOGETHER};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -197,6 +197,8 @@ impl Coverage {
         let head = ["typology", "alert", "review", "alerts", "looked for in", "held by"];
         let mut out =
             format!("Typologies of laundering, for every transfer\n\n{}", table(&head, &[false, true, true, true, false, false], &rows));
+        let together: Vec<&str> = HELD_TOGETHER.iter().map(|(_, name)| *name).collect();
+        out += &format!("\n  all together held by {}\n", together.join(", "));
         if let Some(data) = &self.data {
             out += &format!("\nAlerts by product, in {data}\n\n{}", self.by_product());
         }
@@ -232,8 +234,8 @@ impl Coverage {
 
     fn json(&self) -> Value {
         let score = |score: u16| (score <= SCORE_MAX).then_some(score);
+        let test = |(file, name): &(&str, &str)| json!({"file": file, "test": name});
         let typology = |row: &Row| {
-            let test = |(file, name): &(&str, &str)| json!({"file": file, "test": name});
             json!({
                 "typology": row.detector.typology.name(),
                 "text": row.detector.typology.sentence(),
@@ -260,6 +262,7 @@ impl Coverage {
         let gap = |gap: &Gap| json!({"typology": gap.typology, "product": gap.product, "gap": gap.what});
         json!({
             "data": self.data,
+            "tests": HELD_TOGETHER.iter().map(test).collect::<Vec<Value>>(),
             "typologies": self.rows.iter().map(typology).collect::<Vec<Value>>(),
             "products": self.data.as_ref().map(|_| self.products.iter().map(product).collect::<Vec<Value>>()),
             "gaps": self.gaps.iter().map(gap).collect::<Vec<Value>>(),

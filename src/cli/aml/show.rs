@@ -139,14 +139,12 @@ fn minute(time: &str) -> String {
 
 fn one(alert: &Alert, evidence: &Evidence, reporting: Currency, name: &dyn Fn(Id) -> String) -> String {
     let mut out = format!("{}, version {}\n\n{}\n\n", title(alert), alert.version, wrapped(&evidence.sentence(name)));
-    let conserved = evidence.conserved_percent().map_or(String::new(), |percent| format!(", of which {percent} % arrived or came back"));
-    let sum = grouped_money(alert.money_minor.into(), reporting);
-    out += &format!(
-        "  {} transfers over {} {sum} in all; sources sent {}{conserved}\n",
-        alert.events,
-        reporting.code(),
-        grouped_money(evidence.sent_minor(), reporting)
-    );
+    let money = |minor: i128| format!("{} {}", reporting.code(), grouped_money(minor, reporting));
+    out += &format!("  {} transfers over {} in all", alert.events, money(alert.money_minor.into()));
+    if let Some(percent) = evidence.conserved_percent() {
+        out += &format!("; sources sent {}, of which {percent} % arrived or came back", money(evidence.sent_minor()));
+    }
+    out.push('\n');
     for typology in crate::typology::Typology::LAUNDERING.iter().filter(|typology| alert.typologies >> **typology as u32 & 1 != 0) {
         out += &format!("  {:<15} {}\n", typology.name(), typology.sentence());
     }

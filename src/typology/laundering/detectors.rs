@@ -36,6 +36,13 @@ pub const DETECTORS: [Detector; Typology::LAUNDERING.len()] = [
     detector(Typology::Dormant, "src/typology/laundering/passing.rs", &[(LAID, "a_dormant_account_is_found")]),
 ];
 
+/// Tests that hold all of them together, over schemes that the simulated company plants, and over honest people alone: file and name.
+pub const HELD_TOGETHER: [(&str, &str); 3] = [
+    ("tests/laundering.rs", "schemes_are_found_with_the_transfers_that_make_them"),
+    ("tests/laundering.rs", "honest_people_are_hardly_called_launderers"),
+    (LAID, "what_is_honest_is_not_told_of"),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +53,14 @@ mod tests {
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
     }
 
+    /// The text of a test; it must be one.
+    fn body<'t>(text: &'t str, file: &str, name: &str) -> &'t str {
+        let head = format!("fn {name}() {{");
+        let Some((before, rest)) = text.split_once(&head) else { panic!("{file} has no test {name}") };
+        assert!(before.trim_end().ends_with("#[test]"), "{file}: {name} is no test");
+        rest.split("\n}").next().unwrap_or_default()
+    }
+
     /// Caught when planted: a test that was renamed, one without `#[test]`, one of another typology, a detector's file that does not name it.
     #[test]
     fn every_detector_is_held_by_tests_that_are_there() {
@@ -54,13 +69,13 @@ mod tests {
             assert!(read(detector.file).contains(&format!("Typology::{typology:?}")), "{}: not a word of {typology:?}", detector.file);
             for (file, name) in detector.tests {
                 let text = read(file);
-                let head = format!("fn {name}() {{");
-                let Some((before, rest)) = text.split_once(&head) else { panic!("{file} has no test {name}") };
-                assert!(before.trim_end().ends_with("#[test]"), "{file}: {name} is no test");
-                let body = rest.split("\n}").next().unwrap_or_default();
+                let body = body(&text, file, name);
                 let named = [format!("\"{}\"", typology.name()), format!("Typology::{typology:?}")];
                 assert!(named.iter().any(|word| body.contains(word)), "{file}: {name} does not say {typology:?}");
             }
+        }
+        for (file, name) in HELD_TOGETHER {
+            assert!(!body(&read(file), file, name).is_empty(), "{file}: {name} does nothing");
         }
     }
 }

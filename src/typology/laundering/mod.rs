@@ -21,7 +21,7 @@ mod passing;
 mod scatter;
 mod structuring;
 
-pub use detectors::{DETECTORS, Detector};
+pub use detectors::{DETECTORS, Detector, HELD_TOGETHER};
 pub use legs::{DEVICE, Leg, Party, Reach, Scratch, Surroundings};
 
 use super::Typology;
