@@ -4,11 +4,13 @@
 //! their texts are kept, sentences are made from the policy whose hash the decision bears.
 
 mod alert;
+mod evidence;
 #[cfg(test)]
 pub(crate) mod schema;
 mod texts;
 
 pub use alert::{alert, alert_id};
+pub use evidence::{Account, Evidence, Role, grouped_money};
 pub use texts::PolicyTexts;
 
 use crate::ENGINE_VERSION;

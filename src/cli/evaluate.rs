@@ -15,7 +15,8 @@ reported on: ranking, cards found a day, calibration, what was caught of each sc
 
 Examples:
   weir evaluate transactions.parquet -t mapping.toml --model fraud.safetensors --from 2018-08-08 --until 2018-08-15
-  weir evaluate transactions.parquet -t mapping.toml --model fraud.safetensors --from 2018-08-08 --until 2018-08-15 --scores scores.csv --plot curve.svg")]
+  weir evaluate transactions.parquet -t mapping.toml --model fraud.safetensors --from 2018-08-08 --until 2018-08-15 --scores scores.csv --plot curve.svg
+  weir evaluate ledger.jsonl --model aml.safetensors --from 2025-03-01 --until 2025-04-01 --patterns schemes.jsonl")]
 pub struct Arguments {
     /// Files of events
     #[arg(value_name = "FILE", required = true)]
@@ -41,6 +42,10 @@ pub struct Arguments {
     /// Also judge events of which the model may know the labels; every output says so
     #[arg(long)]
     hindsight: bool,
+    /// Say of each pattern whether it was found, and after how many of its events: what weir simulate --truth wrote (.jsonl), or a .csv or
+    /// .parquet with the columns event_id, pattern_id and typology; without event_id the column that a source of the topology maps to the id
+    #[arg(long, value_name = "FILE")]
+    patterns: Option<PathBuf>,
     /// Write event, time, user and probabilities of each judged event into this file, .csv or .parquet
     #[arg(long, value_name = "FILE")]
     scores: Option<PathBuf>,
@@ -69,6 +74,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         threshold: arguments.threshold,
         hindsight: arguments.hindsight,
         model: arguments.model.clone(),
+        patterns: arguments.patterns.clone(),
         scores: arguments.scores.clone(),
         batch: topology.batch_events_max,
         progress: is_watched(),

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 done, but something was found that someone must act on (a file not read to its end, damage in a journal);
 //! 2 not done: wrong arguments, a topology with mistakes, files that cannot be read or written.
 
+mod aml;
 mod at;
 mod check;
 mod demo;
@@ -63,6 +64,7 @@ enum Command {
     Tail(tail::Arguments),
     Train(train::Arguments),
     Evaluate(evaluate::Arguments),
+    Aml(aml::Arguments),
     Journal(journal::Arguments),
     Keys(keys::Arguments),
     Policy(policy::Arguments),
@@ -85,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Aml(arguments) => aml::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),

@@ -2,6 +2,7 @@
 
 use super::calibration::{Bin, brier, equal_mass, expected_calibration_error, top_ventiles};
 use super::cards::{OnCard, card_precision};
+use super::patterns::{Pattern, PatternReport};
 use super::ranking::{Caught, Ranking};
 use super::{Judged, day};
 use crate::event::{Duration, EventType, Id, Timestamp};
@@ -94,6 +95,18 @@ pub struct Report {
     pub unjudged: u64,
     /// Where both were judged: payments and transfers apart.
     pub by_type: BTreeMap<&'static str, Figures>,
+    /// Where it was said which events are one pattern.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patterns: Option<PatternReport>,
+}
+
+impl Report {
+    /// Adds what was found of patterns: at the threshold of transfers, where these have one of their own.
+    pub fn with_patterns(mut self, patterns: &[Pattern]) -> Report {
+        let figures = self.by_type.get(EventType::Transfer.name()).unwrap_or(&self.figures);
+        self.patterns = Some(PatternReport::of(patterns, figures.threshold));
+        self
+    }
 }
 
 /// Reports on `judged`, in the order of the stream. `threshold` is chosen on them where none is given; `name` says what a scenario is called.
@@ -110,6 +123,7 @@ pub fn report(judged: &[Judged], unjudged: u64, threshold: Option<f64>, scope: S
         threshold_chosen_on: if threshold.is_some() { "given" } else { "judged events" },
         unjudged,
         by_type,
+        patterns: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! A report as people read it.
 
+use super::patterns::{PatternRecall, PatternReport};
 use super::report::{Figures, Recall, Report};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +26,9 @@ impl fmt::Display for Report {
         for (kind, figures) in &self.by_type {
             writeln!(f, "\n{kind}s: {} events, {} of them bad", figures.events, figures.positives)?;
             table(figures, self.threshold_chosen_on, f)?;
+        }
+        if let Some(patterns) = &self.patterns {
+            found(patterns, f)?;
         }
         writeln!(f, "\n  probabilities           events   predicted    observed")?;
         for bin in &self.figures.reliability {
@@ -77,6 +81,27 @@ fn table(figures: &Figures, chosen_on: &str, f: &mut fmt::Formatter<'_>) -> fmt:
 fn recalls(what: &str, by_name: &BTreeMap<String, Recall>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (name, of) in by_name {
         writeln!(f, "  recall of {what} {name:<12} {:.4} ({} of {})", of.recall, of.caught, of.positives)?;
+    }
+    Ok(())
+}
+
+/// Patterns by typology, those of all last.
+fn found(report: &PatternReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let from = report.threshold.map_or(String::new(), |threshold| format!(" from {threshold:.6} on"));
+    writeln!(f, "\n  patterns, found by any of their events{from}")?;
+    writeln!(
+        f,
+        "  {:<20} {:>8} {:>8} {:>8}   by the first   by three   events until found (median, mean)",
+        "", "patterns", "found", "recall"
+    )?;
+    for (name, of) in report.by_typology.iter().map(|(name, of)| (name.as_str(), of)).chain([("all", &report.all)]) {
+        let PatternRecall { patterns, found, recall, found_by_first, found_by_third, .. } = of;
+        let [median, mean] =
+            [of.events_until_found_median, of.events_until_found_mean].map(|of| of.map_or("–".to_owned(), |of| format!("{of:.1}")));
+        writeln!(f, "  {name:<20} {patterns:>8} {found:>8} {recall:>8.4}   {found_by_first:>12}   {found_by_third:>8}   {median}, {mean}")?;
+    }
+    if report.unjudged > 0 {
+        writeln!(f, "  no event judged: {} patterns, in no figure above", report.unjudged)?;
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! Alerts as JSON text: what the topic, the stream and the list of open alerts carry.
 
+use super::evidence::{Evidence, Role};
 #[cfg(test)]
 use super::schema;
 use crate::engine::{Alert, Subject};
-use crate::event::{Currency, Id};
+use crate::event::{Currency, Duration, Id, IdKind};
 use crate::typology::{Kind, Typology};
 use serde::Serialize;
 
@@ -18,10 +19,15 @@ pub fn alert(
     out: &mut Vec<u8>,
 ) {
     let text = |id: Id| id_text(id).unwrap_or_else(|| id.to_string());
+    let evidence = (alert.typology.kind() == Kind::Aml).then(|| Evidence::of(alert, reporting));
+    let entity = |kind: IdKind, id: Id| {
+        let role = evidence.as_ref().and_then(|evidence| evidence.role(id));
+        WireEntity { kind: kind.name(), id: text(id), role: role.map(Role::name) }
+    };
     let subject = match &alert.subject {
-        Subject::Entity(kind, id) => WireEntity { kind: kind.name(), id: text(*id) },
-        Subject::Cause { policy, cause: Some(number), .. } => WireEntity { kind: "cause", id: cause(policy, *number) },
-        Subject::Cause { cause: None, of, .. } => WireEntity { kind: "cause", id: format!("all declines of {}s", of.name()) },
+        Subject::Entity(kind, id) => entity(*kind, *id),
+        Subject::Cause { policy, cause: Some(number), .. } => WireEntity { kind: "cause", id: cause(policy, *number), role: None },
+        Subject::Cause { cause: None, of, .. } => WireEntity { kind: "cause", id: format!("all declines of {}s", of.name()), role: None },
     };
     // An event has one edge.
     let events: Vec<String> = alert.edges.iter().map(|edge| text(edge.event)).collect();
@@ -49,10 +55,13 @@ pub fn alert(
         opened_at: alert.opened_at.to_string(),
         cut: alert.cut,
         merged_into: alert.merged_into.map(|number| alert_id(alert.kind, number, shard)),
-        members: alert.members.iter().map(|member| WireEntity { kind: member.kind.name(), id: text(member.id) }).collect(),
+        members: alert.members.iter().map(|member| entity(member.kind, member.id)).collect(),
         edges: edges.collect(),
         event_ids: events,
         reasons: seen.map(|typology| WireReason { code: typology.name(), text: typology.sentence() }).collect(),
+        conserved_percent: evidence.as_ref().and_then(Evidence::conserved_percent),
+        duration_s: evidence.as_ref().map(|evidence| evidence.duration().0 / Duration::SECOND.0),
+        narrative: evidence.as_ref().map(|evidence| evidence.sentence(&text)),
     };
     serde_json::to_writer(out, &wire).expect("a vector takes every byte, and the object has text keys only");
 }
@@ -120,6 +129,18 @@ pub(super) struct WireAlert {
     event_ids: Vec<String>,
     /// Every pattern that was seen.
     reasons: Vec<WireReason>,
+    /// Of kind aml: of a hundred that the sources of its edges sent so many arrived at sinks, or came back; left out where nobody is a source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("type" = "integer")))]
+    conserved_percent: Option<i64>,
+    /// Of kind aml: seconds from the first of its edges to the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("type" = "integer")))]
+    duration_s: Option<i64>,
+    /// Of kind aml: what its edges show, as a sentence for a report; its words may change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("type" = "string")))]
+    narrative: Option<String>,
 }
 
 /// A person or thing.
@@ -131,6 +152,11 @@ struct WireEntity {
     kind: &'static str,
     /// Its id as events have it, in hexadecimal a keyed hash where the text was erased; of a cause its name.
     id: String,
+    /// In alerts of kind aml, its part in the edges: a source only or mostly pays, an intermediary takes and pays on, a sink only takes. Left
+    /// out where it has no edge with another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("type" = "string", "enum" = schema::roles(), "$comment" = schema::OPEN)))]
+    role: Option<&'static str>,
 }
 
 /// An amount.

@@ -1,6 +1,7 @@
 //! The JSON Schemas of what is rendered here, from the very structs that are serialized.
 
 use super::alert::WireAlert;
+use super::evidence::Role;
 use super::{View, WireDecision};
 use crate::decision::{Outcome, Part, ReasonCode, Status};
 use crate::engine::AlertStatus;
@@ -57,6 +58,11 @@ pub(super) fn kinds() -> [&'static str; 2] {
 /// The patterns that alerts may tell of.
 pub(super) fn typologies() -> Vec<&'static str> {
     Typology::ALL.into_iter().map(Typology::name).collect()
+}
+
+/// The parts of members in a scheme.
+pub(super) fn roles() -> [&'static str; 3] {
+    Role::ALL.map(Role::name)
 }
 
 /// The kinds of entities that events join, and what else an alert may be about.

@@ -2,6 +2,7 @@
 
 use super::error::ReplayError;
 use super::history::{History, Labels, Names, Stepped, Stepping};
+use super::patterns::Patterns;
 use super::scores::{Score, Scores, ScoresError};
 use super::source::Input;
 use crate::decision::Decision;
@@ -26,6 +27,8 @@ pub struct EvaluateOptions {
     pub hindsight: bool,
     /// The model's file; without hindsight the card beside it must say that the model knows no label of `from` or later.
     pub model: Option<PathBuf>,
+    /// Which events are one pattern: a file.
+    pub patterns: Option<PathBuf>,
     /// Where the probabilities are written.
     pub scores: Option<PathBuf>,
     /// Records a step; no figure depends on it.
@@ -39,6 +42,8 @@ pub struct EvaluateOptions {
 pub enum EvaluateError {
     Replay(ReplayError),
     Scores(ScoresError),
+    /// What is wrong with the file of patterns.
+    Patterns(PathBuf, String),
     /// What is wrong with the model's card.
     Card(PathBuf, String),
     /// The model knows labels until then.
@@ -52,7 +57,7 @@ impl fmt::Display for EvaluateError {
         match self {
             EvaluateError::Replay(error) => write!(f, "{error}"),
             EvaluateError::Scores(error) => write!(f, "{error}"),
-            EvaluateError::Card(path, what) => write!(f, "{}: {what}", path.display()),
+            EvaluateError::Card(path, what) | EvaluateError::Patterns(path, what) => write!(f, "{}: {what}", path.display()),
             EvaluateError::Hindsight(path, known) => {
                 write!(f, "{}: the model knows labels until {known}: expected --from then or later, or --hindsight", path.display())
             }
@@ -88,10 +93,16 @@ fn evaluate_by(input: &Input, options: &EvaluateOptions, probability: fn(&Decisi
     // First of all: what cannot be written in the end is told now.
     let scores =
         options.scores.as_deref().map(|path| Scores::create(path, options.hindsight)).transpose().map_err(EvaluateError::Scores)?;
+    let wrong = |what: String| EvaluateError::Patterns(options.patterns.clone().unwrap_or_default(), what);
+    let sources = match input {
+        Input::Files(topology, ..) => &topology.sources[..],
+        Input::Journal(_) => &[],
+    };
+    let patterns = options.patterns.as_deref().map(|path| Patterns::read(path, sources)).transpose().map_err(wrong)?;
     let labels_until = options.label_delay.map(|delay| options.until + delay);
     let labels = Labels::read(input, labels_until, options.progress, |_| {})?;
     let history = History::open(input)?;
-    let mut evaluating = Evaluating { options, probability, labels, scores, judged: Vec::new(), unjudged: 0, model: None };
+    let mut evaluating = Evaluating { options, probability, labels, scores, patterns, judged: Vec::new(), unjudged: 0, model: None };
     let stepping = Stepping {
         what: "evaluating",
         batch: options.batch,
@@ -100,14 +111,24 @@ fn evaluate_by(input: &Input, options: &EvaluateOptions, probability: fn(&Decisi
         names: Names::of(if options.scores.is_some() { &[IdKind::Event, IdKind::User, IdKind::Account] } else { &[] }),
     };
     history.step(stepping, |stepped| evaluating.take(stepped).map_err(EvaluateError::Scores))?;
-    let Evaluating { labels, scores, judged, unjudged, model, .. } = evaluating;
+    let Evaluating { labels, scores, patterns, judged, unjudged, model, .. } = evaluating;
     if judged.is_empty() {
         return Err(EvaluateError::NoModel(unjudged));
     }
+    let patterns = patterns.map(|patterns| {
+        let events = patterns.events();
+        let expected = "expected ids as the stream has them, with their prefix";
+        patterns.finish().ok_or_else(|| wrong(format!("none of its {events} events stands in the stream, {expected}")))
+    });
+    let patterns = patterns.transpose()?;
     scores.map_or(Ok(()), Scores::finish).map_err(EvaluateError::Scores)?;
     let (from, until, hindsight) = (options.from, options.until, options.hindsight);
     let scope = Scope { from, until, labels_until, hindsight, model: model.map(|model| hex(&model)) };
-    Ok(report(&judged, unjudged, options.threshold, scope, |scenario| labels.scenario(scenario)))
+    let report = report(&judged, unjudged, options.threshold, scope, |scenario| labels.scenario(scenario));
+    Ok(match &patterns {
+        Some(patterns) => report.with_patterns(patterns),
+        None => report,
+    })
 }
 
 /// Refuses a model that has seen the answers.
@@ -133,6 +154,7 @@ struct Evaluating<'a> {
     probability: fn(&Decision) -> Option<f32>,
     labels: Labels,
     scores: Option<Scores>,
+    patterns: Option<Patterns>,
     /// In the order of the stream.
     judged: Vec<Judged>,
     unjudged: u64,
@@ -154,10 +176,14 @@ impl Evaluating<'_> {
     }
 
     fn decided(&mut self, decision: &Decision, names: &Names) -> Result<(), ScoresError> {
-        if decision.time < self.options.from || decision.time >= self.options.until {
+        let is_reported = (self.options.from..self.options.until).contains(&decision.time);
+        let probability = (self.probability)(decision);
+        if let Some(patterns) = &mut self.patterns {
+            patterns.take(decision, probability.filter(|_| is_reported));
+        }
+        if !is_reported {
             return Ok(());
         }
-        let probability = (self.probability)(decision);
         let is_payment = decision.kind == EventType::Payment;
         if let Some(scores) = &mut self.scores {
             scores.row(&Score {
@@ -276,6 +302,7 @@ events_per_day = 100
                 threshold: Some(0.5),
                 hindsight: false,
                 model: None,
+                patterns: None,
                 scores: None,
                 batch: 3,
                 progress: false,

@@ -83,6 +83,81 @@ fn a_model_is_judged_by_the_labels_that_came_later() {
     assert!(table.contains("  AUC ROC                 0.7500\n") && !table.contains("hindsight"), "{table}");
 }
 
+/// A model to which a transfer is the more suspect the larger it is, and two patterns of three transfers: of one the second is large enough,
+/// of the other none. What came before FROM counts among a pattern's events, and is not judged. Caught when planted: the count of events
+/// begun at FROM; the threshold of a pattern's own.
+#[test]
+fn patterns_are_found_by_their_first_large_transfer() {
+    let room = Room::new();
+    let transfer = |id: &str, day: u32, cents: u32| {
+        format!(
+            "{{\"id\":\"{id}\",\"type\":\"transfer\",\"time\":\"2025-01-{day:02}T00:00:00Z\",\"from\":\"a{id}\",\"to\":\"b\",\"amount\":{cents},\
+             \"currency\":\"EUR\"}}\n"
+        )
+    };
+    let events = [("t1", 1, 9_000), ("t2", 2, 500), ("t3", 3, 8_000), ("t4", 4, 100), ("t5", 5, 200), ("t6", 6, 300), ("t7", 7, 7_000)];
+    room.write("ledger.jsonl", &events.map(|(id, day, cents)| transfer(id, day, cents)).concat());
+    let mut model = by_amount();
+    model.transfer = model.payment.take();
+    fs::write(room.path("amount.safetensors"), model.to_bytes()).unwrap();
+    room.write("amount.json", "{\"known_until\":\"2025-01-01T00:00:00Z\"}");
+    room.write(
+        "patterns.csv",
+        "event_id,pattern_id,typology\nt1,1,cycle\nt2,1,cycle\nt3,1,cycle\nt4,1,fan_in\nt5,1,fan_in\nt6,1,fan_in\nt7,-1,\n",
+    );
+    let truth =
+        |form: &str, crimes: &str| format!("{{\"attack\":\"laundering\",\"form\":\"{form}\",\"crimes\":[{crimes}],\"members\":[]}}\n");
+    room.write("schemes.jsonl", &(truth("cycle", "\"t1\",\"t2\",\"t3\"") + &truth("fan_in", "\"t4\",\"t5\",\"t6\"")));
+    let evaluate = |patterns: &str, more: &[&str]| {
+        let always = [
+            "evaluate",
+            "ledger.jsonl",
+            "-t",
+            "small.toml",
+            "--model",
+            "amount.safetensors",
+            "--from",
+            "2025-01-02",
+            "--until",
+            "2025-02-01",
+        ];
+        [&always[..], &["--threshold", "0.5", "--patterns", patterns], more]
+            .concat()
+            .iter()
+            .map(|word| (*word).to_owned())
+            .collect::<Vec<String>>()
+    };
+    let done = |words: Vec<String>| room.done(&words.iter().map(String::as_str).collect::<Vec<&str>>());
+    for file in ["patterns.csv", "schemes.jsonl"] {
+        let report: Value = serde_json::from_str(&done(evaluate(file, &["--json"]))).unwrap();
+        let patterns = &report["patterns"];
+        assert_eq!((&patterns["patterns"], &patterns["found"], &patterns["recall"]), (&2.into(), &1.into(), &0.5.into()), "{report}");
+        assert_eq!(patterns["by_typology"]["cycle"]["events_until_found_median"], 3.0, "{report}");
+        assert_eq!((&patterns["by_typology"]["fan_in"]["found"], &patterns["threshold"]), (&0.into(), &0.5.into()), "{report}");
+    }
+    let text = done(evaluate("patterns.csv", &[]));
+    let line = text.lines().find(|line| line.trim_start().starts_with("cycle")).unwrap();
+    assert_eq!(line.split_whitespace().collect::<Vec<&str>>(), ["cycle", "1", "1", "1.0000", "0", "1", "3.0,", "3.0"], "{text}");
+
+    let refused = |words: Vec<String>| room.refused(&words.iter().map(String::as_str).collect::<Vec<&str>>());
+    room.write("other.csv", "event_id,pattern_id,typology\nx-t1,1,cycle\n");
+    assert_eq!(
+        refused(evaluate("other.csv", &[])),
+        "error: other.csv: none of its 1 events stands in the stream, expected ids as the stream has them, with their prefix\n"
+    );
+    room.write("other.csv", "id,pattern_id,typology\nt1,1,cycle\n");
+    assert_eq!(
+        refused(evaluate("other.csv", &[])),
+        "error: other.csv: found the columns id, pattern_id, typology, expected event_id, or the column that a source of the topology maps to the \
+         id of transfers\n"
+    );
+    room.write("other.csv", "event_id,pattern_id,typology\nt1,,cycle\n");
+    assert_eq!(refused(evaluate("other.csv", &[])), "error: other.csv: found no event of a pattern, expected some\n");
+    room.write("other.jsonl", "{}\n");
+    assert!(refused(evaluate("other.jsonl", &[])).contains("other.jsonl: line 1: "));
+    assert_eq!(refused(evaluate("patterns.txt", &[])), "error: patterns.txt: found an unknown ending, expected .jsonl, .csv or .parquet\n");
+}
+
 #[test]
 fn what_cannot_be_evaluated_is_told() {
     let room = Room::new();

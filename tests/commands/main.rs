@@ -4,6 +4,7 @@ mod company;
 mod erasure;
 mod evaluate;
 mod kept;
+mod laundering;
 mod mistakes;
 mod room;
 mod schemas;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// The lines that the schema called `name` refuses, with why.
-fn refused(name: &str, lines: &str) -> Vec<String> {
+pub fn refused(name: &str, lines: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").join(name);
     let url = format!("http://weir/schemas/{name}");
     let (mut compiler, mut schemas) = (Compiler::new(), Schemas::new());

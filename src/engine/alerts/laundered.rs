@@ -52,7 +52,11 @@ impl Alerts {
         };
         self.rate(slot, found.typology, found.score, found.cut);
         for proof in proofs {
-            if self.table.count(slot, proof, found.typology.edge()) {
+            // An edge has two ends: where one is the world outside, the account stands at both, and not the alert's subject at one.
+            let mut proof = *proof;
+            let [from, to, ..] = proof.ends;
+            (proof.ends[0], proof.ends[1]) = (from.or(to), to.or(from));
+            if self.table.count(slot, &proof, found.typology.edge()) {
                 self.table.set(slot, head::GROWN, at.now.0 as u64);
             }
         }

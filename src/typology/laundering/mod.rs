@@ -14,6 +14,7 @@
 mod bank;
 mod bipartite;
 mod circle;
+mod detectors;
 mod fan;
 mod flow;
 mod gather;
@@ -24,6 +25,7 @@ mod structuring;
 #[cfg(test)]
 mod tests;
 
+pub use detectors::{DETECTORS, Detector, HELD_TOGETHER};
 pub use legs::{DEVICE, Leg, Party, Reach, Scratch, Surroundings};
 
 use super::Typology;
