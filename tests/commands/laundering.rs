@@ -271,7 +271,30 @@ fn alerts_are_listed_in_their_newest_version() {
     assert_eq!(ledger.room.done(&["aml", "show", "--data", "empty"]), "empty: no alert of laundering\n");
 }
 
-/// Caught when planted: the alert's subject at the end of an edge whose other end is the world outside.
+/// Cash that comes to accounts of a stack, each of which is not the one that its alert is about. Caught when planted: that one at the other end
+/// of these edges.
+#[test]
+fn the_world_outside_is_not_whom_the_alert_is_about() {
+    let stack: Vec<Scheme> = schemes().into_iter().filter(|scheme| scheme.typology == "stack").collect();
+    let cash = |to: &str, n: i64| (BEGIN + 3 * DAY + n * 8 * HOUR, "-".to_owned(), to.to_owned(), 950_000, "cash");
+    let cash: Vec<Move> = (0..5).flat_map(|n| [cash("f2", n), cash("f3", n)]).collect();
+    let honest = everyday(&stack);
+    let mut all: Vec<&Move> = stack[0].moves.iter().chain(&honest).chain(&cash).collect();
+    all.sort_by_key(|one| one.0);
+    let room = Room::new();
+    room.write("stack.jsonl", &all.iter().enumerate().map(|(number, one)| line(number, one)).collect::<String>());
+    room.summary(&["stack.jsonl", "-t", "small.toml", "--out", "kept"]);
+    let alerts = room.lines(&["tail", "alerts", "--data", "kept"]);
+    let mut of_others = 0;
+    for alert in &alerts {
+        for edge in alert["edges"].as_array().unwrap().iter().filter(|edge| edge["amount"] == 950_000) {
+            assert_eq!(edge["from"], edge["to"], "{edge}");
+            of_others += usize::from(edge["to"] != alert["subject"]["id"]);
+        }
+    }
+    assert!(of_others > 0, "{alerts:?}");
+}
+
 #[test]
 fn an_alert_is_shown_with_what_proves_it() {
     let ledger = ledger();
