@@ -271,13 +271,11 @@ fn alerts_are_listed_in_their_newest_version() {
     assert_eq!(ledger.room.done(&["aml", "show", "--data", "empty"]), "empty: no alert of laundering\n");
 }
 
-/// Cash that comes to accounts of a stack, each of which is not the one that its alert is about. Caught when planted: that one at the other end
-/// of these edges.
+/// Cash that comes to an account of a stack, which is not the one that its alert is about.
 #[test]
 fn the_world_outside_is_not_whom_the_alert_is_about() {
     let stack: Vec<Scheme> = schemes().into_iter().filter(|scheme| scheme.typology == "stack").collect();
-    let cash = |to: &str, n: i64| (BEGIN + 3 * DAY + n * 8 * HOUR, "-".to_owned(), to.to_owned(), 950_000, "cash");
-    let cash: Vec<Move> = (0..5).flat_map(|n| [cash("f2", n), cash("f3", n)]).collect();
+    let cash: Vec<Move> = (0..5).map(|n| (BEGIN + 3 * DAY + n * 8 * HOUR, "-".to_owned(), "f3".to_owned(), 950_000, "cash")).collect();
     let honest = everyday(&stack);
     let mut all: Vec<&Move> = stack[0].moves.iter().chain(&honest).chain(&cash).collect();
     all.sort_by_key(|one| one.0);
