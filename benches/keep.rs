@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
-use weir::decision::{Decision, Outcome, Part, Parts, Provenance, Reason, ReasonCode, Reasons, Skip, Skips, Status, Why};
+use weir::decision::{Decision, Outcome, Part, Parts, Provenance, Reason, ReasonCode, Reasons, Skip, Skips, Status, Suspicion, Why};
 use weir::engine::Output;
 use weir::event::{
     Body, Content, Currency, Effort, Event, EventType, Id, IdKey, IdKind, Label, LabelSource, Money, Origin, Payment, Record, Sequence,
@@ -86,6 +86,7 @@ fn decision(sequence: u64) -> Output {
         used: Parts::default().with(Part::Rules).with(Part::Velocity),
         skipped,
         provenance: Provenance { model: None, policy: [1; 16], topology: [2; 16] },
+        suspicion: Suspicion::default(),
     })
 }
 

@@ -3,16 +3,19 @@
 //! A test binary of its own, with one test: the allocator counts for everybody in the process.
 
 mod house;
+mod ring;
 
 use house::model::model;
 use house::{GENEROUS, NARROW, engine, options, records};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use weir::engine::{Imaging, NO_MODEL, NamedModel, Output, Progress};
+use weir::engine::{Imaging, NO_MODEL, NamedModel, Options, Output, Progress, Threshold};
 use weir::event::Sequence;
 use weir::gnn::{Bound, Inputs};
 use weir::memory::image::Blocks;
+use weir::sim::company;
+use weir::typology::{Kind, Typology};
 
 struct Counting;
 
@@ -65,6 +68,7 @@ fn no_step_allocates() {
         assert!(alerts > 20 && alerts < 2000, "{alerts} lists in versions of alerts");
     }
     no_step_of_a_snapshot_allocates();
+    no_search_around_a_transfer_allocates();
 }
 
 /// What versions of alerts allocate: a list for their members and one for their edges, where there are any. They are few, and go out.
@@ -121,4 +125,24 @@ fn no_step_of_a_snapshot_allocates() {
         }
     }
     assert!(done, "the snapshot came to its end");
+}
+
+/// A bank's ledger with schemes of all forms, whose searches write into columns of their own, and whose findings wait in the batch's.
+fn no_search_around_a_transfer_allocates() {
+    let company = company::Options { transfers_alone: true, laundering_permyriad: 400, ..company::Options::of(4, 1000) };
+    let records = ring::company::play(company, 12_000).records;
+    let mut options: Options = options(GENEROUS);
+    options.limits.nodes_max = 20_000;
+    options.alerts.per_hour = 1_000_000;
+    options.alerts.laundering = [Threshold { alert: 250, interdict: 700 }; Typology::LAUNDERING.len()];
+    let mut engine = engine(&options);
+    let (mut out, mut found) = (Vec::with_capacity(1024), 0);
+    for (number, batch) in records.chunks(256).enumerate() {
+        out.clear();
+        let before = CALLS.load(Ordering::Relaxed);
+        engine.step(batch, &mut |_| {}, &mut out);
+        assert_eq!(CALLS.load(Ordering::Relaxed) - before, told(&out), "batch {number}");
+        found += out.iter().filter(|output| matches!(output, Output::Alert(alert) if alert.typology.kind() == Kind::Aml)).count();
+    }
+    assert!(found > 50, "{found} versions of alerts of laundering");
 }

@@ -5,6 +5,7 @@
 mod declared;
 mod figures;
 mod labels;
+mod laundering;
 mod state;
 #[cfg(test)]
 pub(super) mod tests;
@@ -241,6 +242,9 @@ impl<'f> Model<'f> {
             Body::Payment(_) | Body::Transfer(_) | Body::Session(_) | Body::Interaction(_) => {
                 self.make_room(family_of(event.body.kind()));
                 let mut facts = self.read(event, late);
+                if let Body::Transfer(transfer) = &event.body {
+                    self.read_surroundings(event, transfer, &mut facts);
+                }
                 let kept = self.append(record, event, late);
                 if !kept {
                     facts.add_skip(Skip { part: Part::Graph, why: Why::NodesFull, value: 0, window: 0 });

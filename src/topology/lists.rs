@@ -52,6 +52,8 @@ pub(super) fn read_declining(section: &Section, lists: &ListsOptions, log: &Log)
 
 #[cfg(test)]
 mod tests {
+    use crate::decision::Effect;
+    use crate::event::IdKind;
     use crate::topology::{Layer, Topology};
     use std::path::Path;
 
@@ -77,6 +79,16 @@ mod tests {
         let named = Topology::parse(&[Layer { name: "t", text: "[stand_in]\nlists = [\"stolen\"]", folder: Path::new("") }]).unwrap();
         let stolen = named.deciding.lists.lists.iter().position(|list| list.name == "stolen").unwrap();
         assert_eq!(named.stand_in.declined_by, 1 << stolen);
+    }
+
+    /// Whoever may be the subject of an alert can be hushed: accounts are those of laundering.
+    #[test]
+    fn subjects_of_alerts_may_be_suppressed() {
+        let topology = Topology::parse(&[]).unwrap();
+        let list = topology.deciding.lists.lists.iter().find(|list| list.effect == Effect::Suppress).unwrap();
+        for kind in [IdKind::Device, IdKind::Card, IdKind::User, IdKind::Merchant, IdKind::Account] {
+            assert!(list.of.contains(&kind), "{kind:?}");
+        }
     }
 
     #[test]

@@ -337,10 +337,10 @@ fn what_cannot_be_shown_is_told() {
     let ledger = ledger();
     let told = |more: &[&str]| ledger.room.refused(&[&["aml", "show", "--data"], more].concat());
     assert_eq!(
-        told(&["kept", "alert-99"]),
-        "error: kept: found no alert of laundering alert-99, expected one of those that weir aml show --data kept lists\n"
+        told(&["kept", "aml-99"]),
+        "error: kept: found no alert of laundering aml-99, expected one of those that weir aml show --data kept lists\n"
     );
-    assert_eq!(told(&["kept", "mine"]), "error: ALERT_ID: found \"mine\", expected an id such as alert-7\n");
+    assert_eq!(told(&["kept", "mine"]), "error: ALERT_ID: found \"mine\", expected an id such as aml-7\n");
     assert!(told(&["nowhere"]).starts_with("error: nowhere: opening: "));
     assert!(told(&["kept", "--svg", "all.svg"]).contains("ALERT_ID"));
     assert!(told(&["kept", id_of("cycle"), "--svg", "no/such.svg"]).starts_with("error: no/such.svg: cannot be written: "));

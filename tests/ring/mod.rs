@@ -8,7 +8,7 @@ pub mod model;
 use std::collections::BTreeMap;
 use weir::event::{
     Body, Content, Currency, Duration, Effort, Event, EventType, Id, IdKey, IdKind, Label, LabelSource, ListChange, Money, Origin, Payment,
-    PaymentResult, PaymentStatus, Record, Sequence, Target, Timestamp, Verdict, ends,
+    PaymentResult, PaymentStatus, Record, Sequence, Session, Target, Timestamp, Transfer, Verdict, ends,
 };
 
 pub fn id(kind: IdKind, text: &str) -> Id {
@@ -63,6 +63,31 @@ impl Stream {
             session: None,
             items: Box::default(),
         }))
+    }
+
+    /// A transfer that somebody orders by a device.
+    pub fn send(&mut self, from: &str, to: &str, device: &str, minor: i64) -> Id {
+        self.pass(Duration::SECOND.times(7));
+        self.event(Body::Transfer(Transfer {
+            from: Some(id(IdKind::Account, from)),
+            to: Some(id(IdKind::Account, to)),
+            amount: Money { minor, currency: Currency::parse("EUR").expect("listed") },
+            from_bank: None,
+            to_bank: None,
+            format: None,
+            user: None,
+            device: Some(id(IdKind::Device, device)),
+        }))
+    }
+
+    pub fn visit(&mut self, user: &str, device: &str) {
+        let (user, device) = (id(IdKind::User, user), Some(id(IdKind::Device, device)));
+        self.event(Body::Session(Session { user, device, ip: None, action: None, session: None }));
+    }
+
+    /// A record that does nothing.
+    pub fn tick(&mut self) {
+        self.record(Content::Tick(self.now));
     }
 
     pub fn result(&mut self, target: Id, status: PaymentStatus) {

@@ -7,6 +7,7 @@ use crate::event::{Currency, Id};
 use crate::journal::DataDir;
 use crate::render::{Evidence, PolicyTexts, View, alert, alert_id, grouped_money};
 use crate::runtime::{Laundering, Listed};
+use crate::typology::Kind;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,8 +23,8 @@ Amounts are in the reporting currency, times in UTC.
 
 Examples:
   weir replay transfers.jsonl --out kept && weir aml show --data kept
-  weir aml show --data kept alert-7
-  weir aml show --data kept alert-7 --svg alert-7.svg
+  weir aml show --data kept aml-7
+  weir aml show --data kept aml-7 --svg aml-7.svg
   weir aml show --data kept --json | jq .typology")]
 pub struct Arguments {
     /// The alert, as weir.alerts and the list have it
@@ -55,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     };
     let identity = texts(&DataDir::read(&arguments.data).map_err(words)?)?;
     let found = laundering.alert(number).map_err(words)?.ok_or_else(|| {
-        let (dir, id) = (arguments.data.display(), alert_id(number, None));
+        let (dir, id) = (arguments.data.display(), alert_id(Kind::Aml, number, None));
         format!("{dir}: found no alert of laundering {id}, expected one of those that weir aml show --data {dir} lists")
     })?;
     let id_text = |id: Id| text(identity.as_ref(), id);
@@ -85,17 +86,17 @@ fn number(id: &str) -> Option<u64> {
 }
 
 fn unknown_id(id: &str) -> String {
-    format!("ALERT_ID: found {id:?}, expected an id such as {}", alert_id(7, None))
+    format!("ALERT_ID: found {id:?}, expected an id such as {}", alert_id(Kind::Aml, 7, None))
 }
 
 fn title(alert: &Alert) -> String {
-    format!("{}: {}, score {}, {}", alert_id(alert.number, None), alert.typology.name(), alert.score, alert.status.name())
+    format!("{}: {}, score {}, {}", alert_id(Kind::Aml, alert.number, None), alert.typology.name(), alert.score, alert.status.name())
 }
 
 fn lines(listed: &[Listed], reporting: Currency) -> String {
     let line = |one: &Listed| -> Value {
         json!({
-            "alert_id": alert_id(one.number, None),
+            "alert_id": alert_id(Kind::Aml, one.number, None),
             "version": one.version,
             "status": one.status.name(),
             "typology": one.typology.name(),
@@ -116,7 +117,7 @@ fn list(listed: &[Listed], reporting: Currency, arguments: &Arguments) -> String
     }
     let row = |one: &Listed| {
         vec![
-            alert_id(one.number, None),
+            alert_id(Kind::Aml, one.number, None),
             one.typology.name().to_owned(),
             one.score.to_string(),
             one.accounts.to_string(),

@@ -32,6 +32,7 @@ fn alert(typology: Typology, edges: &[(i64, u128, u128, i64)]) -> Alert {
         number: 3,
         version: 2,
         status: AlertStatus::Open,
+        kind: typology.kind(),
         subject: Subject::Entity(IdKind::Account, id(1)),
         typology,
         typologies: 1 << typology as u32,

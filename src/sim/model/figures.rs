@@ -43,6 +43,8 @@ pub struct Facts {
     pub late: bool,
     /// By name: all figures of all aggregates, and `ROLE.events`, `ROLE.days`, `ROLE.bads` of the event's own roles.
     pub figures: BTreeMap<String, Value>,
+    /// Figures that should be there and of which the model does not know what they are: they hang on weights.
+    pub unsaid: BTreeSet<String>,
     /// What the decision must say because of limits, without doublets, by part, cause, window and value.
     pub skips: Vec<Skip>,
     /// By slot: the node's recent rows in the event's own family, newest first.
@@ -109,6 +111,7 @@ impl Model<'_> {
             now: self.now.expect("an event was admitted"),
             late,
             figures: BTreeMap::new(),
+            unsaid: BTreeSet::new(),
             skips: Vec::new(),
             neighbours: Default::default(),
             own: Default::default(),

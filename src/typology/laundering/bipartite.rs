@@ -95,3 +95,53 @@ impl Search<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::typology::Typology::Bipartite;
+    use crate::typology::laundering::Figure;
+    use crate::typology::laundering::bank::{Bank, THIS, proved};
+
+    fn crowd() -> (Bank, Vec<u64>) {
+        let mut bank = Bank::new();
+        bank.old("a b c x y z");
+        let legs = [(-40, "a>x"), (-30, "a>y"), (-20, "b>x")].map(|(hours, sides)| bank.send(hours, sides, 20_000));
+        let legs = legs.into_iter().chain([THIS]).collect();
+        (bank, legs)
+    }
+
+    /// Caught when planted: a transfer of so little that it is no part of what is told at it.
+    #[test]
+    fn several_pay_several_of_the_same() {
+        let (mut bank, legs) = crowd();
+        assert_eq!(bank.find(Bipartite, 0, "b>y", 20_000), proved("b", &legs));
+        assert_eq!(bank.report.figure(Figure::Crowd), 4);
+        assert_eq!(bank.find(Bipartite, 0, "b>z", 20_000), None, "of the same two but one");
+        assert_eq!(bank.find(Bipartite, 0, "c>y", 20_000), None, "who pays one alone");
+        bank.send(-1, "b>y", 20_000);
+        assert_eq!(bank.find(Bipartite, 0, "b>y", 100), None, "a small sum between these");
+        let mut few = Bank::new();
+        few.old("a b x y");
+        few.send(-40, "a>x", 20_000);
+        few.send(-30, "a>y", 20_000);
+        assert_eq!(few.find(Bipartite, 0, "b>y", 20_000), None, "three pairs");
+        let (mut old, _) = (Bank::new(), ());
+        old.old("a b x y");
+        for (hours, sides) in [(-14 * 24, "a>x"), (-30, "a>y"), (-20, "b>x")] {
+            old.send(hours, sides, 20_000);
+        }
+        assert_eq!(old.find(Bipartite, 0, "b>y", 20_000), None, "outside of the window");
+        let (mut business, _) = crowd();
+        business.ordered = false;
+        business.send(-1, "y>z", 100);
+        business.ordered = true;
+        assert_eq!(business.find(Bipartite, 0, "b>y", 20_000), None);
+        let (mut family, _) = crowd();
+        let strange = family.find(Bipartite, 0, "b>y", 20_000).and(family.finding(Bipartite)).expect("a crowd").score;
+        for sides in ["a>x", "a>y", "b>x", "b>y"] {
+            family.send(-30 * 24, sides, 20_000);
+        }
+        assert!(family.find(Bipartite, 0, "b>y", 20_000).is_some());
+        assert!(family.finding(Bipartite).expect("a crowd").score < strange / 2, "they have known each other for long");
+    }
+}

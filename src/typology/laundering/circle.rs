@@ -14,8 +14,8 @@ use crate::typology::Typology;
 const CIRCLE_MAX: usize = 6;
 /// Accounts that one search reaches at most.
 const REACHED_MAX: usize = 96;
-/// Rows that it looks at at most, of those that the budget leaves.
-const VISITS_MAX: u32 = 384;
+/// Of a thousand visits of the budget a search takes so many at most, of those that are left.
+const VISITS_PERMILLE: u64 = 375;
 
 /// An account from which money can have come to whoever sends now.
 #[derive(Clone, Copy)]
@@ -58,7 +58,8 @@ impl Search<'_> {
         if !this.from.is_account() || this.to.node().is_none() || this.from.node().is_none() {
             return None;
         }
-        let visits_max = self.around.visits() + VISITS_MAX;
+        let share = u64::from(self.options.reach.visits_max) * VISITS_PERMILLE / 1000;
+        let visits_max = self.around.visits() + share as u32;
         let mut reached = [Reached { leg: this, by: 0, depth: 1 }; REACHED_MAX];
         let mut len = 1;
         let mut next = 0;
@@ -108,4 +109,69 @@ fn way(reached: &[Reached; REACHED_MAX], mut at: usize, last: Leg) -> Way {
 pub(super) fn is_simple(way: &Way) -> bool {
     let from = |at: usize| -> Party { way.legs()[at].from };
     (0..way.legs().len()).all(|one| (0..one).all(|other| from(one) != from(other)))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::typology::Typology::Cycle;
+    use crate::typology::laundering::Figure;
+    use crate::typology::laundering::bank::{Bank, THIS, proved};
+
+    /// The way a > b > c > d, each leg of its amount.
+    fn way(amounts: [i64; 3]) -> (Bank, Vec<u64>) {
+        let mut bank = Bank::new();
+        bank.old("a b c d e");
+        let legs = [(-40, "a>b"), (-30, "b>c"), (-20, "c>d")].into_iter().zip(amounts);
+        let legs = legs.map(|((hours, sides), minor)| bank.send(hours, sides, minor)).chain([THIS]).collect();
+        (bank, legs)
+    }
+
+    /// Caught when planted: legs before which what they pass on had not come.
+    #[test]
+    fn money_comes_back_to_where_it_began() {
+        let (mut bank, legs) = way([30_000, 29_000, 28_000]);
+        assert_eq!(bank.find(Cycle, 0, "d>a", 27_000), proved("a", &legs));
+        assert_eq!([Figure::Cycle, Figure::Circle].map(|figure| bank.report.figure(figure)), [4, 4]);
+        assert_eq!(bank.find(Cycle, 0, "d>e", 27_000), None, "it does not come back");
+        assert_eq!([Figure::Cycle, Figure::Circle].map(|figure| bank.report.figure(figure)), [0, 0]);
+        assert_eq!(bank.find(Cycle, 0, "d>newcomer", 27_000), None, "it never was there");
+        // Amounts: the figure says that there is a cycle, nobody says that it is one of money passed on.
+        assert_eq!(bank.find(Cycle, 0, "d>a", 10_000), None);
+        assert_eq!([Figure::Cycle, Figure::Circle].map(|figure| bank.report.figure(figure)), [0, 4]);
+        let (mut lossy, _) = way([90_000, 29_000, 28_000]);
+        assert_eq!(lossy.find(Cycle, 0, "d>a", 27_000), None, "b kept two thirds");
+        assert_eq!(lossy.report.figure(Figure::Circle), 4);
+        // Its last leg came first.
+        let mut reversed = Bank::new();
+        reversed.old("a b c d");
+        for (hours, sides) in [(-20, "a>b"), (-30, "b>c"), (-40, "c>d")] {
+            reversed.send(hours, sides, 30_000);
+        }
+        assert_eq!(reversed.find(Cycle, 0, "d>a", 30_000), None);
+        assert_eq!(reversed.report.figure(Figure::Circle), 0);
+        let (mut slow, _) = way([30_000, 29_000, 28_000]);
+        assert_eq!(slow.find(Cycle, 6 * 24, "d>a", 27_000), None, "it stayed too long");
+        assert_eq!(slow.report.figure(Figure::Circle), 4);
+        assert_eq!(slow.find(Cycle, 14 * 24 - 40, "d>a", 27_000), None);
+        assert_eq!(slow.report.figure(Figure::Circle), 0, "outside of the window");
+        let (mut business, _) = way([30_000, 29_000, 28_000]);
+        for _ in 0..70 {
+            business.send(-10, ">a", 100);
+        }
+        assert_eq!(business.find(Cycle, 0, "d>a", 27_000), None, "to a business");
+    }
+
+    /// The nearest way back is told, also where a longer one is known.
+    #[test]
+    fn the_shortest_circle_is_the_figure() {
+        let (mut bank, _) = way([30_000, 29_000, 28_000]);
+        bank.send(-35, "a>d", 77);
+        bank.look(0, "d>a", 27_000);
+        assert_eq!(bank.report.figure(Figure::Circle), 2);
+        // To oneself, and between those whom no row knows.
+        for sides in ["d>d", "newcomer>a", ">a", "d>"] {
+            bank.look(0, sides, 27_000);
+            assert_eq!(bank.report.figure(Figure::Circle), 0, "{sides}");
+        }
+    }
 }

@@ -226,3 +226,139 @@ pub(super) fn surprise(count: usize, expected: f32) -> f32 {
 pub(super) fn score(bits: f32) -> i64 {
     (bits * 25.0) as i64
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::event::Duration;
+    use crate::typology::Typology::{FanIn, FanOut, Funnel};
+    use crate::typology::laundering::Figure;
+    use crate::typology::laundering::bank::{Bank, THIS, proved};
+
+    /// A bank in which `fan` strangers dealt with h on the last day but the newest, who is a; `b > h` or, mirrored, `h > b`.
+    fn fan(mirrored: bool, fan: usize) -> (Bank, Vec<u64>) {
+        let mut bank = Bank::new();
+        bank.old("a b c d e f h");
+        let legs = (1..fan).map(|n| bank.send(n as i64 - 24, &sides(mirrored, &["a", "b", "c", "d", "e", "f"][n]), 20_000 + n as i64));
+        let legs = legs.chain([THIS]).collect();
+        (bank, legs)
+    }
+
+    fn sides(mirrored: bool, other: &str) -> String {
+        if mirrored { format!("h>{other}") } else { format!("{other}>h") }
+    }
+
+    /// Caught when planted: strangers who were met before; a fan of three; legs that nobody ordered.
+    #[test]
+    fn strangers_make_a_fan_and_nobody_else_does() {
+        for (mirrored, typology, count) in [(false, FanIn, Figure::Senders), (true, FanOut, Figure::Receivers)] {
+            let sides = |other: &str| sides(mirrored, other);
+            let find = |bank: &mut Bank| bank.find(typology, 0, &sides("a"), 20_000);
+            let (mut bank, legs) = fan(mirrored, 4);
+            assert_eq!(find(&mut bank), proved("h", &legs));
+            assert_eq!(bank.report.figure(count), 4);
+            let (mut three, _) = fan(mirrored, 3);
+            assert_eq!(find(&mut three), None, "three are none");
+
+            let mut known = fan(mirrored, 4).0;
+            known.send(-20 * 24, &sides("a"), 20_000);
+            assert_eq!(find(&mut known), None, "it has dealt with one of them before: told late, and yet known");
+
+            let (mut equal, _) = fan(mirrored, 1);
+            for other in ["b", "c", "d", "e", "f"] {
+                equal.send(-3, &sides(other), 20_000);
+            }
+            assert_eq!(find(&mut equal), None, "members of a club");
+
+            let (mut slow, _) = fan(mirrored, 3);
+            slow.send(-14 * 24, &sides("d"), 20_000);
+            assert_eq!(find(&mut slow), None, "outside of the window");
+            let (mut inside, _) = fan(mirrored, 3);
+            inside.send(-14 * 24 + 1, &sides("d"), 21_000);
+            assert_eq!(find(&mut inside).map(|(_, legs)| legs.len()), Some(4), "inside of it");
+
+            let (mut files, _) = fan(mirrored, 1);
+            files.ordered = false;
+            for (n, other) in ["b", "c", "d", "e", "f"].into_iter().enumerate() {
+                files.send(-3, &sides(other), 20_000 + n as i64);
+            }
+            files.ordered = true;
+            assert_eq!(find(&mut files), None, "that nobody ordered");
+            files.ordered = false;
+            files.options.bulk_counts = true;
+            assert_eq!(find(&mut files).map(|(_, legs)| legs.len()), Some(6), "of a stream that says nothing of who orders");
+
+            let (mut business, _) = fan(mirrored, 4);
+            business.ordered = false;
+            business.send(-5, "h>f", 100_000);
+            business.ordered = true;
+            assert_eq!(find(&mut business), None, "it sends files of orders");
+
+            let (mut busy, _) = fan(mirrored, 4);
+            for n in 0..70 {
+                busy.send(-30 * 24, if n % 2 == 0 { "h>e" } else { "f>h" }, 5_000);
+            }
+            assert_eq!(find(&mut busy), None, "late rows tell how busy it was");
+
+            let (mut small, _) = fan(mirrored, 4);
+            assert_eq!(small.find(typology, 0, &sides("a"), 3_499), None, "so small a sum is no part of it");
+            assert_eq!(small.report.figure(count), 3);
+            small.options.sum_minor = 80_007;
+            assert_eq!(find(&mut small), None, "all of it is too little");
+
+            let (mut early, legs) = fan(mirrored, 4);
+            early.options.young = Duration::HOUR.times(60 * 24 + 1);
+            assert_eq!(find(&mut early), None, "so little is visible that everybody is a stranger");
+            early.options.young = Duration::DAY.times(59);
+            assert_eq!(find(&mut early), proved("h", &legs));
+        }
+    }
+
+    /// The newest may be an account that no row knows, and the world outside is nobody.
+    #[test]
+    fn newcomers_are_strangers_and_the_world_outside_is_not() {
+        let (mut bank, legs) = fan(false, 4);
+        assert_eq!(bank.find(FanIn, 0, "newcomer>h", 20_000), proved("h", &legs));
+        assert_eq!(bank.find(FanIn, 0, ">h", 20_000), None);
+        assert_eq!(bank.report.figure(Figure::Senders), 3);
+        assert_eq!(bank.find(FanIn, 0, "h>h", 20_000), None, "to oneself");
+        assert_eq!(bank.report.figure(Figure::Senders), 0);
+        let mut newborn = Bank::new();
+        newborn.old("a b c d e f");
+        assert_eq!(newborn.find(FanIn, 0, "a>newcomer", 20_000), None);
+        assert_eq!(newborn.report.figure(Figure::Senders), 1);
+    }
+
+    /// Caught when planted: a funnel told of at a transfer of somebody whom the account knows.
+    #[test]
+    fn young_accounts_make_a_funnel_with_what_they_passed_on() {
+        let young = |funnel: usize| {
+            let mut bank = Bank::new();
+            bank.old("a h");
+            let mut legs: Vec<u64> = (0..funnel).map(|n| bank.send(-40 + n as i64, &format!(">n{n}"), 50_000)).collect();
+            legs.extend((1..funnel).map(|n| bank.send(n as i64 - 20, &format!("n{n}>h"), 48_000 + n as i64)));
+            legs.push(THIS);
+            (bank, legs)
+        };
+        let (mut bank, legs) = young(4);
+        assert_eq!(bank.find(Funnel, 0, "n0>h", 48_000), proved("h", &legs));
+        assert_eq!(bank.report.figure(Figure::Young), 4);
+        assert_eq!(bank.find(Funnel, 0, "a>h", 48_000), None, "of somebody old");
+        let (mut three, _) = young(3);
+        assert_eq!(three.find(Funnel, 0, "n0>h", 48_000), None);
+        // Half of them are old.
+        let (mut mixed, _) = young(4);
+        mixed.old("o1 o2 o3 o4");
+        for old in ["o1>h", "o2>h", "o3>h", "o4>h"] {
+            mixed.send(-1, old, 30_000);
+        }
+        assert_eq!(mixed.find(Funnel, 0, "n0>h", 48_000), None);
+        let (mut known, _) = young(5);
+        known.send(-15 * 24, "n0>h", 48_000);
+        assert_eq!(known.find(Funnel, 0, "n0>h", 48_000), None, "its own transfer is no part of it");
+        let (mut business, _) = young(4);
+        business.ordered = false;
+        business.send(-5, "h>a", 100_000);
+        business.ordered = true;
+        assert_eq!(business.find(Funnel, 0, "n0>h", 48_000), None);
+    }
+}

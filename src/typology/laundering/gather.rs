@@ -52,3 +52,53 @@ impl Search<'_> {
         self.found(Typology::GatherScatter, from, score(bits + kept));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::typology::Typology::GatherScatter;
+    use crate::typology::laundering::bank::{Bank, THIS, proved};
+
+    fn gathered(gather: i64, scatter: i64, went: i64) -> (Bank, Vec<u64>) {
+        let mut bank = Bank::new();
+        bank.old("g a b c x y z w");
+        let mut legs: Vec<u64> =
+            (0..gather).map(|n| bank.send(-50 + n, &format!("{}>g", ["a", "b", "c"][n as usize]), 20_000 + n)).collect();
+        legs.extend((1..scatter).map(|n| bank.send(-20 + n, &format!("g>{}", ["w", "x", "y", "z"][n as usize]), went)));
+        legs.push(THIS);
+        (bank, legs)
+    }
+
+    /// Caught when planted: one told of at a transfer to somebody known, that is no part of it.
+    #[test]
+    fn what_comes_from_many_goes_to_many() {
+        let (mut bank, legs) = gathered(3, 3, 19_000);
+        assert_eq!(bank.find(GatherScatter, 0, "g>w", 19_000), proved("g", &legs));
+        assert_eq!(bank.find(GatherScatter, 0, "a>g", 19_000), None, "at what it sends alone");
+        let (mut few, _) = gathered(2, 3, 19_000);
+        assert_eq!(few.find(GatherScatter, 0, "g>w", 19_000), None);
+        let (mut few, _) = gathered(3, 2, 19_000);
+        assert_eq!(few.find(GatherScatter, 0, "g>w", 19_000), None);
+        let (mut little, _) = gathered(3, 3, 9_000);
+        assert_eq!(little.find(GatherScatter, 0, "g>w", 9_000), None, "not half of it went on");
+        let (mut known, _) = gathered(3, 4, 15_000);
+        known.send(-20 * 24, "g>w", 15_000);
+        assert_eq!(known.find(GatherScatter, 0, "g>w", 15_000), None, "to somebody known");
+        let (mut met, _) = gathered(3, 3, 19_000);
+        met.send(-20 * 24, "b>g", 15_000);
+        assert_eq!(met.find(GatherScatter, 0, "g>w", 19_000), None, "one of three has been met before");
+        let mut reversed = Bank::new();
+        reversed.old("g a b c x y z");
+        for (hours, sides) in [(-30, "g>y"), (-29, "g>z"), (-10, "a>g"), (-9, "b>g"), (-8, "c>g")] {
+            reversed.send(hours, sides, 20_000);
+        }
+        assert_eq!(reversed.find(GatherScatter, 0, "g>x", 20_000), None, "two of three went out before anything came");
+        let (mut business, _) = gathered(3, 3, 19_000);
+        business.ordered = false;
+        business.send(-1, "g>w", 100);
+        business.ordered = true;
+        assert_eq!(business.find(GatherScatter, 0, "g>w", 19_000), None);
+        let (mut outside, _) = gathered(2, 3, 19_000);
+        outside.send(-15 * 24, "c>g", 20_000);
+        assert_eq!(outside.find(GatherScatter, 0, "g>w", 19_000), None, "outside of the window");
+    }
+}

@@ -337,3 +337,62 @@ impl<'a> Surroundings<'a> {
         self.visit()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::typology::laundering::bank::{Bank, time};
+
+    fn around(bank: &Bank, scratch: &mut Scratch, party: Party, hours: i64, reach: Reach) -> (Vec<u64>, bool, u32) {
+        let this = Leg { ordinal: 9999, time: time(hours), amount_minor: 1, from: Party::OUTSIDE, to: Party::OUTSIDE, ordered: true };
+        let mut around = Surroundings::new(&bank.graph, scratch, reach, this);
+        let legs = around.legs(party).iter().map(|leg| leg.ordinal).collect();
+        assert!(!around.cut || around.visits() == reach.visits_max);
+        (legs, around.is_hub(party), around.visits())
+    }
+
+    fn party(bank: &Bank, name: &str) -> Party {
+        let id = crate::event::IdKey::FILES.id(crate::event::IdKind::Account, name.as_bytes());
+        Party::of(bank.graph.nodes.find(id).expect("it is known"))
+    }
+
+    /// Caught when planted: a walk that ends at the first late row outside of the window; legs in the order of their arrival.
+    #[test]
+    fn legs_stand_in_order_of_time_inside_the_window() {
+        let mut bank = Bank::new();
+        let mut scratch = Scratch::default();
+        let sent = [-400, -300, -336, -335, -2, -337, -4, 5].map(|hours| bank.send(hours, "a>b", 10));
+        let b = party(&bank, "b");
+        let reach = bank.options.reach;
+        let (legs, hub, visits) = around(&bank, &mut scratch, b, 0, reach);
+        assert_eq!(legs, [sent[4], sent[6], sent[1], sent[3]], "newest first, what happens later and what is too old left out");
+        assert_eq!((hub, visits), (false, 8), "up to the first that is outside and was not late");
+        let few = Reach { rows_max: 4, ..reach };
+        assert!(!around(&bank, &mut scratch, b, 0, few).1);
+        let fewer = Reach { rows_max: 3, ..reach };
+        let (legs, hub, _) = around(&bank, &mut scratch, b, 0, fewer);
+        assert_eq!((legs, hub), (vec![sent[4], sent[6], sent[3]], true), "the newest that came");
+        for visits_max in 0..8 {
+            assert_eq!(around(&bank, &mut scratch, b, 0, Reach { visits_max, ..reach }).2, visits_max);
+        }
+        assert_eq!(around(&bank, &mut scratch, Party::OUTSIDE, 0, reach), (vec![], false, 0));
+        assert_eq!(around(&bank, &mut scratch, Party::NEW[0], 0, reach), (vec![], false, 0));
+    }
+
+    #[test]
+    fn strangers_never_dealt_with_each_other_before_the_window() {
+        let mut bank = Bank::new();
+        bank.send(-336, "a>b", 10);
+        bank.send(-335, "a>c", 10);
+        bank.send(-400, "d>a", 10);
+        let mut scratch = Scratch::default();
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| party(&bank, name));
+        let this = Leg { ordinal: 9999, time: time(0), amount_minor: 1, from: a, to: b, ordered: true };
+        let mut around = Surroundings::new(&bank.graph, &mut scratch, bank.options.reach, this);
+        let mut strangers = |one, other| around.are_strangers(one, other) && around.are_strangers(other, one);
+        assert_eq!([strangers(a, b), strangers(a, c), strangers(a, d), strangers(c, d)], [false, true, false, true]);
+        assert!(strangers(a, Party::NEW[1]), "whoever is new has met nobody");
+        assert!(!strangers(a, Party::OUTSIDE), "the world outside is no stranger");
+        assert_eq!([around.met_before(a, true), around.met_before(a, false)], [1, 1]);
+    }
+}

@@ -10,6 +10,8 @@
 //! 2021), and of what supervisors name besides: structuring, mules, pass-through, peeling chains, funnel accounts, dormant accounts.
 //! Searching them for each edge as it comes follows Blanuša et al., "Graph Feature Preprocessor" (ICAIF 2024).
 
+#[cfg(test)]
+mod bank;
 mod bipartite;
 mod circle;
 mod detectors;
@@ -20,6 +22,8 @@ mod legs;
 mod passing;
 mod scatter;
 mod structuring;
+#[cfg(test)]
+mod tests;
 
 pub use detectors::{DETECTORS, Detector, HELD_TOGETHER};
 pub use legs::{DEVICE, Leg, Party, Reach, Scratch, Surroundings};
@@ -282,8 +286,12 @@ impl Search<'_> {
         self.out.legs.truncate(self.proofs);
     }
 
-    /// Makes a finding of the proofs put in.
+    /// Makes a finding of the proofs put in; where the transfer looked at is none of them it was told of before.
     fn found(&mut self, typology: Typology, subject: Party, score: i64) {
+        let this = self.around.this.ordinal;
+        if !self.proved().iter().any(|leg| leg.ordinal == this) {
+            return self.disprove();
+        }
         let mut cut = self.around.cut;
         let proofs = &mut self.out.legs[self.proofs..];
         proofs.sort_unstable_by_key(|leg| (leg.time, leg.ordinal));

@@ -64,7 +64,7 @@ impl Search<'_> {
 
     /// The two legs by which money went from one account over another to a third, the newest that fit.
     fn between(&mut self, source: Party, middle: Party, target: Party) -> Option<(Leg, Leg)> {
-        if middle == source || middle == target || self.around.is_busy(middle) {
+        if middle == source || middle == target || self.around.is_busy(middle) || self.around.is_hub(middle) {
             return None;
         }
         let places = self.around.places(middle);
@@ -81,5 +81,60 @@ impl Search<'_> {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::typology::Typology::ScatterGather;
+    use crate::typology::laundering::Figure;
+    use crate::typology::laundering::bank::{Bank, THIS, proved};
+
+    /// s pays `middles` accounts; all but the first have paid t since.
+    fn scattered(middles: i64, went: i64) -> (Bank, Vec<u64>) {
+        let mut bank = Bank::new();
+        bank.old("s t m0 m1 m2 m3");
+        let mut legs: Vec<u64> = (0..middles).map(|n| bank.send(-50 + n, &format!("s>m{n}"), 20_000 + n)).collect();
+        legs.extend((1..middles).map(|n| bank.send(-30 + n, &format!("m{n}>t"), went + n)));
+        legs.push(THIS);
+        (bank, legs)
+    }
+
+    /// Caught when planted: the two legs over an account in either order.
+    #[test]
+    fn one_account_pays_another_by_the_hands_of_several() {
+        let (mut bank, legs) = scattered(3, 19_000);
+        assert_eq!(bank.find(ScatterGather, 0, "m0>t", 19_000), proved("t", &legs));
+        assert_eq!(bank.report.figure(Figure::Middles), 3);
+        assert_eq!(bank.find(ScatterGather, 0, "m0>t", 13_000), None, "two thirds are not passed on");
+        assert_eq!(bank.find(ScatterGather, -55, "m0>t", 19_000), None, "before it came");
+        assert_eq!(bank.find(ScatterGather, 0, "m3>t", 19_000), None, "of somebody else");
+        let (mut two, _) = scattered(2, 19_000);
+        two.send(-1, "m3>t", 19_000);
+        assert_eq!(two.find(ScatterGather, 0, "m0>t", 19_000), None);
+        assert_eq!(two.report.figure(Figure::Middles), 2);
+        let mut reversed = Bank::new();
+        reversed.old("s t m0 m1 m2");
+        for (hours, sides) in [(-40, "m1>t"), (-39, "m2>t"), (-30, "s>m0"), (-29, "s>m1"), (-28, "s>m2")] {
+            reversed.send(hours, sides, 20_000);
+        }
+        assert_eq!(reversed.find(ScatterGather, 0, "m0>t", 20_000), None, "two paid before they got");
+        let (mut business, _) = scattered(3, 19_000);
+        for n in 0..70 {
+            business.send(-20, if n % 2 == 0 { "m1>" } else { ">m1" }, 100);
+        }
+        assert_eq!(business.find(ScatterGather, 0, "m0>t", 19_000), None, "one of the three is a business");
+        let mut old = Bank::new();
+        old.old("s t m0 m1 m2");
+        for sides in ["s>m0", "s>m1", "s>m2"] {
+            old.send(-14 * 24, sides, 20_000);
+        }
+        old.send(-2, "m1>t", 19_000);
+        old.send(-1, "m2>t", 19_000);
+        assert_eq!(old.find(ScatterGather, 0, "m0>t", 19_000), None, "outside of the window");
+        // What nobody ordered is not counted among those who paid: the transfer is no part of it.
+        let (mut file, _) = scattered(4, 19_000);
+        file.ordered = false;
+        assert_eq!(file.find(ScatterGather, 0, "m0>t", 19_000), None);
     }
 }

@@ -55,3 +55,37 @@ impl Search<'_> {
         places.filter(|place| self.is_below(&self.around.leg(*place), account, incoming)).count()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::typology::Typology::Structuring;
+    use crate::typology::laundering::Figure;
+    use crate::typology::laundering::bank::{Bank, THIS, proved};
+
+    /// Caught when planted: sums that reach the limit.
+    #[test]
+    fn sums_just_below_the_limit() {
+        for (sides, subject) in [(["a>x", "a>y", "a>z"], "a"), (["x>a", "y>a", "z>a"], "a"), (["a>b"; 3], "a"), (["new>a"; 3], "new")] {
+            let mut bank = Bank::new();
+            bank.old("a b x y z");
+            let legs = [bank.send(-9 * 24, sides[0], 999_999), bank.send(-20, sides[1], 780_000), THIS];
+            assert_eq!(bank.find(Structuring, 0, sides[2], 900_000), proved(subject, &legs), "{sides:?}");
+            assert_eq!(bank.report.figure(Figure::Below), 3);
+            assert_eq!(bank.find(Structuring, 0, sides[2], 1_000_000), None, "it is reported");
+            assert_eq!(bank.find(Structuring, 0, sides[2], 779_999), None);
+            assert_eq!(bank.find(Structuring, 25, sides[2], 900_000), None, "the oldest is ten days old");
+            assert_eq!(bank.report.figure(Figure::Below), 2);
+        }
+        let mut mixed = Bank::new();
+        mixed.old("a x y z");
+        mixed.send(-20, "a>x", 900_000);
+        mixed.send(-10, "y>a", 900_000);
+        assert_eq!(mixed.find(Structuring, 0, "a>z", 900_000), None, "two sent and one received");
+        let mut business = Bank::new();
+        business.old("a x y z");
+        for n in 0..80 {
+            business.send(-20, "a>x", if n < 3 { 900_000 } else { 100 });
+        }
+        assert_eq!(business.find(Structuring, 0, "a>z", 900_000), None);
+    }
+}
