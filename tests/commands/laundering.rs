@@ -251,7 +251,6 @@ fn id_of(typology: &str) -> &'static str {
     found(typology)["alert_id"].as_str().unwrap()
 }
 
-/// Caught when planted: the oldest version of each alert; alerts that were merged; the subject left out of the accounts.
 #[test]
 fn alerts_are_listed_in_their_newest_version() {
     let ledger = ledger();
@@ -359,7 +358,6 @@ fn ids_are_hashes_while_somebody_else_has_their_texts() {
     assert!(output.status.success() && !said.contains("instant"), "{said}");
 }
 
-/// Caught when planted: alerts counted for every product of the journal; those of the scheme's typology alone, not all that were seen.
 #[test]
 fn coverage_says_what_is_looked_for_where_and_what_is_missing() {
     let ledger = ledger();
