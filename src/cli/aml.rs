@@ -16,7 +16,7 @@ of laundering is for those who may know of a suspicion alone.
 
 Examples:
   weir aml show --data kept                     all alerts of laundering
-  weir aml show --data kept alert-7 --svg alert-7.svg
+  weir aml show --data kept aml-7 --svg aml-7.svg
   weir aml coverage -t topology.toml --data kept")]
 pub struct Arguments {
     #[command(subcommand)]

@@ -83,8 +83,6 @@ mod tests {
         Pattern { typology: typology.to_owned(), judged: judged.to_vec() }
     }
 
-    /// Caught when planted: the first judged event counted as the first of the pattern; patterns without a judged event as not found; the
-    /// greatest probability in the place of the first that suffices.
     #[test]
     fn a_pattern_is_found_by_its_first_event_above_the_threshold() {
         let patterns = [

@@ -84,6 +84,14 @@ struct Shown {
     events: Vec<Id>,
 }
 
+/// What a product moved, and by their places the alerts that show something of it.
+#[derive(Default)]
+struct Moved {
+    events: u64,
+    money_minor: i128,
+    alerts: HashSet<usize>,
+}
+
 impl Laundering {
     /// Opens the data directory `root` for reading.
     ///
@@ -132,9 +140,9 @@ impl Laundering {
     /// Where journal or output log cannot be read.
     pub fn seen(&self) -> Result<Seen, ReplayError> {
         let shown = self.newest(
-            // What another alert has taken in is counted there.
             |_| true,
             |alert| {
+                // What another alert has taken in is counted there.
                 let events = alert.edges.iter().map(|edge| edge.event).collect();
                 (alert.status != AlertStatus::Merged).then_some(Shown { typologies: alert.typologies, events })
             },
@@ -145,7 +153,7 @@ impl Laundering {
             alert.events.iter().for_each(|event| alerts_of.entry(*event).or_default().push(place));
         }
         // Payments behind all formats.
-        let mut products: BTreeMap<(bool, Option<Id>), (u64, i128, HashSet<usize>)> = BTreeMap::new();
+        let mut products: BTreeMap<(bool, Option<Id>), Moved> = BTreeMap::new();
         let mut records = Records::open(self.files.clone(), &self.dir.journal(), Sequence(0))?;
         while let Some(record) = records.next_record()? {
             let Content::Event(event) = record.content else { continue };
@@ -154,10 +162,10 @@ impl Laundering {
                 Body::Payment(payment) => ((true, None), payment.amount),
                 _ => continue,
             };
-            let (events, money, alerts) = products.entry(product).or_default();
-            *events += 1;
-            *money += i128::from(self.deciding.rates.reporting_minor(amount, event.time).unwrap_or(0));
-            alerts.extend(alerts_of.get(&event.id).into_iter().flatten());
+            let moved = products.entry(product).or_default();
+            moved.events += 1;
+            moved.money_minor += i128::from(self.deciding.rates.reporting_minor(amount, event.time).unwrap_or(0));
+            moved.alerts.extend(alerts_of.get(&event.id).into_iter().flatten());
         }
         let count = |alerts: &mut dyn Iterator<Item = usize>| {
             let mut counts = [0; Typology::LAUNDERING.len()];
@@ -168,8 +176,9 @@ impl Laundering {
             }
             counts
         };
-        let product = |((is_payment, format), (events, money_minor, alerts)): (_, (u64, i128, HashSet<usize>))| {
+        let product = |((is_payment, format), moved): (_, Moved)| {
             let of = if is_payment { EventType::Payment } else { EventType::Transfer };
+            let Moved { events, money_minor, alerts } = moved;
             Product { of, format, events, money_minor, alerts: count(&mut alerts.into_iter()) }
         };
         Ok(Seen { products: products.into_iter().map(product).collect(), alerts: count(&mut (0..shown.len())) })

@@ -249,7 +249,6 @@ mod tests {
         file.close().expect("closed");
     }
 
-    /// Caught when planted: patterns of two typologies under one number taken for one; the prefix left out; cells by the order of the report.
     #[test]
     fn a_table_is_read_by_the_mapping_of_its_source() {
         let dir = tempfile::tempdir().expect("a directory");

@@ -84,8 +84,7 @@ fn a_model_is_judged_by_the_labels_that_came_later() {
 }
 
 /// A model to which a transfer is the more suspect the larger it is, and two patterns of three transfers: of one the second is large enough,
-/// of the other none. What came before FROM counts among a pattern's events, and is not judged. Caught when planted: the count of events
-/// begun at FROM; the threshold of a pattern's own.
+/// of the other none. What came before FROM counts among a pattern's events, and is not judged.
 #[test]
 fn patterns_are_found_by_their_first_large_transfer() {
     let room = Room::new();

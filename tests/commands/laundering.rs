@@ -251,7 +251,6 @@ fn id_of(typology: &str) -> &'static str {
     found(typology)["alert_id"].as_str().unwrap()
 }
 
-/// Caught when planted: the oldest version of each alert; alerts that were merged; the subject left out of the accounts.
 #[test]
 fn alerts_are_listed_in_their_newest_version() {
     let ledger = ledger();
@@ -271,7 +270,28 @@ fn alerts_are_listed_in_their_newest_version() {
     assert_eq!(ledger.room.done(&["aml", "show", "--data", "empty"]), "empty: no alert of laundering\n");
 }
 
-/// Caught when planted: the alert's subject at the end of an edge whose other end is the world outside.
+/// Cash that comes to an account of a stack, which is not the one that its alert is about.
+#[test]
+fn the_world_outside_is_not_whom_the_alert_is_about() {
+    let stack: Vec<Scheme> = schemes().into_iter().filter(|scheme| scheme.typology == "stack").collect();
+    let cash: Vec<Move> = (0..5).map(|n| (BEGIN + 3 * DAY + n * 8 * HOUR, "-".to_owned(), "f3".to_owned(), 950_000, "cash")).collect();
+    let honest = everyday(&stack);
+    let mut all: Vec<&Move> = stack[0].moves.iter().chain(&honest).chain(&cash).collect();
+    all.sort_by_key(|one| one.0);
+    let room = Room::new();
+    room.write("stack.jsonl", &all.iter().enumerate().map(|(number, one)| line(number, one)).collect::<String>());
+    room.summary(&["stack.jsonl", "-t", "small.toml", "--out", "kept"]);
+    let alerts = room.lines(&["tail", "alerts", "--data", "kept"]);
+    let mut of_others = 0;
+    for alert in &alerts {
+        for edge in alert["edges"].as_array().unwrap().iter().filter(|edge| edge["amount"] == 950_000) {
+            assert_eq!(edge["from"], edge["to"], "{edge}");
+            of_others += usize::from(edge["to"] != alert["subject"]["id"]);
+        }
+    }
+    assert!(of_others > 0, "{alerts:?}");
+}
+
 #[test]
 fn an_alert_is_shown_with_what_proves_it() {
     let ledger = ledger();
@@ -338,7 +358,6 @@ fn ids_are_hashes_while_somebody_else_has_their_texts() {
     assert!(output.status.success() && !said.contains("instant"), "{said}");
 }
 
-/// Caught when planted: alerts counted for every product of the journal; those of the scheme's typology alone, not all that were seen.
 #[test]
 fn coverage_says_what_is_looked_for_where_and_what_is_missing() {
     let ledger = ledger();

@@ -60,7 +60,6 @@ fn gather_scatter() -> Alert {
     alert(Typology::GatherScatter, &[&ins[..], &outs].concat())
 }
 
-/// Caught when planted: edges as the alert has them; the mule a sink; what came in taken for what was sent.
 #[test]
 fn who_gathers_and_scatters_is_in_the_middle() {
     use Role::{Intermediary, Sink, Source};
@@ -79,7 +78,6 @@ fn who_gathers_and_scatters_is_in_the_middle() {
     assert_eq!(layers, [0, 1, 0, 0, 0, 0, 2, 2, 2]);
 }
 
-/// Caught when planted: the beginning of a circle an intermediary, for it takes and pays.
 #[test]
 fn what_comes_back_is_said_to() {
     let told = alert(Typology::Cycle, &[(0, 2, 3, 100_000), (10, 3, 4, 98_000), (20, 4, 2, 96_000)]);
@@ -107,7 +105,6 @@ fn a_chain_is_one_account_a_layer_and_a_fan_has_no_middle() {
     assert_eq!(evidence.conserved_percent(), Some(100));
 }
 
-/// Caught when planted: a payer who took a little an intermediary; who pays first and takes more a source.
 #[test]
 fn who_pays_most_is_a_source_and_who_takes_last_a_sink() {
     let told = alert(Typology::Mule, &[(0, 2, 3, 10_000), (5, 3, 1, 90_000), (9, 4, 2, 30_000)]);
@@ -118,7 +115,7 @@ fn who_pays_most_is_a_source_and_who_takes_last_a_sink() {
     assert_eq!(evidence.conserved_percent(), Some(100));
 }
 
-/// A transfer with the world outside has the account at both ends. Caught when planted: it counted as a payment to oneself.
+/// A transfer with the world outside has the account at both ends.
 #[test]
 fn the_world_outside_is_nobody() {
     let cash = [(0, 1, 1, 980_000), (60, 1, 1, 950_000), (180, 1, 1, 990_000)];
@@ -149,7 +146,6 @@ fn what_is_not_seen_here_is_said() {
     assert!(empty.svg("none", &name).ends_with("</svg>\n"));
 }
 
-/// Caught when planted: arrows drawn from the lane of whoever takes.
 #[test]
 fn the_text_has_a_lane_an_account() {
     let told = alert(Typology::Cycle, &[(0, 2, 3, 100_000), (10, 3, 4, 98_000), (20, 4, 2, 96_000), (21, 4, 4, 1_000)]);
@@ -189,8 +185,6 @@ fn tags(svg: &str) -> Vec<&str> {
     all
 }
 
-/// Caught when planted: a name that is not escaped; a second arrow for the second transfer between the same two; boxes of one layer below
-/// one another in another order than that of those who pay them.
 #[test]
 fn the_picture_has_a_box_an_account_and_an_arrow_a_pair() {
     let told = alert(Typology::Cycle, &[(0, 2, 3, 100_000), (3, 2, 3, 50_000), (10, 3, 4, 98_000), (20, 4, 2, 96_000)]);
