@@ -211,7 +211,7 @@ mod tests {
         (bank, legs)
     }
 
-    /// Caught when planted: ways of two hops; what came later passed on.
+    /// Caught when planted: what came later passed on.
     #[test]
     fn a_stack_is_of_accounts_that_each_pass_on() {
         let (mut stack, legs) = bank("a b c d", &[(-40, "a>b", 30_000), (-20, "b>c", 29_000)]);
