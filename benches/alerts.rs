@@ -11,6 +11,7 @@ use std::time::Duration as Wall;
 use traffic::{Traffic, aggregates, argument, cpu, cpu_time, options};
 use weir::engine::{AlertLimits, AlertOptions, Engine};
 use weir::event::{Body, Content, Effort, Event, EventType, IdKey, IdKind, PaymentResult, PaymentStatus, Record, Sequence, Target, ends};
+use weir::typology::Kind;
 
 fn main() {
     let payments = argument("--payments").unwrap_or(2_000_000);
@@ -70,7 +71,7 @@ fn main() {
     }
     let each = |spent: Wall| spent.as_secs_f64() * 1e6 / (payments / 20) as f64;
     println!("\n64 at a time, a payment with its share of results: {:.2} with alerts, {:.2} without", each(many[0]), each(many[1]));
-    println!("{:?}", engines[0].alert_counts());
+    println!("{:?}", engines[0].alert_counts(Kind::Fraud));
 }
 
 /// The result of a payment that its issuer declines.

@@ -16,6 +16,9 @@ pub enum FeatureType {
 /// The column of what the model says: filled behind the others, which the model reads.
 pub const PROBABILITY: &str = "model_probability";
 
+/// With this begin the columns of what was found around a transfer.
+pub const LAUNDERING: &str = "laundering.";
+
 /// A column's name and type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feature {

@@ -3,7 +3,10 @@
 //! Names are `<area>_<thing>_<unit>`, counters end in `_total`. Whoever owns a thing sets its metric, once a batch or once a request; hot paths
 //! take the labelled handle once (`with_label_values`) and keep it. Nothing here reads a clock or decides anything.
 
+use crate::event::EventType;
+use crate::typology::Kind;
 use prometheus::core::Collector;
+use prometheus::proto::{LabelPair, MetricFamily};
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -68,7 +71,7 @@ pub struct Metrics {
     pub journal_records_total: IntCounter,
     pub guard_turns_total: IntCounterVec,
     pub alerts_total: IntCounterVec,
-    pub alerts_held: IntGauge,
+    pub alerts_held: IntGaugeVec,
     pub journal_write_seconds: Histogram,
     pub journal_syncs_total: IntCounter,
     pub journal_sync_seconds: Histogram,
@@ -163,12 +166,12 @@ impl Metrics {
             engine_rejected_total: list.counters("engine_rejected_total", "Input and events refused, by reason", &["reason"]),
             engine_stream_time_seconds: list.gauge_of_parts("engine_stream_time_seconds", "Stream time, in seconds since 1970"),
 
-            alerts_total: list.counters("alerts_total", "Versions of alerts given out", &["typology", "status"]),
-            alerts_held: list.gauge("alerts_held", "Alerts that the budget of the hour does not reach"),
+            alerts_total: list.counters("alerts_total", "Versions of alerts given out", &["kind", "typology", "status"]),
+            alerts_held: list.gauges("alerts_held", "Alerts that the budget of the hour does not reach", &["kind"]),
             guard_turns_total: list.counters(
                 "guard_turns_total",
                 "Causes of the policy that came to stand otherwise with the guard, by how",
-                &["to"],
+                &["kind", "to"],
             ),
             graph_nodes: list.gauge("graph_nodes", "Entities in the graph"),
             graph_rows: list.gauges("graph_rows", "Rows visible, by family", &["family"]),
@@ -190,7 +193,11 @@ impl Metrics {
             ),
             kafka_rebalances_total: list.counter("kafka_rebalances_total", "Times the group gave partitions or took them"),
             kafka_pauses_total: list.counter("kafka_pauses_total", "Times reading paused because too many events waited for the journal"),
-            kafka_sent_total: list.counters("kafka_sent_total", "Records handed to the producer, by topic", &["topic"]),
+            kafka_sent_total: list.counters(
+                "kafka_sent_total",
+                "Records handed to the producer, by topic; of kind aml are alerts of laundering",
+                &["kind", "topic"],
+            ),
             kafka_transactions_total: list.counters("kafka_transactions_total", "Transactions: committed, aborted", &["outcome"]),
             kafka_commit_seconds: list.histogram(
                 "kafka_commit_seconds",
@@ -274,12 +281,29 @@ impl Metrics {
         prometheus::TEXT_FORMAT
     }
 
-    /// All metrics in Prometheus' text format, sorted by name.
-    pub fn render(&self) -> Vec<u8> {
+    /// All metrics in Prometheus' text format, sorted by name; those that tell of laundering only where `aml`.
+    pub fn render(&self, aml: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(32 << 10);
-        TextEncoder::new().encode(&self.registry.gather(), &mut out).expect("a vector takes every byte, and every family has metrics");
+        let mut families = self.registry.gather();
+        if !aml {
+            families.iter_mut().for_each(without_laundering);
+            families.retain(|family| !family.get_metric().is_empty());
+        }
+        TextEncoder::new().encode(&families, &mut out).expect("a vector takes every byte, and every family has metrics");
         out
     }
+}
+
+/// Takes away what hangs on laundering: series of its kind, what is measured of the model of transfers, and figures in which both are one.
+fn without_laundering(family: &mut MetricFamily) {
+    const MIXED: [&str; 3] = ["model_shadow_difference", "model_shadow_invalid_total", "snapshot_bytes"];
+    let (mixed, of_model) = (MIXED.contains(&family.name()), family.name().starts_with("model_"));
+    let tells = |label: &LabelPair| match label.name() {
+        "kind" => label.value() == Kind::Aml.name(),
+        "of" => of_model && label.value() == EventType::Transfer.name(),
+        _ => false,
+    };
+    family.mut_metric().retain(|metric| !mixed && !metric.get_label().iter().any(tells));
 }
 
 /// Where metrics are registered while the list is made. Names and labels are written above, so a bad one is a mistake of this file.
@@ -338,7 +362,11 @@ mod tests {
     fn touched() -> Metrics {
         let metrics = Metrics::new("1.2.3");
         metrics.http_requests_total.with_label_values(&["/v1/events", "200"]).inc();
-        metrics.alerts_total.with_label_values(&["card_testing", "open"]).inc();
+        metrics.alerts_total.with_label_values(&["fraud", "card_testing", "open"]).inc();
+        for counters in [&metrics.guard_turns_total, &metrics.kafka_sent_total] {
+            counters.with_label_values(&["fraud", "one"]).inc();
+        }
+        metrics.alerts_held.with_label_values(&["fraud"]).set(1);
         for counters in [
             &metrics.http_event_lines_total,
             &metrics.http_timeouts_total,
@@ -348,9 +376,7 @@ mod tests {
             &metrics.hook_efforts_total,
             &metrics.engine_records_total,
             &metrics.engine_rejected_total,
-            &metrics.guard_turns_total,
             &metrics.snapshots_total,
-            &metrics.kafka_sent_total,
             &metrics.kafka_transactions_total,
             &metrics.kafka_recovered_total,
         ] {
@@ -412,7 +438,7 @@ mod tests {
     fn what_was_set_is_rendered() {
         let metrics = touched();
         metrics.http_authorization_seconds.observe(0.00015);
-        let text = String::from_utf8(metrics.render()).expect("text");
+        let text = String::from_utf8(metrics.render(true)).expect("text");
         for line in [
             "# TYPE http_authorization_seconds histogram",
             "http_authorization_seconds_bucket{le=\"0.0001\"} 0",
@@ -424,6 +450,28 @@ mod tests {
             "replay_records_total 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_hangs_on_laundering_is_for_some() {
+        let metrics = touched();
+        let render = |aml| String::from_utf8(metrics.render(aml)).expect("text");
+        let before = render(false);
+        metrics.alerts_total.with_label_values(&["aml", "mule", "open"]).inc();
+        metrics.alerts_held.with_label_values(&["aml"]).set(2);
+        metrics.guard_turns_total.with_label_values(&["aml", "attacked"]).inc();
+        metrics.kafka_sent_total.with_label_values(&["aml", "weir.alerts"]).inc();
+        metrics.model_drift_psi.with_label_values(&["transfer", "score"]).set(0.2);
+        metrics.model_precision.with_label_values(&["transfer", "0.5", "7d"]).set(0.8);
+        metrics.model_shadow_compared_total.with_label_values(&["transfer", "0.5", "both"]).inc();
+        metrics.model_shadow_difference.observe(0.1);
+        metrics.model_shadow_invalid_total.inc();
+        metrics.snapshot_bytes.set(17);
+        assert_eq!(render(false), before);
+        let shown = render(true);
+        for line in ["alerts_held{kind=\"aml\"} 2", "guard_turns_total{kind=\"aml\",to=\"attacked\"} 1", "snapshot_bytes 17"] {
+            assert!(shown.lines().any(|found| found == line), "{line} is not in\n{shown}");
         }
     }
 

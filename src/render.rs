@@ -12,15 +12,16 @@ pub use alert::{alert, alert_id};
 pub use texts::PolicyTexts;
 
 use crate::ENGINE_VERSION;
-use crate::decision::{Audience, Decision, Part, SHARE_ONE, Skip, Why};
+use crate::decision::{Audience, Decision, Part, Reason, SHARE_ONE, Skip, Status, Why};
 use crate::event::{Currency, Duration, Id, Timestamp};
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::fmt::Write;
 
 /// For whom a decision is rendered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
-    /// The hook's answer and the topic of decisions: nothing that speaks of laundering.
+    /// The hook's answer and the topic of decisions: nothing that speaks of laundering, and but for the outcome nothing that hangs on it.
     Public,
     /// The internal topic, which has its own access: everything.
     Internal,
@@ -39,25 +40,34 @@ impl View {
 /// Appends `decision` as one JSON object to `out`. `id_text` gives an id's text; where it has none the hash stands in hexadecimal.
 pub fn decision(decision: &Decision, view: View, texts: &PolicyTexts, id_text: &dyn Fn(Id) -> Option<String>, out: &mut Vec<u8>) {
     let provenance = &decision.provenance;
+    let suspicion = (view == View::Internal).then_some(&decision.suspicion);
+    let mut reasons: Vec<&Reason> = decision.reasons.as_slice().iter().collect();
+    reasons.extend(suspicion.iter().flat_map(|suspicion| suspicion.reasons.as_slice()));
+    reasons.sort_by_key(|reason| Reverse(reason.weight));
+    let skipped: Vec<Skip> = decision.skipped.as_slice().iter().copied().chain(suspicion.iter().flat_map(|of| of.skips())).collect();
+    let status = match decision.status {
+        // Whether something of it was skipped that is not for everybody.
+        Status::Evaluated if skipped.iter().any(|skip| skip.why.degrades()) => Status::Degraded,
+        status => status,
+    };
+    let used = if suspicion.is_some_and(|of| of.no_number) { decision.used.without(Part::Gnn) } else { decision.used };
     let wire = WireDecision {
         event_id: id_text(decision.event).unwrap_or_else(|| decision.event.to_string()),
         revision: decision.revision,
         sequence: decision.sequence.0,
         time: decision.time.to_string(),
         outcome: decision.outcome.name(),
-        risk_score: decision.risk_score,
+        risk_score: suspicion.map_or(0, |suspicion| suspicion.risk_score).max(decision.risk_score),
         fraud_probability: decision.fraud_probability(),
-        reasons: decision
-            .reasons
-            .as_slice()
-            .iter()
+        reasons: reasons
+            .into_iter()
             .filter(|reason| view.shows(reason.code.audience()))
             .map(|reason| WireReason { code: reason.code.name(), text: texts.sentence(reason, decision.kind), weight: reason.weight })
             .collect(),
         control_group: decision.control_group.map(|share| WireControl { propensity: f64::from(share) / f64::from(SHARE_ONE) }),
-        status: decision.status.name(),
-        used: Part::ALL.into_iter().filter(|part| decision.used.contains(*part)).map(Part::name).collect(),
-        skipped: decision.skipped.as_slice().iter().map(|skip| WireSkip { part: part(skip), why: why(skip, view, texts) }).collect(),
+        status: status.name(),
+        used: Part::ALL.into_iter().filter(|part| used.contains(*part)).map(Part::name).collect(),
+        skipped: skipped.iter().map(|skip| WireSkip { part: part(skip), why: why(skip, view, texts) }).collect(),
         model: provenance.model.as_ref().map(hexadecimal),
         policy: hexadecimal(&provenance.policy),
         topology: hexadecimal(&provenance.topology),
@@ -85,15 +95,15 @@ struct WireDecision {
     /// What to do, in order of severity: approve; challenge (ask the customer to prove who they are); review (hold for a person); decline.
     #[cfg_attr(test, schemars(extend("enum" = schema::outcomes())))]
     outcome: &'static str,
-    /// 0 to 1000, the greater the worse; it agrees with the outcome.
+    /// 0 to 1000, the greater the worse. The outcome is at least as severe as it calls for, and may be severer.
     #[cfg_attr(test, schemars(range(max = 1000)))]
     risk_score: u16,
     /// The model's calibrated probability that this payment turns out to be fraud; null where no model judged, and for transfers.
     #[cfg_attr(test, schemars(range(min = 0, max = 1)))]
     fraud_probability: Option<f32>,
-    /// Why: at most four, the strongest first.
+    /// Why: at most four, the strongest first; in the internal view at most four more that speak of laundering.
     reasons: Vec<WireReason>,
-    /// Not null: it would have been declined and goes through as one of the control group.
+    /// Not null: it would have been declined and, unless the outcome is severer, goes through as one of the control group.
     control_group: Option<WireControl>,
     /// evaluated: all that is configured was used. degraded: a configured part was skipped, see skipped. fallback: a stand-in answered, for
     /// the deadline was over.
@@ -202,7 +212,8 @@ fn hexadecimal(bytes: &[u8; 16]) -> String {
 mod tests {
     use super::*;
     use crate::decision::{
-        ListsOptions, Outcome, Parts, PolicyOptions, Provenance, Reason, ReasonCode, Reasons, RuleOptions, Skips, Status, VelocityLimit,
+        CauseList, ListsOptions, Outcome, Parts, PolicyOptions, Provenance, ReasonCode, Reasons, RuleOptions, Skips, Suspicion,
+        VelocityLimit,
     };
     use crate::event::{EventType, IdKey, IdKind, Sequence};
     use crate::velocity::{Aggregate, Role, Stat};
@@ -292,6 +303,7 @@ mod tests {
             used: Parts::default().with(Part::Velocity).with(Part::Rules),
             skipped,
             provenance: Provenance { model: None, policy: [0xab; 16], topology: [0x01; 16] },
+            suspicion: Suspicion::default(),
         }
     }
 
@@ -319,20 +331,31 @@ mod tests {
         assert_eq!(rendered(&sample(), &|_| Some("payment-1".to_owned())), golden);
     }
 
-    /// Caught as it was written: the name of a rule that yields or fails, in the hook's answer.
     #[test]
-    fn what_is_for_aml_alone_is_not_even_named_elsewhere() {
-        let mut one = sample();
-        (one.reasons, one.skipped) = (Reasons::default(), Skips::default());
-        one.reasons.insert(reason(ReasonCode::ModelLaundering, 2, 700, 0));
-        one.skipped.push(skip(Part::Rules, Why::Guarded, 2, Duration(0)));
-        one.skipped.push(skip(Part::Rules, Why::RuleError, 2, Duration(0)));
-        let shown = rendered(&one, &|_| None);
-        assert!(!shown.contains("smurfing") && !shown.contains("laundering"), "{shown}");
+    fn what_is_for_aml_alone_changes_no_byte_elsewhere() {
+        let mut plain = sample();
+        plain.skipped = Skips::default();
+        (plain.status, plain.used) = (Status::Evaluated, plain.used.with(Part::Gnn));
+        let mut causes = CauseList::default();
+        causes.push(2);
+        let mut reasons = Reasons::default();
+        reasons.insert(reason(ReasonCode::ModelLaundering, 2, 550, 0));
+        let (rule_errors, yielded) = (causes, causes);
+        let outcome = plain.outcome;
+        let suspicion = Suspicion { outcome, risk_score: 950, reasons, rule_errors, yielded, sum_yielded: true, no_number: true };
+        let one = Decision { suspicion, ..plain };
+        assert_eq!(rendered(&one, &|_| None), rendered(&plain, &|_| None));
         let mut internal = Vec::new();
         decision(&one, View::Internal, &texts(), &|_| None, &mut internal);
-        let internal = String::from_utf8(internal).unwrap();
-        assert!(internal.contains("rule smurfing declined") && internal.contains("model_laundering"), "{internal}");
+        let internal: serde_json::Value = serde_json::from_slice(&internal).unwrap();
+        let codes: Vec<&str> = internal["reasons"].as_array().unwrap().iter().map(|reason| reason["code"].as_str().unwrap()).collect();
+        assert_eq!(codes, ["velocity_count", "model_laundering", "amount_high"]);
+        assert_eq!((&internal["risk_score"], &internal["status"]), (&950.into(), &"degraded".into()));
+        assert_eq!(internal["used"], serde_json::json!(["rules", "velocity"]));
+        let skipped = internal["skipped"].to_string();
+        for said in ["what the model said is no number", "rule smurfing declined", "rule smurfing overflowed", "declines yield"] {
+            assert!(skipped.contains(said), "{said}: {skipped}");
+        }
     }
 
     #[test]

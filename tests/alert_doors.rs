@@ -1,5 +1,5 @@
 //! Alerts as an analyst meets them: payments and results come in by the doors of a real service, an alert opens and grows, and door, stream
-//! and topic say the same of it. All alerts are of kind fraud so far; nothing here can show one of laundering.
+//! and topic say the same of it. Of those of laundering `taint` tells.
 
 mod house;
 

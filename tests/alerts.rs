@@ -10,7 +10,7 @@ use ring::{Stream, Town, id};
 use weir::decision::{Outcome, ReasonCode, RuleOptions};
 use weir::engine::{Alert, AlertLimits, AlertOptions, AlertStatus, Engine, GuardOptions, Options, Output, Subject};
 use weir::event::{Duration, EventType, IdKind, ListChange, PaymentStatus, Verdict};
-use weir::typology::Typology;
+use weir::typology::{Kind, Typology};
 
 /// Every alert is told of at once, and none is over.
 fn unbudgeted() -> Options {
@@ -73,7 +73,7 @@ fn it_equals_the_obvious() {
                 assert_eq!(open, expected, "seed {seed}, {:?}", record.sequence);
             }
         }
-        let counts = engine.alert_counts();
+        let counts = engine.alert_counts(Kind::Fraud);
         let seen = alerts(&run(&mut house::engine(&options), &records, 64)).iter().fold(0, |bits, alert| bits | alert.typologies);
         assert!(counts.opened > 10 && seen & 0b1_0001_0111 == 0b1_0001_0111, "{counts:?}, typologies {seen:b}");
     }
@@ -90,13 +90,17 @@ fn batches_and_threads_change_nothing() {
         let mut once = engine(&options);
         let expected = run(&mut once, &records, 1);
         assert!(self::alerts(&expected).len() > 40, "{} versions", self::alerts(&expected).len());
-        let end = (once.state_hash(), once.course(), once.alert_counts());
+        let end = (once.state_hash(), once.course(), once.alert_counts(Kind::Fraud));
         for (size, threads) in [(7, 1), (64, 1), (500, 1), (1, 2), (500, 2)] {
             let mut again = engine(&Options { threads, ..options.clone() });
             assert_eq!(run(&mut again, &records, size), expected, "batches of {size} on {threads} threads");
-            assert_eq!((again.state_hash(), again.course(), again.alert_counts()), end, "batches of {size} on {threads} threads");
+            assert_eq!(
+                (again.state_hash(), again.course(), again.alert_counts(Kind::Fraud)),
+                end,
+                "batches of {size} on {threads} threads"
+            );
         }
-        let counts = once.alert_counts();
+        let counts = once.alert_counts(Kind::Fraud);
         assert!(alerts_max > 5 || counts.dropped > 0, "so small a table is full: {counts:?}");
     }
 }
@@ -315,8 +319,8 @@ fn an_hour_has_its_budget() {
     let opened =
         |outputs: &[Output]| alerts(outputs).iter().filter(|alert| alert.version == 1).map(|alert| alert.number).collect::<Vec<_>>();
     assert_eq!(opened(&first).len(), 4);
-    let held = engine.alert_counts().held;
-    assert!(held > 3, "{:?}", engine.alert_counts());
+    let held = engine.alert_counts(Kind::Fraud).held;
+    assert!(held > 3, "{:?}", engine.alert_counts(Kind::Fraud));
     // The next hour: those that are held rise, the greatest first, for the half that is easy.
     stream.records.clear();
     stream.pass(Duration::HOUR);
@@ -327,7 +331,7 @@ fn an_hour_has_its_budget() {
     let risen = opened(&second);
     assert_eq!(risen.len(), 2, "{risen:?}");
     assert!(risen[0] > risen[1], "the dearest first: {risen:?}");
-    assert_eq!(engine.alert_counts().held, held - 2);
+    assert_eq!(engine.alert_counts(Kind::Fraud).held, held - 2);
 }
 
 /// Caught when planted: a suppression that was read as of the end of the batch.

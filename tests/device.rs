@@ -135,7 +135,7 @@ fn a_record_of_a_backend_decides_nothing() {
 }
 
 fn value(metrics: &Metrics, name: &str) -> Option<String> {
-    let text = String::from_utf8(metrics.render()).unwrap();
+    let text = String::from_utf8(metrics.render(true)).unwrap();
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned))
 }
 

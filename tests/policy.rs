@@ -75,7 +75,7 @@ fn a_mistake_is_published_contained_and_rolled_back_and_replay_says_the_same() {
         (after.last().unwrap(), json!({ "part": "rules", "why": "rule mistake declined so much of a sudden that it yields" }));
     assert_eq!((&last["outcome"], &last["status"]), (&json!("challenge"), &json!("degraded")));
     assert!(last["skipped"].as_array().unwrap().contains(&guarded), "{last}");
-    assert_eq!(leader.metric("guard_turns_total{to=\"yields_to_challenge\"}").unwrap_or(0.0), 1.0);
+    assert_eq!(leader.metric("guard_turns_total{kind=\"fraud\",to=\"yields_to_challenge\"}").unwrap_or(0.0), 1.0);
     assert!(room.log("data").contains("rule mistake"), "{}", room.log("data"));
 
     // Who is blocked is declined all the same, until they are taken off.

@@ -33,7 +33,7 @@ fn account(name: &str) -> Id {
 fn sums(stream: &mut Stream, from: &str, to: &str) {
     for to in to.split(' ') {
         stream.pass(Duration::HOUR);
-        stream.send(from, to, 900_000);
+        stream.send(from, to, &format!("phone of {from}"), 900_000);
     }
 }
 

@@ -88,7 +88,7 @@ impl Served {
     fn until(&self, name: &str, holds: impl Fn(f64) -> bool) -> f64 {
         let until = Instant::now() + PATIENCE;
         loop {
-            let text = String::from_utf8(self.metrics.render()).unwrap();
+            let text = String::from_utf8(self.metrics.render(true)).unwrap();
             let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
             if let Some(found) = found.filter(|found| holds(*found)) {
                 return found;
@@ -232,7 +232,7 @@ fn drift_is_told_against_the_reference() {
     assert!(matches!(published, weir::api::Change::Done(_)), "{published:?}");
     (0..10).for_each(|number| drop(served.pay(&format!("after-{number}"), number, now())));
     let until = Instant::now() + PATIENCE;
-    while String::from_utf8(served.metrics.render()).unwrap().contains("model_drift_psi{") {
+    while String::from_utf8(served.metrics.render(true)).unwrap().contains("model_drift_psi{") {
         assert!(Instant::now() < until, "the figures of the model before stay");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -276,7 +276,7 @@ fn precision_and_recall_come_with_the_labels() {
     served.until(&figure("recall", "0.625", "1d"), is(1.0));
     served.until(&figure("precision", "0.5", "3d"), is(5.0 / alarms));
     served.until(&figure("recall", "0.5", "3d"), is(5.0 / 6.0));
-    let text = String::from_utf8(served.metrics.render()).unwrap();
+    let text = String::from_utf8(served.metrics.render(true)).unwrap();
     assert!(!text.contains("delay=\"7d\""), "a week has not passed: {text}");
     assert!(!text.contains("delay=\"14d\""), "answers are known for a week");
     served.service.end();

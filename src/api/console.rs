@@ -16,9 +16,10 @@ use axum::http::{Response, StatusCode};
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 
-/// The page of what happens now.
-pub(super) fn page<D: Desk, G: Gate>(shared: &Shared<D, G>) -> Result<Response<Body>, Problem> {
-    let page = shared.desk.console().ok_or_else(|| Problem::new(Kind::NotFound, "there is no page here; /openapi.json lists the doors"))?;
+/// The page of what happens now, with alerts of laundering only where `aml`.
+pub(super) fn page<D: Desk, G: Gate>(shared: &Shared<D, G>, aml: bool) -> Result<Response<Body>, Problem> {
+    let page =
+        shared.desk.console(aml).ok_or_else(|| Problem::new(Kind::NotFound, "there is no page here; /openapi.json lists the doors"))?;
     Ok(response(page))
 }
 

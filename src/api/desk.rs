@@ -70,7 +70,10 @@ pub enum Stream {
     /// With what only those with own access may see.
     DecisionsInternal,
     Rejected,
+    /// Without those of laundering.
     Alerts,
+    /// With them.
+    AlertsInternal,
 }
 
 /// Some entries of a stream, in order.
@@ -166,9 +169,9 @@ pub trait Desk: Send + Sync + 'static {
         async { Err("there are no lists here".to_owned()) }
     }
 
-    /// The alerts that are open, each in its newest version: an object with `alerts`, the weightiest first, and `held`, how many the hour's
+    /// The alerts that are open, those of laundering only where `aml`, each in its newest version: an object with `alerts`, the weightiest first, and `held`, how many the hour's
     /// budget did not reach. As JSON text, in which each is what the stream of alerts says of it, byte for byte.
-    fn alerts(&self) -> impl Future<Output = Vec<u8>> + Send {
+    fn alerts(&self, _aml: bool) -> impl Future<Output = Vec<u8>> + Send {
         async { br#"{"alerts":[],"held":0}"#.to_vec() }
     }
 
@@ -191,8 +194,8 @@ pub trait Desk: Send + Sync + 'static {
         None
     }
 
-    /// The page of what happens now; `None` where there is none to be shown.
-    fn console(&self) -> Option<Shown> {
+    /// The page of what happens now, with alerts of laundering only where `aml`; `None` where there is none to be shown.
+    fn console(&self, _aml: bool) -> Option<Shown> {
         None
     }
 

@@ -12,9 +12,9 @@ pub enum Scope {
     Ingest,
     /// Read the streams, without what is internal.
     Subscriber,
-    /// Read decisions and streams with what is internal.
+    /// Read decisions, alerts and streams with what is internal: of laundering nobody else is told.
     Analyst,
-    /// As an analyst, and settle what analysts propose.
+    /// Settle what analysts propose; who also looks into laundering is an analyst, too.
     Supervisor,
     /// Everything that concerns the running of the service.
     Admin,

@@ -24,11 +24,11 @@ pub(super) fn ready<D: Desk, G: Gate>(shared: &Shared<D, G>) -> Result<Response<
     }
 }
 
-/// All metrics.
-pub(super) fn metrics<D: Desk, G: Gate>(shared: &Shared<D, G>) -> Response<Body> {
+/// All metrics; those that tell of laundering only where `aml`.
+pub(super) fn metrics<D: Desk, G: Gate>(shared: &Shared<D, G>, aml: bool) -> Response<Body> {
     // Nobody else asks the desk between two calls of `/readyz`.
     shared.metrics.service_ready.set(i64::from(shared.desk.readiness().ready));
-    fresh(shared.metrics.media_type(), shared.metrics.render())
+    fresh(shared.metrics.media_type(), shared.metrics.render(aml))
 }
 
 fn fresh(media_type: &'static str, body: Vec<u8>) -> Response<Body> {

@@ -141,7 +141,7 @@ impl Route {
             Route::Decisions => &[Scope::Subscriber, Scope::Analyst, Scope::Supervisor],
             // What was refused stands there as it came, with whatever personal data it held.
             Route::Rejected => &[Scope::Analyst, Scope::Supervisor, Scope::Admin],
-            // Whom they name is suspected; kinds that others must not hear of come later.
+            // Whom they name is suspected; those of laundering are shown to analysts alone.
             Route::AlertStream | Route::Alerts => &[Scope::Analyst, Scope::Supervisor],
             Route::Metrics => &[Scope::Subscriber, Scope::Analyst, Scope::Supervisor, Scope::Admin],
             // The journal bears the key of ids and everybody's texts.
@@ -321,8 +321,11 @@ async fn handle<D: Desk, G: Gate>(
             false => streams::stream(shared, parts, Stream::Decisions).await,
         },
         Route::Rejected => streams::stream(shared, parts, Stream::Rejected).await,
-        Route::AlertStream => streams::stream(shared, parts, Stream::Alerts).await,
-        Route::Alerts => Ok(journal::text(shared.desk.alerts().await)),
+        Route::AlertStream => match has(caller.as_ref(), &AML) {
+            true => streams::stream(shared, parts, Stream::AlertsInternal).await,
+            false => streams::stream(shared, parts, Stream::Alerts).await,
+        },
+        Route::Alerts => Ok(journal::text(shared.desk.alerts(has(caller.as_ref(), &AML)).await)),
         Route::Journal => journal::journal(shared, parts).await,
         Route::Leader => Ok(journal::leader(shared)),
         Route::Promote => journal::promote(shared, parts).await,
@@ -337,11 +340,11 @@ async fn handle<D: Desk, G: Gate>(
         Route::RollbackModel => change::rollback_model(shared).await,
         Route::Live => Ok(health::live()),
         Route::Ready => health::ready(shared),
-        Route::Metrics => Ok(health::metrics(shared)),
+        Route::Metrics => Ok(health::metrics(shared, has(caller.as_ref(), &AML_COUNTS))),
         Route::OpenApi => Ok(documents::openapi()),
         Route::Schemas => Ok(documents::index()),
         Route::Schema => documents::schema(&segment(parts).await?),
-        Route::Console => console::page(shared),
+        Route::Console => console::page(shared, has(caller.as_ref(), &AML)),
         Route::ConsoleFile => console::file(shared, &segment(parts).await?),
         Route::Attack => console::attack(shared, parts).await,
     }
@@ -351,9 +354,9 @@ async fn handle<D: Desk, G: Gate>(
 fn internal(parts: &Parts, caller: Option<&Caller>) -> Result<bool, Problem> {
     match parameter(parts.uri.query(), "view")?.as_deref() {
         None | Some("public") => Ok(false),
-        Some("internal") => match caller.is_some_and(|caller| caller.scopes.iter().any(|scope| INTERNAL.contains(scope))) {
+        Some("internal") => match has(caller, &AML) {
             true => Ok(true),
-            false => Err(Problem::new(Kind::Forbidden, "the internal view needs the scope analyst or supervisor")),
+            false => Err(Problem::new(Kind::Forbidden, "the internal view needs the scope analyst")),
         },
         Some(other) => {
             let detail = format!("view is {other}, expected public or internal");
@@ -362,8 +365,15 @@ fn internal(parts: &Parts, caller: Option<&Caller>) -> Result<bool, Problem> {
     }
 }
 
-/// Who may see what is internal.
-const INTERNAL: [Scope; 2] = [Scope::Analyst, Scope::Supervisor];
+/// Who may see what speaks of laundering: telling anybody else of a suspicion is an offence. A supervisor of such cases is an analyst, too.
+const AML: [Scope; 1] = [Scope::Analyst];
+/// Who may see how much of it there is: who runs the service may read its journal anyway.
+const AML_COUNTS: [Scope; 2] = [Scope::Analyst, Scope::Admin];
+
+/// Whether the caller has one of these.
+fn has(caller: Option<&Caller>, scopes: &[Scope]) -> bool {
+    caller.is_some_and(|caller| caller.scopes.iter().any(|scope| scopes.contains(scope)))
+}
 
 /// What stands in the path where the route's pattern has a name.
 ///

@@ -96,7 +96,7 @@ fn render(stream: Stream, page: &Page) -> Bytes {
     let name = match stream {
         Stream::Decisions | Stream::DecisionsInternal => "decision",
         Stream::Rejected => "rejected",
-        Stream::Alerts => "alert",
+        Stream::Alerts | Stream::AlertsInternal => "alert",
     };
     if page.entries.is_empty() {
         return Bytes::from_static(b": nothing new\n\n");

@@ -132,7 +132,11 @@ impl ListLadder {
         verdict.reasons.as_slice().iter().for_each(|reason| reasons.insert(*reason));
         verdict.reasons = reasons;
         verdict.risk_score = verdict.risk_score.max(risk_score);
-        verdict.outcome = outcome.max(if allowed { Outcome::Approve } else { verdict.outcome });
+        if allowed {
+            verdict.outcome = Outcome::Approve;
+            verdict.suspicion.outcome = Outcome::Approve;
+        }
+        verdict.outcome = verdict.outcome.max(outcome);
     }
 }
 

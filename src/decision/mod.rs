@@ -11,7 +11,7 @@ mod stand_in;
 pub use control::{SHARE_ONE, is_control, let_through};
 pub use lists::{Effect, LISTED_KINDS, LISTS_MAX, ListLadder, ListOptions, Listed, ListsOptions};
 pub use options::{PolicyOptions, RuleOptions, Thresholds, VelocityLimit};
-pub use policy::{CAUSES_TOLD_MAX, CauseList, Declining, GUARDED_MAX, Policy, PolicyError, Verdict, Yields};
+pub use policy::{CAUSES_TOLD_MAX, CauseList, Declining, GUARDED_MAX, Policy, PolicyError, Suspicion, Verdict, Yields};
 pub use reason::{Audience, Reason, ReasonCode, Reasons};
 pub use rule::{EvaluationError, OPS_MAX, Program, REGISTERS_MAX, RuleError, SOURCE_BYTES_MAX};
 pub use stand_in::StandIn;
@@ -257,8 +257,9 @@ pub struct Decision {
     pub sequence: Sequence,
     /// Event time.
     pub time: Timestamp,
+    /// The severer of what everybody may know the reasons of and what is suspected.
     pub outcome: Outcome,
-    /// 0..=1000.
+    /// 0..=1000; here and in all that follows, as if nothing were suspected.
     pub risk_score: u16,
     /// What the model says: of fraud for a payment, of laundering for a transfer. `None` where none judged it.
     pub probability: Option<f32>,
@@ -271,6 +272,8 @@ pub struct Decision {
     pub used: Parts,
     pub skipped: Skips,
     pub provenance: Provenance,
+    /// For AML alone.
+    pub suspicion: Suspicion,
 }
 
 impl Decision {
@@ -313,6 +316,7 @@ impl Decision {
             used: Parts::default(),
             skipped,
             provenance,
+            suspicion: Suspicion::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Outcome, ReasonCode};
 use crate::event::{Duration, EventType};
-use crate::feature::PROBABILITY;
+use crate::feature::{LAUNDERING, PROBABILITY};
 
 /// `[policy]`: rules, velocity limits and thresholds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,19 +42,22 @@ pub struct RuleOptions {
     pub outcome: Outcome,
     /// 0..=1000; the decision's risk score is the greatest of its causes.
     pub risk_score: u16,
-    /// [`super::Policy::compile`] refuses a rule that asks the model of transfers and tells others than AML.
+    /// [`super::Policy::compile`] refuses a rule of transfers that asks the model, or for what was found around the transfer, and tells others
+    /// than AML.
     pub reason: ReasonCode,
     /// The analyst's sentence; empty: that of the reason code.
     pub text: String,
 }
 
 impl RuleOptions {
-    /// The reason of a rule that names none: what the model is asked for, where the text of the rule has its name anywhere.
+    /// The reason of a rule that names none: what the model or, of transfers, the typologies of laundering are asked for, where the text of
+    /// the rule has their name anywhere.
     pub fn reason_by_default(of: EventType, when: &str) -> ReasonCode {
         match of {
-            _ if !when.contains(PROBABILITY) => ReasonCode::Rule,
-            EventType::Transfer => ReasonCode::ModelLaundering,
-            _ => ReasonCode::ModelFraud,
+            EventType::Transfer if when.contains(PROBABILITY) => ReasonCode::ModelLaundering,
+            EventType::Transfer if when.contains(LAUNDERING.trim_end_matches('.')) => ReasonCode::TypologyLaundering,
+            _ if when.contains(PROBABILITY) => ReasonCode::ModelFraud,
+            _ => ReasonCode::Rule,
         }
     }
 }

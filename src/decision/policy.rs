@@ -2,13 +2,16 @@
 //!
 //! Each cause that holds gives a reason with its own risk score as weight. The decision's risk score is the greatest of them, its outcome
 //! the most severe of the causes' outcomes and of those due from that risk score on. Nothing is allocated while judging.
+//!
+//! Causes whose reasons are for AML alone stand apart: what follows from them is a [`Suspicion`] beside the verdict, and all else is as if
+//! they were not there. So nothing that others read can hang on them.
 
 mod compile;
 
 pub use compile::PolicyError;
 
 use super::rule::{Op, run};
-use super::{Outcome, Reason, ReasonCode, Reasons, Thresholds};
+use super::{Audience, Outcome, Part, Reason, ReasonCode, Reasons, Skip, Thresholds, Why};
 use crate::event::EventType;
 
 /// The most causes of one kind that a verdict names; further ones are not told.
@@ -34,7 +37,7 @@ impl CauseList {
     }
 
     /// Adds a cause where there is room.
-    fn push(&mut self, index: u16) {
+    pub(crate) fn push(&mut self, index: u16) {
         if usize::from(self.count) < CAUSES_TOLD_MAX {
             self.entries[usize::from(self.count)] = index;
             self.count += 1;
@@ -42,9 +45,43 @@ impl CauseList {
     }
 }
 
+/// What of a judgement speaks of laundering: nobody outside of AML may be told, nor may anything hang on it that others read, but for the
+/// outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Suspicion {
+    pub outcome: Outcome,
+    /// 0..=1000.
+    pub risk_score: u16,
+    pub reasons: Reasons,
+    /// As those of a [`Verdict`].
+    pub rule_errors: CauseList,
+    pub yielded: CauseList,
+    pub sum_yielded: bool,
+    /// What the model says of the transfer is no number.
+    pub no_number: bool,
+}
+
+impl Suspicion {
+    /// Its entries of `skipped`.
+    pub fn skips(&self) -> impl Iterator<Item = Skip> {
+        let no_number = self.no_number.then_some(Skip { part: Part::Gnn, why: Why::NoNumber, value: 0, window: 0 });
+        no_number.into_iter().chain(skips(&self.rule_errors, &self.yielded, self.sum_yielded))
+    }
+}
+
+/// The entries of `skipped` that say which causes were not asked or yielded.
+fn skips(rule_errors: &CauseList, yielded: &CauseList, sum_yielded: bool) -> impl Iterator<Item = Skip> {
+    let rules = |why, value| Skip { part: Part::Rules, why, value, window: 0 };
+    let (errors, yielded) = (*rule_errors, *yielded);
+    let errors = (0..errors.as_slice().len()).map(move |place| rules(Why::RuleError, i64::from(errors.as_slice()[place])));
+    let yielded = (0..yielded.as_slice().len()).map(move |place| rules(Why::Guarded, i64::from(yielded.as_slice()[place])));
+    errors.chain(yielded).chain(sum_yielded.then(|| rules(Why::Guarded, -1)))
+}
+
 /// What a policy says of one event.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Verdict {
+    /// Suspicion apart.
     pub outcome: Outcome,
     /// 0..=1000.
     pub risk_score: u16,
@@ -61,6 +98,31 @@ pub struct Verdict {
     pub exempt: bool,
     /// As [`super::Decision::control_group`].
     pub propensity: Option<u32>,
+    pub suspicion: Suspicion,
+}
+
+impl Verdict {
+    /// A cause holds.
+    fn add(&mut self, index: u16, cause: &Cause, row: &[u64]) {
+        let Suspicion { outcome, risk_score, reasons, .. } = &mut self.suspicion;
+        let (outcome, risk_score, reasons) = match cause.suspects() {
+            true => (outcome, risk_score, reasons),
+            false => (&mut self.outcome, &mut self.risk_score, &mut self.reasons),
+        };
+        *outcome = (*outcome).max(cause.outcome);
+        *risk_score = (*risk_score).max(cause.risk_score);
+        reasons.insert(cause.reason(index, row));
+    }
+
+    /// A rule neither held nor failed to hold.
+    fn fail(&mut self, index: u16, suspects: bool) {
+        if suspects { &mut self.suspicion.rule_errors } else { &mut self.rule_errors }.push(index);
+    }
+
+    /// The entries of `skipped` that are not for AML alone.
+    pub fn skips(&self) -> impl Iterator<Item = Skip> {
+        skips(&self.rule_errors, &self.yielded, self.sum_yielded)
+    }
 }
 
 /// A compiled policy.
@@ -108,15 +170,22 @@ impl Policy {
     /// Events other than payments and transfers are approved without a reason.
     pub fn judge(&self, kind: EventType, row: &[u64], out: &mut Verdict) {
         *out = Verdict::default();
-        self.ask(kind, row, &mut out.rule_errors, |index, cause| {
+        self.ask(kind, row, |index, cause, holds| {
+            if !holds {
+                return out.fail(index, cause.suspects());
+            }
             if let Some(slot) = cause.slot {
                 out.declining[usize::from(slot) / 64] |= 1 << (slot % 64);
             }
-            out.outcome = out.outcome.max(cause.outcome);
-            out.risk_score = out.risk_score.max(cause.risk_score);
-            out.reasons.insert(cause.reason(index, row));
+            out.add(index, cause, row);
         });
+        self.complete(out);
+    }
+
+    /// What is due from the risk scores.
+    fn complete(&self, out: &mut Verdict) {
         out.outcome = out.outcome.max(self.due(out.risk_score));
+        out.suspicion.outcome = out.suspicion.outcome.max(self.due(out.suspicion.risk_score));
     }
 
     /// As [`Policy::judge`], with causes yielding: `yields` is asked by slot, `before` is the policy that was in force before this one.
@@ -131,44 +200,50 @@ impl Policy {
         *out = Verdict::default();
         // Short of a person's look, which nobody has time for where so many are concerned.
         let mild = self.thresholds.review_risk_score_min.saturating_sub(1);
-        let add = |index, cause: &Cause, out: &mut Verdict| {
-            out.outcome = out.outcome.max(cause.outcome);
-            out.risk_score = out.risk_score.max(cause.risk_score);
-            out.reasons.insert(cause.reason(index, row));
-        };
-        let mut errors = CauseList::default();
-        self.ask(kind, row, &mut errors, |index, cause| match cause.slot.map_or(Yields::No, |slot| yields(usize::from(slot))) {
-            Yields::No => add(index, cause, out),
-            Yields::ToPredecessor => out.yielded.push(index),
-            Yields::ToChallenge => {
-                out.yielded.push(index);
-                add(index, &Cause { outcome: Outcome::Challenge, risk_score: cause.risk_score.min(mild), ..*cause }, out);
+        self.ask(kind, row, |index, cause, holds| {
+            if !holds {
+                return out.fail(index, cause.suspects());
+            }
+            let yields = cause.slot.map_or(Yields::No, |slot| yields(usize::from(slot)));
+            if yields != Yields::No {
+                if cause.suspects() { &mut out.suspicion.yielded } else { &mut out.yielded }.push(index);
+            }
+            match yields {
+                Yields::No => out.add(index, cause, row),
+                Yields::ToPredecessor => {}
+                Yields::ToChallenge => {
+                    out.add(index, &Cause { outcome: Outcome::Challenge, risk_score: cause.risk_score.min(mild), ..*cause }, row);
+                }
             }
         });
         if let Some(before) = before {
-            before.ask(kind, row, &mut errors, |_, cause| {
-                let heir = self.guarded.iter().enumerate().find(|(_, heir)| self.causes[usize::from(**heir)].name == cause.name);
-                if let Some((_, index)) = heir.filter(|(slot, _)| yields(*slot) == Yields::ToPredecessor) {
-                    add(*index, cause, out);
+            before.ask(kind, row, |_, cause, holds| {
+                let mut heirs = self.guarded.iter().enumerate();
+                let Some((slot, index)) = heirs.find(|(_, heir)| self.causes[usize::from(**heir)].name == cause.name) else { return };
+                if yields(slot) != Yields::ToPredecessor {
+                    return;
+                }
+                let heir = &self.causes[usize::from(*index)];
+                // Where either suspects, that this one speaks tells of a suspicion.
+                let code = if heir.suspects() && !cause.suspects() { heir.code } else { cause.code };
+                match holds {
+                    true => out.add(*index, &Cause { code, ..*cause }, row),
+                    false => out.fail(*index, heir.suspects() || cause.suspects()),
                 }
             });
         }
-        out.rule_errors = errors;
-        out.outcome = out.outcome.max(self.due(out.risk_score));
+        self.complete(out);
     }
 
-    /// Asks the rules and limits for events of type `kind`; `holds` hears of each that holds.
-    fn ask(&self, kind: EventType, row: &[u64], errors: &mut CauseList, mut holds: impl FnMut(u16, &Cause)) {
+    /// Asks the rules and limits for events of type `kind`; `answer` hears of each that holds, and of each that errs.
+    fn ask(&self, kind: EventType, row: &[u64], mut answer: impl FnMut(u16, &Cause, bool)) {
         assert!(row.len() == self.columns, "the row has {} columns, the policy was compiled for {}", row.len(), self.columns);
         let ops = match kind {
             EventType::Payment => &self.payments,
             EventType::Transfer => &self.transfers,
             _ => return,
         };
-        run(ops, row, |index, answer| match answer {
-            Ok(()) => holds(index, &self.causes[usize::from(index)]),
-            Err(_) => errors.push(index),
-        });
+        run(ops, row, |index, found| answer(index, &self.causes[usize::from(index)], found.is_ok()));
     }
 
     /// The causes that may decline, by slot: the index of each.
@@ -179,6 +254,11 @@ impl Policy {
     /// The type of the events that the cause in this slot is asked of.
     pub fn guarded_type(&self, slot: usize) -> EventType {
         self.causes[usize::from(self.guarded[slot])].of
+    }
+
+    /// Whether the reason of the cause in this slot is for AML alone.
+    pub fn suspects(&self, slot: usize) -> bool {
+        self.causes[usize::from(self.guarded[slot])].suspects()
     }
 
     /// Whether the policy before has a cause of the same name as the one in this slot that says something else.
@@ -208,16 +288,30 @@ impl Policy {
     /// Gives an event a milder outcome, and no risk score that calls for a severer one: whoever reads the score alone acts as one who reads
     /// the outcome.
     pub fn lighten(&self, outcome: Outcome, verdict: &mut Verdict) {
+        let Some(most) = self.most(outcome) else { return };
+        verdict.outcome = outcome;
+        verdict.risk_score = verdict.risk_score.min(most);
+        verdict.reasons.weigh_at_most(verdict.risk_score);
+    }
+
+    /// As [`Policy::lighten`], of what is suspected.
+    pub fn lighten_suspicion(&self, outcome: Outcome, suspicion: &mut Suspicion) {
+        let Some(most) = self.most(outcome) else { return };
+        suspicion.outcome = outcome;
+        suspicion.risk_score = suspicion.risk_score.min(most);
+        suspicion.reasons.weigh_at_most(suspicion.risk_score);
+    }
+
+    /// The greatest risk score that calls for nothing severer than this outcome, which is milder than the severest.
+    fn most(&self, outcome: Outcome) -> Option<u16> {
         let thresholds = &self.thresholds;
         let from = match outcome {
             Outcome::Approve => thresholds.challenge_risk_score_min,
             Outcome::Challenge => thresholds.review_risk_score_min,
             Outcome::Review => thresholds.decline_risk_score_min,
-            Outcome::Decline => return,
+            Outcome::Decline => return None,
         };
-        verdict.outcome = outcome;
-        verdict.risk_score = verdict.risk_score.min(from.saturating_sub(1));
-        verdict.reasons.weigh_at_most(verdict.risk_score);
+        Some(from.saturating_sub(1))
     }
 
     /// The outcome that is due for this risk score.
@@ -237,6 +331,11 @@ impl Policy {
 }
 
 impl Cause {
+    /// Whether its reason is for AML alone.
+    fn suspects(&self) -> bool {
+        self.code.audience() == Audience::Aml
+    }
+
     fn reason(&self, index: u16, row: &[u64]) -> Reason {
         let value = self.watched.map_or(0, |column| row[usize::from(column)] as i64);
         Reason { code: self.code, cause: index, weight: self.risk_score, value }

@@ -3,7 +3,7 @@
 use super::alerts::{self, Acquaintances, Alert, Found, Laundered, Proof};
 use super::guard::Sight;
 use super::{Layout, Rejected, ahead};
-use crate::decision::{Decision, Listed, Part, Parts, Provenance, Skip, Skips, Status, Verdict, Why};
+use crate::decision::{Decision, Listed, Parts, Provenance, Skips, Status, Verdict};
 use crate::event::{Answered, EventType, Id, Sequence, Timestamp};
 use crate::gnn::Score;
 use crate::graph::Promotion;
@@ -32,6 +32,8 @@ pub(super) struct Seed {
     pub(super) suppressed: Timestamp,
     /// What a typology of laundering found holds it for a person's look.
     pub(super) interdicted: bool,
+    /// What the model says of a transfer is no number.
+    pub(super) no_number: bool,
 }
 
 /// What a record leads to, in order.
@@ -138,15 +140,7 @@ impl Batch {
 /// What the judgement of an event says.
 pub(super) fn decision(seed: &Seed, verdict: &Verdict, score: Option<&Score>, provenance: &Provenance) -> Decision {
     let mut skipped = seed.skips;
-    for rule in verdict.rule_errors.as_slice() {
-        skipped.push(Skip { part: Part::Rules, why: Why::RuleError, value: i64::from(*rule), window: 0 });
-    }
-    for cause in verdict.yielded.as_slice() {
-        skipped.push(Skip { part: Part::Rules, why: Why::Guarded, value: i64::from(*cause), window: 0 });
-    }
-    if verdict.sum_yielded {
-        skipped.push(Skip { part: Part::Rules, why: Why::Guarded, value: -1, window: 0 });
-    }
+    verdict.skips().for_each(|skip| skipped.push(skip));
     let degraded = skipped.as_slice().iter().any(|skip| skip.why.degrades());
     Decision {
         event: seed.event,
@@ -155,7 +149,7 @@ pub(super) fn decision(seed: &Seed, verdict: &Verdict, score: Option<&Score>, pr
         revision: seed.revision,
         sequence: seed.sequence,
         time: seed.time,
-        outcome: verdict.outcome,
+        outcome: verdict.outcome.max(verdict.suspicion.outcome),
         risk_score: verdict.risk_score,
         probability: score.map(|score| score.probability),
         reasons: verdict.reasons,
@@ -164,5 +158,6 @@ pub(super) fn decision(seed: &Seed, verdict: &Verdict, score: Option<&Score>, pr
         used: seed.used,
         skipped,
         provenance: *provenance,
+        suspicion: verdict.suspicion,
     }
 }

@@ -109,7 +109,9 @@ fn decided(hash: u64, skips: &Skips, verdict: &Verdict, revision: u8) -> u64 {
     let told = u64::from(verdict.risk_score)
         | (verdict.outcome as u64) << 16
         | u64::from(revision) << 24
-        | u64::from(verdict.propensity.is_some()) << 32;
+        | u64::from(verdict.propensity.is_some()) << 32
+        | (verdict.suspicion.outcome as u64) << 33
+        | u64::from(verdict.suspicion.risk_score) << 40;
     skips.as_slice().iter().fold(mixed(hash, told, skips.as_slice().len() as u64), |hash, skip: &Skip| {
         let named = (skip.part as u64) << 8 | skip.why as u64;
         mixed(mixed(hash, named, skip.value as u64), skip.window as u64, 1)
@@ -119,7 +121,7 @@ fn decided(hash: u64, skips: &Skips, verdict: &Verdict, revision: u8) -> u64 {
 /// What an alert came to.
 fn alerted(hash: u64, alert: &Alert) -> u64 {
     let told = u64::from(alert.version) << 32 | u64::from(alert.score) << 8 | alert.status as u64;
-    mixed(mixed(hash, alert.number, told), alert.events, alert.money_minor as u64)
+    mixed(mixed(hash, alert.number << 1 | alert.kind as u64, told), alert.events, alert.money_minor as u64)
 }
 
 /// What a stand-in said.

@@ -2,10 +2,11 @@
 //! of it goes out.
 
 use super::batch::{self, Batch, Pending, Seed};
-use super::guard::{Standing, sum_slot};
+use super::guard::{Standing, sum_of, sum_slot};
 use super::{Engine, Output};
 use crate::decision::{Decision, Declining, GUARDED_MAX, ListLadder, Outcome, Policy, Reason, ReasonCode, Verdict, let_through};
 use crate::event::{EventType, Sequence};
+use crate::typology::Kind;
 
 /// A cause of the policy came to stand otherwise with the guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct GuardTurn {
     pub of: EventType,
     /// Its index in the policy; `None`: all declines of events of this type together.
     pub cause: Option<u16>,
+    /// Of those that decline on suspicion of laundering nobody outside of AML hears.
+    pub kind: Kind,
     pub from: Standing,
     pub to: Standing,
     /// Declines in the window, and the judged events among which they were.
@@ -27,8 +30,8 @@ pub struct GuardTurn {
 
 impl GuardTurn {
     /// A cause that yielded is gone with its policy, or says something else from here on.
-    pub(super) fn ended(sequence: Sequence, policy: [u8; 16], of: EventType, cause: Option<u16>, from: Standing) -> GuardTurn {
-        GuardTurn { sequence, policy, of, cause, from, to: Standing::Trusted, declines: 0, judged: 0 }
+    pub(super) fn ended(sequence: Sequence, policy: [u8; 16], of: EventType, cause: Option<u16>, kind: Kind, from: Standing) -> GuardTurn {
+        GuardTurn { sequence, policy, of, cause, kind, from, to: Standing::Trusted, declines: 0, judged: 0 }
     }
 }
 
@@ -57,36 +60,51 @@ impl Engine {
     }
 
     /// Has the guard look at what would be declined, and lets the control group through: in the order of the records, whatever the threads.
+    ///
+    /// Suspicion of laundering goes beside all else: no counter, yielding or letting through that others may hear of hangs on it.
     fn settle(&mut self) {
         let Engine { guard, turns, policy, before, heirs, provenance, ladder, layout, batch, .. } = self;
         let before = before.as_ref().map(|before| &*before.policy);
         let Batch { seeds, features, verdicts, .. } = batch;
-        let lane_of = |slot: usize| match slot.checked_sub(GUARDED_MAX) {
-            Some(lane) => lane as u8,
-            None => lane(policy.guarded_type(slot)),
-        };
+        let lane_of = |slot: usize| sum_of(slot).map_or_else(|| lane(policy.guarded_type(slot)), |(lane, _)| lane);
         for ((seed, row), verdict) in seeds.iter().zip(features.chunks_exact(layout.schema.len())).zip(verdicts) {
             let sight = &seed.sight;
             guard.judged(sight, lane_of);
-            if verdict.outcome == Outcome::Decline && !verdict.exempt {
-                let mut yields = false;
+            let declines = |outcome: Outcome, exempt: bool| outcome == Outcome::Decline && !exempt;
+            // By whether it is on suspicion.
+            let declined = [verdict.outcome, verdict.suspicion.outcome].map(|outcome| declines(outcome, verdict.exempt));
+            let mut yields = false;
+            if declined != [false; 2] {
                 for slot in slots(&verdict.declining) {
+                    let suspects = policy.suspects(slot);
+                    if !declined[usize::from(suspects)] {
+                        continue;
+                    }
                     let to = match heirs[slot / 64] >> (slot % 64) & 1 {
                         0 => Standing::YieldsToChallenge,
                         _ => Standing::YieldsToPredecessor,
                     };
-                    yields |= guard.declined(slot, sight, to).yields();
+                    yields |= guard.declined(slot, sum_slot(sight.lane, suspects), sight, to).yields();
                 }
-                if yields {
-                    policy.judge_yielding(seed.kind, row, |slot| guard.standing(slot).into(), before, verdict);
-                    ladder.judge(&seed.listed, policy, verdict);
-                }
-                if verdict.outcome == Outcome::Decline && guard.declined(sum_slot(sight.lane), sight, Standing::YieldsToChallenge).yields()
-                {
-                    policy.lighten(milder(seed, row, before, ladder), verdict);
-                    verdict.sum_yielded = true;
-                }
-            } else {
+            }
+            if yields {
+                policy.judge_yielding(seed.kind, row, |slot| guard.standing(slot).into(), before, verdict);
+                ladder.judge(&seed.listed, policy, verdict);
+            }
+            let mut sum_yields = |suspects: bool| {
+                let sum = sum_slot(sight.lane, suspects);
+                guard.declined(sum, sum, sight, Standing::YieldsToChallenge).yields()
+            };
+            if declined[0] && verdict.outcome == Outcome::Decline && sum_yields(false) {
+                policy.lighten(milder(seed, row, before, ladder, |verdict| verdict.outcome), verdict);
+                verdict.sum_yielded = true;
+            }
+            let suspicion = &mut verdict.suspicion;
+            if declined[1] && suspicion.outcome == Outcome::Decline && sum_yields(true) {
+                policy.lighten_suspicion(milder(seed, row, before, ladder, |verdict| verdict.suspicion.outcome), suspicion);
+                suspicion.sum_yielded = true;
+            }
+            if !declined[0] {
                 guard.ordinary(sight);
             }
             for turn in guard.turns() {
@@ -96,6 +114,7 @@ impl Engine {
                     policy: provenance.policy,
                     of: seed.kind,
                     cause,
+                    kind: kind(sum_of(turn.slot).map_or_else(|| policy.suspects(turn.slot), |(_, suspects)| suspects)),
                     from: turn.from,
                     to: turn.to,
                     declines: turn.declines,
@@ -103,11 +122,11 @@ impl Engine {
                 });
             }
             guard.clear_turns();
+            verdict.suspicion.no_number = seed.no_number;
             if seed.interdicted {
-                // Its weight is the least: a reason that others may read must not give way to it.
                 let reason = Reason { code: ReasonCode::TypologyLaundering, cause: 0, weight: 0, value: 0 };
-                verdict.outcome = verdict.outcome.max(Outcome::Review);
-                verdict.reasons.insert(reason);
+                verdict.suspicion.outcome = verdict.suspicion.outcome.max(Outcome::Review);
+                verdict.suspicion.reasons.insert(reason);
             }
             let_through(seed.event, policy.control_share(), verdict);
         }
@@ -141,13 +160,18 @@ impl Engine {
     }
 }
 
-/// What becomes of an event while all declines yield: what the policy before says, short of a decline.
-fn milder(seed: &Seed, row: &[u64], before: Option<&Policy>, ladder: &ListLadder) -> Outcome {
+/// The kind of what follows from a cause.
+pub(super) fn kind(suspects: bool) -> Kind {
+    if suspects { Kind::Aml } else { Kind::Fraud }
+}
+
+/// What becomes of an event while all declines yield: what the policy before says, on suspicion or else, short of a decline.
+fn milder(seed: &Seed, row: &[u64], before: Option<&Policy>, ladder: &ListLadder, says: impl Fn(&Verdict) -> Outcome) -> Outcome {
     let mut verdict = Verdict::default();
     let Some(before) = before else { return Outcome::Challenge };
     before.judge(seed.kind, row, &mut verdict);
     ladder.judge(&seed.listed, before, &mut verdict);
-    if verdict.outcome == Outcome::Decline { Outcome::Challenge } else { verdict.outcome }
+    if says(&verdict) == Outcome::Decline { Outcome::Challenge } else { says(&verdict) }
 }
 
 /// The guard's lane of judged events of this type.

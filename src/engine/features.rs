@@ -2,7 +2,7 @@
 
 use crate::decision::ListsOptions;
 use crate::event::{Body, Country, Currency, Duration, Event, EventType, Id, IdKey, IdKind, Timestamp};
-use crate::feature::{FeatureType, PROBABILITY, Schema, int};
+use crate::feature::{FeatureType, LAUNDERING, PROBABILITY, Schema, int};
 use crate::graph::ego::SEED_SLOTS;
 use crate::typology::Typology;
 use crate::typology::laundering::Figure;
@@ -179,11 +179,11 @@ impl Layout {
         }
         let laundering = schema.len();
         for (name, help) in Figure::ALL.map(Figure::names) {
-            schema.push(format!("laundering.{name}"), FeatureType::Int, help);
+            schema.push(format!("{LAUNDERING}{name}"), FeatureType::Int, help);
         }
         for typology in Typology::LAUNDERING {
             let help = format!("score of what was found around this transfer, 0 to 1000: {}", typology.sentence());
-            schema.push(format!("laundering.{}", typology.name()), FeatureType::Int, help);
+            schema.push(format!("{LAUNDERING}{}", typology.name()), FeatureType::Int, help);
         }
         let help = "what the model says of fraud (payments) or laundering (transfers), 0 where none judges";
         let probability = schema.push(PROBABILITY, FeatureType::Double, help);

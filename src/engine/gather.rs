@@ -268,6 +268,7 @@ impl Engine {
             acquaintances: Acquaintances::default(),
             suppressed: Timestamp::MIN,
             interdicted: false,
+            no_number: false,
         });
     }
 }

@@ -16,8 +16,11 @@ use counting::{BINS, CAUSE_WORDS, LANE_WORDS, cause};
 
 /// Judged events of one type: payments, transfers. Each has its own window, and its own sum of all declines.
 pub const LANES: usize = 2;
-/// Slots: one for each cause that may decline, then one a lane for all declines of it.
-const SLOTS: usize = GUARDED_MAX + LANES;
+/// Of each lane the sum of all declines whose reasons others may know, then of each that of all declines on suspicion: neither may sway the
+/// other.
+const SUMS: usize = 2 * LANES;
+/// Slots: one for each cause that may decline, then one for each sum.
+const SLOTS: usize = GUARDED_MAX + SUMS;
 
 /// How a cause stands with the guard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,9 +96,14 @@ pub struct Turn {
     pub judged: u64,
 }
 
-/// The slot of the sum of all declines of a lane.
-pub(super) fn sum_slot(lane: u8) -> usize {
-    GUARDED_MAX + usize::from(lane)
+/// The slot of the sum of all declines of a lane, of those on suspicion or of the others.
+pub(super) fn sum_slot(lane: u8, suspects: bool) -> usize {
+    GUARDED_MAX + usize::from(lane) + if suspects { LANES } else { 0 }
+}
+
+/// Of the slot of a sum its lane, and whether it is of declines on suspicion.
+pub(super) fn sum_of(slot: usize) -> Option<(u8, bool)> {
+    slot.checked_sub(GUARDED_MAX).map(|sum| ((sum % LANES) as u8, sum >= LANES))
 }
 
 /// Counters, and who yields.
@@ -127,7 +135,7 @@ impl Guard {
 
     /// Sums stand before causes, so that what is in use stands at the front.
     fn cause(slot: usize) -> usize {
-        let place = slot.checked_sub(GUARDED_MAX).unwrap_or(slot + LANES);
+        let place = slot.checked_sub(GUARDED_MAX).unwrap_or(slot + SUMS);
         LANES * LANE_WORDS + place * CAUSE_WORDS
     }
 
@@ -145,8 +153,9 @@ impl Guard {
         }
     }
 
-    /// Notes that a cause declines an event, and says how it stands then. `yields_to`: where to, if it trips.
-    pub(super) fn declined(&mut self, slot: usize, sight: &Sight, yields_to: Standing) -> Standing {
+    /// Notes that a cause declines an event, and says how it stands then. `yields_to`: where to, if it trips; `sum` is the slot of the sum that
+    /// it is part of.
+    pub(super) fn declined(&mut self, slot: usize, sum: usize, sight: &Sight, yields_to: Standing) -> Standing {
         self.catch_up(slot, sight.lane);
         let at = Guard::cause(slot);
         self.words.set(at + cause::DECLINES, self.words[at + cause::DECLINES] + 1);
@@ -163,6 +172,10 @@ impl Guard {
         if !standing.yields() && self.exceeds(slot, sight.lane) {
             if self.is_spread(slot, sight.lane) {
                 self.turn(slot, sight, yields_to);
+                if slot != sum {
+                    // What it declined is answered for: the sum must not trip over the same.
+                    self.clear_window(sum);
+                }
             } else if standing == Standing::Trusted {
                 self.turn(slot, sight, Standing::Attacked);
             }
@@ -176,10 +189,6 @@ impl Guard {
         self.words.set(at + cause::STANDING, to as u64);
         self.words.set(at + cause::SINCE, sight.received.0 as u64);
         self.mark(slot, to);
-        if to.yields() && slot < GUARDED_MAX {
-            // What it declined is answered for: the sum must not trip over the same.
-            self.clear_window(sum_slot(sight.lane));
-        }
         self.turns.push(Turn { slot, from, to, declines, judged });
     }
 
@@ -214,7 +223,7 @@ impl Guard {
                 }
             }
         }
-        (0..LANES as u8).for_each(|lane| self.trust(sum_slot(lane)));
+        (GUARDED_MAX..SLOTS).for_each(|sum| self.trust(sum));
         self.wake();
     }
 
@@ -297,7 +306,7 @@ mod tests {
     fn pass(guard: &mut Guard, sight: &Sight, declined: bool) -> Standing {
         guard.judged(sight, |_| 0);
         match declined {
-            true => guard.declined(0, sight, Standing::YieldsToChallenge),
+            true => guard.declined(0, sum_slot(0, false), sight, Standing::YieldsToChallenge),
             false => {
                 guard.ordinary(sight);
                 guard.standing(0)

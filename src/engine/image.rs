@@ -115,6 +115,7 @@ impl Engine {
         visit("sources", self.sources.table());
         visit("waiting", self.waiting.table());
         self.alerts.tables().into_iter().for_each(|table| visit("alerts", table));
+        self.suspicions.tables().into_iter().for_each(|table| visit("suspicions", table));
         visit("alerts", self.evidence.table());
         for family in Family::ALL {
             let (used, rows) = self.graph.rings[family as usize].table();
@@ -221,6 +222,7 @@ impl Engine {
         self.waiting.words(&mut out);
         self.evidence.words(&mut out);
         self.alerts.words(&mut out);
+        self.suspicions.words(&mut out);
         self.graph.nodes.words(&mut out);
         for family in Family::ALL {
             self.graph.rings[family as usize].words(&mut out);
@@ -252,6 +254,7 @@ impl Engine {
         self.waiting.restore_words(words)?;
         self.evidence.restore_words(words)?;
         self.alerts.restore_words(words)?;
+        self.suspicions.restore_words(words)?;
         self.graph.nodes.restore_words(words)?;
         for family in Family::ALL {
             self.graph.rings[family as usize].restore_words(words)?;
@@ -288,6 +291,7 @@ impl Engine {
         self.guard.check().map_err(|what| format!("guard: {what}"))?;
         self.guard.wake();
         self.alerts.wake().map_err(|what| format!("alerts: {what}"))?;
+        self.suspicions.wake().map_err(|what| format!("suspicions: {what}"))?;
         self.lists.check().map_err(|what| format!("lists: {what}"))?;
         self.sources.check().map_err(|what| format!("sources: {what}"))?;
         self.waiting.check().map_err(|what| format!("waiting: {what}"))?;

@@ -155,6 +155,11 @@ fn note(seed: &mut Seed, probability: &mut u64, score: &mut Option<Score>) {
     match score {
         Some(said) if !said.logit.is_finite() => {
             *score = None;
+            if seed.kind == EventType::Transfer {
+                // That its probability of laundering is no number says something of it.
+                seed.no_number = true;
+                return;
+            }
             seed.used = seed.used.without(Part::Gnn);
             seed.skips.push(Skip { part: Part::Gnn, why: Why::NoNumber, value: 0, window: 0 });
         }

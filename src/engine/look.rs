@@ -7,12 +7,12 @@ use super::batch::{Batch, Pending};
 use crate::decision::Outcome;
 use crate::event::{EventType, Id, Payment, Record, SLOTS, Target};
 use crate::graph::{Family, NodeId, Recent};
-use crate::typology::{self, Finding, Payer, Rows, slot};
+use crate::typology::{self, Finding, Kind, Payer, Rows, slot};
 
 impl Engine {
     /// Has alerts grow by what was judged and found, in the order of the records; `turned` is how many of the guard's turns were told of.
     pub(super) fn call(&mut self, mut turned: usize) {
-        let Engine { alerts, turns, batch, .. } = self;
+        let Engine { alerts, suspicions, turns, batch, .. } = self;
         let Batch { seeds, verdicts, pending, found, laundered, proofs, alerts: out, alerts_end, .. } = batch;
         for pending in pending.iter() {
             match pending {
@@ -20,7 +20,10 @@ impl Engine {
                     let number = *seed as usize;
                     let seed = &seeds[number];
                     while let Some(turn) = turns.get(turned).filter(|turn| turn.sequence == seed.sequence) {
-                        alerts.turned(&seed.at, turn, out);
+                        match turn.kind {
+                            Kind::Fraud => alerts.turned(&seed.at, turn, out),
+                            Kind::Aml => suspicions.turned(&seed.at, turn, out),
+                        }
                         turned += 1;
                     }
                     if seed.kind == EventType::Payment {
@@ -35,6 +38,7 @@ impl Engine {
                         alerts.paid(&seed.at, &seed.proof, out);
                     }
                     alerts.tend(&seed.at, out);
+                    suspicions.tend(&seed.at, out);
                 }
                 Pending::Found(number, seed, at) => {
                     if seed.is_none_or(|seed| alerts::holds(verdicts[seed as usize].outcome)) {
@@ -43,9 +47,12 @@ impl Engine {
                 }
                 Pending::Laundered(number, at) => {
                     let found = &laundered[*number as usize];
-                    alerts.laundered(at, found, &proofs[found.proofs.clone()], out);
+                    suspicions.laundered(at, found, &proofs[found.proofs.clone()], out);
                 }
-                Pending::Suppressed(subject, until, at) => alerts.suppress(at, *subject, *until, out),
+                Pending::Suppressed(subject, until, at) => {
+                    alerts.suppress(at, *subject, *until, out);
+                    suspicions.suppress(at, *subject, *until, out);
+                }
                 Pending::StandIn(..) | Pending::Rejected(_) => {}
             }
             alerts_end.push(out.len() as u32);

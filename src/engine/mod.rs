@@ -49,6 +49,7 @@ use crate::feature::PROBABILITY;
 use crate::gnn::{Backend, Bound, DeviceLost};
 use crate::graph::ego::EgoBatch;
 use crate::graph::{Family, Graph};
+use crate::typology::Kind;
 use crate::velocity::{BEGINNING, Plan, Velocity};
 use alerts::Alerts;
 use batch::{Batch, Moment, Pending};
@@ -153,7 +154,10 @@ pub struct Engine {
     waiting: Waiting,
     /// The lists that suppress alerts, a bit each.
     suppressing: u32,
+    /// Of fraud,
     alerts: Alerts,
+    /// and of laundering.
+    suspicions: Alerts,
     evidence: Evidence,
     ladder: ListLadder,
     /// By family, by the aggregate's number in the plan.
@@ -220,7 +224,8 @@ impl Engine {
             sources: Sources::new(&options.sources, progress),
             waiting: Waiting::new(options.sources.iter().any(|source| source.fresh_max.is_some()), progress),
             suppressing: options.lists.with_effect(Effect::Suppress),
-            alerts: Alerts::new(alerts, progress),
+            alerts: Alerts::new(Kind::Fraud, alerts, progress),
+            suspicions: Alerts::new(Kind::Aml, alerts, progress),
             evidence: Evidence::new(alerts.limits.evidence_rows_max, progress),
             ladder: ListLadder::new(&options.lists),
             filters,
@@ -309,7 +314,11 @@ impl Engine {
             self.swap_policy(record, name);
             let at = self.moment(record);
             for turn in &self.turns[turned..] {
-                self.alerts.turned(&at, turn, &mut self.batch.alerts);
+                let alerts = match turn.kind {
+                    Kind::Fraud => &mut self.alerts,
+                    Kind::Aml => &mut self.suspicions,
+                };
+                alerts.turned(&at, turn, &mut self.batch.alerts);
             }
             out.extend(self.batch.alerts.drain(..).map(Output::Alert));
         }
@@ -395,12 +404,15 @@ impl Engine {
 
     /// The alerts that are open and were told of, each in its newest state.
     pub fn open_alerts(&self) -> impl Iterator<Item = Alert> {
-        self.alerts.told(Sequence(0))
+        self.alerts.told(Sequence(0)).chain(self.suspicions.told(Sequence(0)))
     }
 
-    /// How many alerts there are and were.
-    pub fn alert_counts(&self) -> AlertCounts {
-        self.alerts.counts()
+    /// How many alerts of this kind there are and were.
+    pub fn alert_counts(&self, kind: Kind) -> AlertCounts {
+        match kind {
+            Kind::Fraud => self.alerts.counts(),
+            Kind::Aml => self.suspicions.counts(),
+        }
     }
 
     /// The feature rows of the events judged by the last step: their records' sequences, and words of the columns of [`Engine::layout`].

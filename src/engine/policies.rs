@@ -1,7 +1,7 @@
 //! Which policy is in force, and that another one comes into force at the record that names it.
 
 use super::alerts::AlertOptions;
-use super::decide::lane;
+use super::decide::{kind, lane};
 use super::guard::sum_slot;
 use super::options::GuardOptions;
 use super::{Engine, GuardTurn, Options};
@@ -65,13 +65,16 @@ impl Engine {
             let from = self.guard.standing(slot);
             let stays = (0..self.policy.guarded().len()).any(|new| self.policy.slot_before(new, &old.policy) == Some((slot, true)));
             if from.yields() && !stays {
-                self.turns.push(GuardTurn::ended(record.sequence, old.name, old.policy.guarded_type(slot), Some(*cause), from));
+                let kind = kind(old.policy.suspects(slot));
+                self.turns.push(GuardTurn::ended(record.sequence, old.name, old.policy.guarded_type(slot), Some(*cause), kind, from));
             }
         }
         for of in [EventType::Payment, EventType::Transfer] {
-            let from = self.guard.standing(sum_slot(lane(of)));
-            if from.yields() {
-                self.turns.push(GuardTurn::ended(record.sequence, old.name, of, None, from));
+            for suspects in [false, true] {
+                let from = self.guard.standing(sum_slot(lane(of), suspects));
+                if from.yields() {
+                    self.turns.push(GuardTurn::ended(record.sequence, old.name, of, None, kind(suspects), from));
+                }
             }
         }
         let policy = &self.policy;
@@ -86,6 +89,7 @@ impl Engine {
         (self.options.guard, self.options.alerts) = (of.guard, of.alerts);
         self.guard.go_by(of.guard);
         self.alerts.go_by(of.alerts);
+        self.suspicions.go_by(of.alerts);
     }
 
     pub(super) fn find_heirs(&self) -> Declining {

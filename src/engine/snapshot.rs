@@ -14,7 +14,7 @@ use std::io::{self, Read, Write};
 
 const MAGIC: [u8; 8] = *b"weirsnap";
 /// Changes whenever the layout of the bytes does.
-const VERSION: u32 = 6;
+const VERSION: u32 = 7;
 
 /// Why a snapshot cannot be restored.
 #[derive(Debug)]
@@ -123,7 +123,8 @@ impl Engine {
         self.guard.ground().iter().try_for_each(|word| sink.u64(*word))?;
         let (tail, head, words) = self.evidence.ground();
         [tail, head].into_iter().chain(words).try_for_each(|word| sink.u64(word))?;
-        self.alerts.ground(|word| sink.u64(word))
+        self.alerts.ground(|word| sink.u64(word))?;
+        self.suspicions.ground(|word| sink.u64(word))
     }
 
     /// The names of the model in force and of the one before it.
@@ -263,6 +264,7 @@ impl Engine {
         let (tail, head) = (source.u64()?, source.u64()?);
         self.evidence.restore::<SnapshotError>(tail, head, || Ok(source.u64()?))?;
         self.alerts.restore::<SnapshotError>(|| Ok(source.u64()?))?;
+        self.suspicions.restore::<SnapshotError>(|| Ok(source.u64()?))?;
         self.now = now;
         Ok(())
     }

@@ -1,9 +1,12 @@
 //! Arbitrary records and outputs for property tests: every content, every event type, every field present and absent.
 
-use crate::decision::{Decision, Outcome, Part, Parts, Provenance, Reason, ReasonCode, Reasons, Skip, Skips, Status, Why};
+use crate::decision::{
+    CAUSES_TOLD_MAX, CauseList, Decision, Outcome, Part, Parts, Provenance, Reason, ReasonCode, Reasons, Skip, Skips, Status, Suspicion,
+    Why,
+};
 use crate::engine::{Alert, AlertStatus, Edge, Member, Output, Rejected, Subject};
 use crate::event::*;
-use crate::typology::Typology;
+use crate::typology::{Kind, Typology};
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -167,15 +170,36 @@ fn skips() -> impl Strategy<Value = Skips> {
     })
 }
 
+fn suspicion() -> impl Strategy<Value = Suspicion> {
+    let causes = || {
+        prop::collection::vec(any::<u16>(), 0..=CAUSES_TOLD_MAX).prop_map(|all| {
+            let mut causes = CauseList::default();
+            all.into_iter().for_each(|cause| causes.push(cause));
+            causes
+        })
+    };
+    let of = (select(Outcome::ALL.to_vec()), 0u16..=1000, reasons(), causes(), causes(), any::<[bool; 2]>());
+    let made = of.prop_map(|(outcome, risk_score, reasons, rule_errors, yielded, [sum_yielded, no_number])| Suspicion {
+        outcome,
+        risk_score,
+        reasons,
+        rule_errors,
+        yielded,
+        sum_yielded,
+        no_number,
+    });
+    prop_oneof![Just(Suspicion::default()), made]
+}
+
 pub(crate) fn decision() -> impl Strategy<Value = Decision> {
     let names = (id(), select(EventType::ALL.to_vec()), id(), 1u8..=2, any::<u32>(), time());
     let answer = (select(Outcome::ALL.to_vec()), 0u16..=1000, of(0f32..=1.0), reasons(), of(any::<u32>()));
-    let how = (select(vec![Status::Evaluated, Status::Degraded, Status::Fallback]), any::<u8>(), skips());
+    let how = (select(vec![Status::Evaluated, Status::Degraded, Status::Fallback]), any::<u8>(), skips(), suspicion());
     let provenance = (of(any::<[u8; 16]>()), any::<[u8; 16]>(), any::<[u8; 16]>());
     (names, answer, how, provenance).prop_map(|(names, answer, how, (model, policy, topology))| {
         let (event, kind, key, revision, sequence, time) = names;
         let (outcome, risk_score, probability, reasons, control_group) = answer;
-        let (status, used, skipped) = how;
+        let (status, used, skipped, suspicion) = how;
         let (sequence, used) = (Sequence(u64::from(sequence)), Parts(used));
         let provenance = Provenance { model, policy, topology };
         Decision {
@@ -194,6 +218,7 @@ pub(crate) fn decision() -> impl Strategy<Value = Decision> {
             used,
             skipped,
             provenance,
+            suspicion,
         }
     })
 }
@@ -205,7 +230,8 @@ pub(crate) fn alert() -> impl Strategy<Value = Alert> {
         cause,
         of,
     });
-    let names = (any::<u32>(), any::<u64>(), any::<u32>(), select(AlertStatus::ALL.to_vec()), prop_oneof![3 => entity, 1 => cause]);
+    let kind = select(Kind::ALL.to_vec());
+    let names = (any::<u32>(), kind, any::<u64>(), any::<u32>(), select(AlertStatus::ALL.to_vec()), prop_oneof![3 => entity, 1 => cause]);
     let what = (select(Typology::ALL.to_vec()), any::<u32>(), 0u16..=1000, any::<bool>(), of(any::<u64>()));
     let extent = (time(), time(), time(), any::<u64>(), any::<i64>());
     let member = (select(IdKind::ALL.to_vec()), id()).prop_map(|(kind, id)| Member { kind, id });
@@ -218,12 +244,13 @@ pub(crate) fn alert() -> impl Strategy<Value = Alert> {
     });
     let proof = (prop::collection::vec(member, 0..4), prop::collection::vec(edge, 0..4));
     (names, what, extent, proof).prop_map(|(names, what, extent, (members, edges))| {
-        let (sequence, number, version, status, subject) = names;
+        let (sequence, kind, number, version, status, subject) = names;
         let (typology, typologies, score, cut, merged_into) = what;
         let (opened_at, first_event, last_event, events, money_minor) = extent;
         let sequence = Sequence(u64::from(sequence));
         Alert {
             sequence,
+            kind,
             number,
             version,
             status,

@@ -4,7 +4,7 @@
 use super::schema;
 use crate::engine::{Alert, Subject};
 use crate::event::{Currency, Id};
-use crate::typology::Typology;
+use crate::typology::{Kind, Typology};
 use serde::Serialize;
 
 /// Appends `alert` as one JSON object to `out`, of this shard where there are several; its money is in minor units of `reporting`. `cause` names a cause of a policy, `id_text`
@@ -34,12 +34,12 @@ pub fn alert(
     });
     let seen = Typology::ALL.into_iter().filter(|typology| alert.typologies >> *typology as u8 & 1 != 0);
     let wire = WireAlert {
-        alert_id: alert_id(alert.number, shard),
+        alert_id: alert_id(alert.kind, alert.number, shard),
         version: alert.version,
         sequence: alert.sequence.0,
         status: alert.status.name(),
         subject,
-        kind: alert.typology.kind().name(),
+        kind: alert.kind.name(),
         typology: alert.typology.name(),
         score: alert.score,
         money: WireMoney { amount: alert.money_minor, currency: reporting.code().to_owned() },
@@ -48,7 +48,7 @@ pub fn alert(
         last_event: alert.last_event.to_string(),
         opened_at: alert.opened_at.to_string(),
         cut: alert.cut,
-        merged_into: alert.merged_into.map(|number| alert_id(number, shard)),
+        merged_into: alert.merged_into.map(|number| alert_id(alert.kind, number, shard)),
         members: alert.members.iter().map(|member| WireEntity { kind: member.kind.name(), id: text(member.id) }).collect(),
         edges: edges.collect(),
         event_ids: events,
@@ -57,11 +57,15 @@ pub fn alert(
     serde_json::to_writer(out, &wire).expect("a vector takes every byte, and the object has text keys only");
 }
 
-/// What an alert with this number is called, of this shard where there are several.
-pub fn alert_id(number: u64, shard: Option<u32>) -> String {
+/// What an alert of this kind with this number is called, of this shard where there are several.
+pub fn alert_id(kind: Kind, number: u64, shard: Option<u32>) -> String {
+    let word = match kind {
+        Kind::Fraud => "alert",
+        Kind::Aml => "aml",
+    };
     match shard {
-        Some(shard) => format!("alert-{shard}-{number}"),
-        None => format!("alert-{number}"),
+        Some(shard) => format!("{word}-{shard}-{number}"),
+        None => format!("{word}-{number}"),
     }
 }
 
@@ -188,6 +192,7 @@ mod tests {
         let time = Timestamp(1_522_540_831_000_000);
         let mut told = Alert {
             sequence: Sequence(7),
+            kind: Kind::Fraud,
             number: 3,
             version: 2,
             status: AlertStatus::Open,
@@ -227,5 +232,8 @@ mod tests {
         assert_eq!(rendered(&told)["merged_into"], "alert-1");
         told.subject = Subject::Cause { policy: [5; 16], cause: None, of: EventType::Transfer };
         assert_eq!(rendered(&told)["subject"]["id"], "all declines of transfers");
+        told.kind = Kind::Aml;
+        assert_eq!([&rendered(&told)["kind"], &rendered(&told)["alert_id"], &rendered(&told)["merged_into"]], ["aml", "aml-3", "aml-1"]);
+        assert_eq!(alert_id(Kind::Aml, 3, Some(2)), "aml-2-3");
     }
 }

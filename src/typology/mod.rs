@@ -83,7 +83,7 @@ pub enum Typology {
 }
 
 /// What laws an alert is under.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Fraud,
     Aml,

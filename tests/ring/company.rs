@@ -37,7 +37,8 @@ pub fn named(name: Name) -> Id {
     id(kind, &name.to_string())
 }
 
-fn event_id(name: EventName) -> Id {
+/// The id of an event of the company.
+pub fn event_id(name: EventName) -> Id {
     id(IdKind::Event, &name.to_string())
 }
 

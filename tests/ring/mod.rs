@@ -8,7 +8,7 @@ pub mod model;
 use std::collections::BTreeMap;
 use weir::event::{
     Body, Content, Currency, Duration, Effort, Event, EventType, Id, IdKey, IdKind, Label, LabelSource, ListChange, Money, Origin, Payment,
-    PaymentResult, PaymentStatus, Record, Sequence, Target, Timestamp, Transfer, Verdict, ends,
+    PaymentResult, PaymentStatus, Record, Sequence, Session, Target, Timestamp, Transfer, Verdict, ends,
 };
 
 pub fn id(kind: IdKind, text: &str) -> Id {
@@ -65,8 +65,8 @@ impl Stream {
         }))
     }
 
-    /// A transfer that the user of whoever sends ordered.
-    pub fn send(&mut self, from: &str, to: &str, minor: i64) -> Id {
+    /// A transfer that somebody orders by a device.
+    pub fn send(&mut self, from: &str, to: &str, device: &str, minor: i64) -> Id {
         self.pass(Duration::SECOND.times(7));
         self.event(Body::Transfer(Transfer {
             from: Some(id(IdKind::Account, from)),
@@ -75,9 +75,19 @@ impl Stream {
             from_bank: None,
             to_bank: None,
             format: None,
-            user: Some(id(IdKind::User, from)),
-            device: None,
+            user: None,
+            device: Some(id(IdKind::Device, device)),
         }))
+    }
+
+    pub fn visit(&mut self, user: &str, device: &str) {
+        let (user, device) = (id(IdKind::User, user), Some(id(IdKind::Device, device)));
+        self.event(Body::Session(Session { user, device, ip: None, action: None, session: None }));
+    }
+
+    /// A record that does nothing.
+    pub fn tick(&mut self) {
+        self.record(Content::Tick(self.now));
     }
 
     pub fn result(&mut self, target: Id, status: PaymentStatus) {

@@ -128,6 +128,7 @@ impl Desk for Small {
             Stream::DecisionsInternal => format!("{{\"internal\":\"{entry}\"}}"),
             Stream::Rejected => format!("{{\"rejected\":\"{entry}\"}}"),
             Stream::Alerts => format!("{{\"alert\":\"{entry}\"}}"),
+            Stream::AlertsInternal => format!("{{\"internal_alert\":\"{entry}\"}}"),
         };
         let found: Vec<(String, Arc<[u8]>)> = entries
             .iter()

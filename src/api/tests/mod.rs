@@ -84,7 +84,7 @@ impl House {
 
     /// A line of `/metrics`, as it stands.
     fn metric(&self, name: &str) -> Option<String> {
-        let text = String::from_utf8(self.metrics.render()).expect("text");
+        let text = String::from_utf8(self.metrics.render(true)).expect("text");
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned))
     }
 }

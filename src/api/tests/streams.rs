@@ -77,11 +77,22 @@ fn the_internal_view_is_for_those_who_may_see_it() {
     let mut client = house.client();
     client.ask(&format!("GET {internal}\nauthorization: Bearer subscriber"), "").problem(403);
     client.ask(&format!("GET {internal}\nauthorization: Bearer hook,admin"), "").problem(403);
-    for key in ["analyst", "supervisor", "subscriber,analyst"] {
+    client.ask(&format!("GET {internal}\nauthorization: Bearer supervisor"), "").problem(403);
+    for key in ["analyst", "supervisor,analyst", "subscriber,analyst"] {
         let mut client = follow(&house, internal, &format!("authorization: Bearer {key}"));
         assert!(event(&mut client).contains("data: {\"internal\":\"one\"}"), "{key}");
         let mut client = follow(&house, "/v1/streams/decisions?after=p0", &format!("authorization: Bearer {key}"));
         assert!(event(&mut client).contains("data: {\"public\":\"one\"}"), "{key}: not asked for");
+    }
+}
+
+#[test]
+fn alerts_of_laundering_are_for_analysts_alone() {
+    let house = House::with_gate(Options::default(), Named);
+    house.desk.publish("one");
+    for (key, field) in [("supervisor", "alert"), ("analyst", "internal_alert"), ("supervisor,analyst", "internal_alert")] {
+        let mut client = follow(&house, "/v1/streams/alerts?after=p0", &format!("authorization: Bearer {key}"));
+        assert!(event(&mut client).contains(&format!("data: {{\"{field}\":\"one\"}}")), "{key}");
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::rule::{Class, Condition, Emitter, Relation, RuleError, Value, 
 use super::super::{Audience, Outcome, PolicyOptions, ReasonCode, RuleOptions, SHARE_ONE, VelocityLimit};
 use super::{Cause, GUARDED_MAX, Policy};
 use crate::event::{EventType, IdKey};
-use crate::feature::{FeatureType, Schema};
+use crate::feature::{FeatureType, LAUNDERING, PROBABILITY, Schema};
 use std::fmt;
 
 /// What is wrong with a policy.
@@ -88,7 +88,7 @@ impl Policy {
         for rule in &options.rules {
             let name = format!("rule.{}", rule.name);
             let condition = check(&rule.when, schema, key).map_err(|error| at_rule(&name, error));
-            let condition = condition.and_then(|condition| discreet(&name, rule).map(|()| condition));
+            let condition = condition.and_then(|condition| discreet(&name, rule, &condition, schema).map(|()| condition));
             let cause = Cause::new(&name, rule.of, rule.outcome, rule.risk_score, rule.reason, said(rule));
             add(name, cause, condition);
         }
@@ -155,14 +155,21 @@ fn at_rule(name: &str, error: RuleError) -> PolicyError {
     PolicyError { name: name.to_owned(), message: error.message, offset: Some(error.offset) }
 }
 
-/// Refuses a rule that asks how likely laundering is and says so to others than those whose work that is.
-fn discreet(name: &str, rule: &RuleOptions) -> Result<(), PolicyError> {
-    let expected = RuleOptions::reason_by_default(rule.of, &rule.when);
-    if expected.audience() != Audience::Aml || rule.reason.audience() == Audience::Aml {
+/// Refuses a rule that asks what is known or thought of laundering and says so to others than those whose work that is.
+fn discreet(name: &str, rule: &RuleOptions, condition: &Condition, schema: &Schema) -> Result<(), PolicyError> {
+    if rule.of != EventType::Transfer || rule.reason.audience() == Audience::Aml {
         return Ok(());
     }
+    let mut columns = Vec::new();
+    condition.columns(&mut columns);
+    let asked = || columns.iter().map(|column| schema.features[usize::from(*column)].name.as_str());
+    let (what, expected) = match asked().find(|name| name.starts_with(LAUNDERING)) {
+        _ if asked().any(|name| name == PROBABILITY) => ("the model of transfers".to_owned(), ReasonCode::ModelLaundering),
+        Some(column) => (format!("`{column}`, which tells of laundering"), ReasonCode::TypologyLaundering),
+        None => return Ok(()),
+    };
     let (found, who, expected) = (rule.reason.name(), rule.reason.audience().name(), expected.name());
-    let message = format!("asks the model of transfers: found the reason {found}, for the audience {who}, expected {expected}");
+    let message = format!("asks {what}: found the reason {found}, for the audience {who}, expected {expected}");
     Err(PolicyError { name: name.to_owned(), message, offset: None })
 }
 
@@ -219,6 +226,7 @@ mod tests {
     fn a_rule_over_the_probability_of_laundering_tells_nobody_but_aml() {
         let mut schema = Schema::default();
         schema.push("model_probability", FeatureType::Double, "");
+        schema.push("laundering.mule", FeatureType::Int, "");
         let compiled = |rule: RuleOptions| {
             let options = PolicyOptions { rules: vec![rule], ..PolicyOptions::default() };
             Policy::compile(&options, &schema, &IdKey::FILES).map(|_| ()).map_err(|errors| errors[0].message.clone())
@@ -232,5 +240,19 @@ mod tests {
             assert_eq!(compiled(RuleOptions { reason, ..rule(of, when) }), Ok(()));
         }
         assert_eq!(RuleOptions::reason_by_default(EventType::Transfer, "true"), ReasonCode::Rule);
+        // What is found around transfers is as discreet, however it is spelt.
+        let message = "asks `laundering.mule`, which tells of laundering: found the reason amount_high, for the audience customer, expected \
+                       typology_laundering";
+        for when in ["laundering.mule > 3", "!(1 > 2 || laundering . mule in [1, 5])", "true ? 1 + laundering.mule > 3 : false"] {
+            let wrong = compiled(RuleOptions { reason: ReasonCode::AmountHigh, ..rule(EventType::Transfer, when) });
+            assert_eq!(wrong, Err(message.to_owned()), "{when}");
+            assert_eq!(RuleOptions::reason_by_default(EventType::Transfer, when), ReasonCode::TypologyLaundering);
+            assert_eq!(compiled(RuleOptions { reason: ReasonCode::TypologyLaundering, ..rule(EventType::Transfer, when) }), Ok(()));
+            // Of payments the columns say nothing.
+            assert_eq!(RuleOptions::reason_by_default(EventType::Payment, when), ReasonCode::Rule);
+            assert_eq!(compiled(rule(EventType::Payment, when)), Ok(()));
+        }
+        let both = "laundering.mule > 3 || model_probability > 0.5";
+        assert_eq!(RuleOptions::reason_by_default(EventType::Transfer, both), ReasonCode::ModelLaundering);
     }
 }

@@ -105,6 +105,21 @@ impl Value {
         }
     }
 
+    /// The columns that it reads.
+    fn columns(&self, out: &mut Vec<u16>) {
+        match self {
+            Value::Constant(_) => {}
+            Value::Column(column) => out.push(*column),
+            Value::Arithmetic { sides, .. } => [&sides.0, &sides.1].into_iter().for_each(|side| side.columns(out)),
+            Value::Negate(_, inner) | Value::ToDouble(inner) | Value::ToInt(inner) => inner.columns(out),
+            Value::Choose(choice) => {
+                choice.0.columns(out);
+                [&choice.1, &choice.2].into_iter().for_each(|value| value.columns(out));
+            }
+            Value::Truth(condition) => condition.columns(out),
+        }
+    }
+
     /// Whether, as a double, it can be no number.
     fn can_be_nan(&self) -> bool {
         !matches!(self, Value::Constant(_) | Value::ToDouble(_))
@@ -126,6 +141,19 @@ impl Condition {
                 _ => {}
             },
             Condition::Compare { .. } => {}
+        }
+    }
+
+    /// The columns that it reads, some more than once.
+    pub(in crate::decision) fn columns(&self, out: &mut Vec<u16>) {
+        match self {
+            Condition::Constant(_) => {}
+            Condition::Column(column) => out.push(*column),
+            Condition::Not(inner) => inner.columns(out),
+            Condition::And(left, right) | Condition::Or(left, right) => [left, right].iter().for_each(|side| side.columns(out)),
+            Condition::Choose(choice) => [&choice.0, &choice.1, &choice.2].iter().for_each(|part| part.columns(out)),
+            Condition::Compare { left, right, .. } => [left, right].iter().for_each(|side| side.columns(out)),
+            Condition::In { value, .. } => value.columns(out),
         }
     }
 

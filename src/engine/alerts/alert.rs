@@ -1,7 +1,7 @@
 //! What an alert says: a call for attention, growing by versions.
 
 use crate::event::{EventType, Id, IdKind, Sequence, Timestamp};
-use crate::typology::Typology;
+use crate::typology::{Kind, Typology};
 
 /// How an alert stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,9 @@ pub struct Edge {
 pub struct Alert {
     /// The record at which it came to this.
     pub sequence: Sequence,
-    /// Alerts are numbered in the order in which they were opened, from 1.
+    /// Of what is aml nobody outside of AML may hear.
+    pub kind: Kind,
+    /// Alerts of a kind are numbered in the order in which they were opened, from 1.
     pub number: u64,
     /// From 1.
     pub version: u32,

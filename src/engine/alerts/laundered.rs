@@ -1,7 +1,7 @@
 //! Alerts of laundering: what its typologies find, gathered into one alert a scheme.
 //!
 //! Whoever takes part in a scheme leads to its alert, so that the next finding around any of its accounts makes that one grow; where it
-//! leads to several, the oldest takes the others in.
+//! leads to several, the oldest takes the others in. Its book is not that of fraud.
 
 use super::evidence::Proof;
 use super::table::head;

@@ -2,6 +2,9 @@
 //!
 //! Findings are made while events are taken in, as of each of them. What becomes of them is decided here, behind the decisions, in the
 //! order of the records: nothing that takes events in or decides reads it, so that neither batches nor threads matter.
+//!
+//! Fraud and laundering have books of their own, with numbers, places and a budget of their own: who sees the alerts of one kind cannot tell
+//! whether there are any of the other.
 
 mod alert;
 mod budget;
@@ -24,7 +27,7 @@ use super::GuardTurn;
 use super::guard::Standing;
 use crate::decision::Outcome;
 use crate::event::{Duration, EventType, Id, IdKind, SLOTS, Sequence, Timestamp, slot_kinds};
-use crate::typology::{Typology, TypologyOptions, slot};
+use crate::typology::{Kind, Typology, TypologyOptions, slot};
 use budget::Budget;
 use table::{Table, grows, head};
 use watch::Watch;
@@ -34,7 +37,7 @@ pub(super) use watch::{Acquaintances, Sighting};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AlertOptions {
     pub limits: AlertLimits,
-    /// Alerts opened to people in an hour of `received` at most.
+    /// Alerts of a kind opened to people in an hour of `received` at most.
     pub per_hour: u32,
     /// An alert to which nothing came for so long, in stream time, is closed.
     pub close_after: Duration,
@@ -86,8 +89,9 @@ pub struct AlertCounts {
     pub dropped: u64,
 }
 
-/// All alerts that are open.
+/// All alerts of one kind that are open.
 pub(super) struct Alerts {
+    kind: Kind,
     table: Table,
     watch: Watch,
     budget: Budget,
@@ -98,10 +102,15 @@ pub(super) struct Alerts {
 }
 
 impl Alerts {
-    pub(super) fn new(options: AlertOptions, progress: &mut dyn FnMut(usize)) -> Alerts {
+    pub(super) fn new(kind: Kind, options: AlertOptions, progress: &mut dyn FnMut(usize)) -> Alerts {
         let table = Table::new(options.limits, progress);
-        let watch = Watch::new(options.limits, progress);
-        Alerts { table, watch, budget: Budget::new(options.per_hour), options, counts: AlertCounts::default(), look: 0 }
+        // What the policy holds says nothing of laundering.
+        let watched = match kind {
+            Kind::Fraud => options.limits,
+            Kind::Aml => AlertLimits { alerts_max: 0, ..options.limits },
+        };
+        let watch = Watch::new(watched, progress);
+        Alerts { kind, table, watch, budget: Budget::new(options.per_hour), options, counts: AlertCounts::default(), look: 0 }
     }
 
     /// Other numbers are in force, within the same limits.
@@ -397,6 +406,7 @@ impl Alerts {
         let table = &self.table;
         Alert {
             sequence,
+            kind: self.kind,
             number: table.get(slot, head::NUMBER),
             version: table.get(slot, head::VERSION) as u32,
             status: table.status(slot),

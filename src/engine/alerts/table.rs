@@ -59,7 +59,7 @@ const GROWS: u64 = 1 << 9;
 /// Words of an edge: from, to, event, two each, amount, time.
 const EDGE: usize = 8;
 
-/// How many alerts there may be, and how much of each.
+/// How many alerts of a kind there may be, and how much of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AlertLimits {
     pub alerts_max: u32,
@@ -78,9 +78,9 @@ impl Default for AlertLimits {
 }
 
 impl AlertLimits {
-    /// Bytes of an alert with its share of the index and of the watch.
+    /// Bytes of an alert of each kind with their shares of the index and of the watch.
     pub fn alert_bytes(&self) -> usize {
-        self.place_bytes() + Watch::bytes_an_alert()
+        2 * self.place_bytes() + Watch::bytes_an_alert()
     }
 
     /// Bytes of a place with its share of the index.

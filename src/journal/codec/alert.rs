@@ -3,7 +3,7 @@
 use super::{Cursor, Malformed, put_id, put_time};
 use crate::engine::{Alert, AlertStatus, Edge, Member, Subject};
 use crate::event::{EventType, IdKind, Sequence};
-use crate::typology::Typology;
+use crate::typology::{Kind, Typology};
 
 const ENTITY: u8 = 0;
 const CAUSE: u8 = 1;
@@ -34,7 +34,7 @@ pub(super) fn encode(alert: &Alert, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&alert.events.to_le_bytes());
     out.extend_from_slice(&alert.money_minor.to_le_bytes());
-    out.push(u8::from(alert.cut) | u8::from(alert.merged_into.is_some()) << 1);
+    out.push(u8::from(alert.cut) | u8::from(alert.merged_into.is_some()) << 1 | u8::from(alert.kind == Kind::Aml) << 2);
     if let Some(into) = alert.merged_into {
         out.extend_from_slice(&into.to_le_bytes());
     }
@@ -71,7 +71,7 @@ pub(super) fn decode(sequence: Sequence, from: &mut Cursor) -> Result<Alert, Mal
     let (typologies, score) = (from.u32()?, from.u16()?);
     let (opened_at, first_event, last_event) = (from.time()?, from.time()?, from.time()?);
     let (events, money_minor) = (from.u64()?, from.i64()?);
-    let bits = from.bits(2)?;
+    let bits = from.bits(3)?;
     let merged_into = if bits & 2 == 0 { None } else { Some(from.u64()?) };
     // Grown as they are read: a damaged count must not ask for memory.
     let (mut members, mut edges) = (Vec::new(), Vec::new());
@@ -84,6 +84,7 @@ pub(super) fn decode(sequence: Sequence, from: &mut Cursor) -> Result<Alert, Mal
     }
     Ok(Alert {
         sequence,
+        kind: if bits & 4 == 0 { Kind::Fraud } else { Kind::Aml },
         number,
         version,
         status,

@@ -1,7 +1,9 @@
 //! Outputs, and the digest over them.
 
 use super::{Cursor, Malformed, alert, origin_bytes, put_id, put_refused};
-use crate::decision::{Decision, Outcome, Part, Parts, Provenance, Reason, ReasonCode, Reasons, Skip, Skips, Status, Why};
+use crate::decision::{
+    CauseList, Decision, Outcome, Part, Parts, Provenance, Reason, ReasonCode, Reasons, Skip, Skips, Status, Suspicion, Why,
+};
 use crate::engine::{Output, Rejected};
 use crate::event::{EventType, Sequence};
 
@@ -68,7 +70,8 @@ fn encode_decision(decision: &Decision, out: &mut Vec<u8>) {
     head[45] = decision.status as u8;
     head[46] = decision.used.0;
     head[47] = u8::from(decision.probability.is_some()) | u8::from(decision.provenance.model.is_some()) << 1;
-    head[47] |= u8::from(decision.control_group.is_some()) << 2;
+    let suspects = decision.suspicion != Suspicion::default();
+    head[47] |= u8::from(decision.control_group.is_some()) << 2 | u8::from(suspects) << 3;
     out.extend_from_slice(&head);
     if let Some(probability) = decision.probability {
         out.extend_from_slice(&probability.to_bits().to_le_bytes());
@@ -76,16 +79,7 @@ fn encode_decision(decision: &Decision, out: &mut Vec<u8>) {
     if let Some(propensity) = decision.control_group {
         out.extend_from_slice(&propensity.to_le_bytes());
     }
-    let reasons = decision.reasons.as_slice();
-    out.push(reasons.len() as u8);
-    for reason in reasons {
-        let mut bytes = [0; 14];
-        bytes[..2].copy_from_slice(&(reason.code as u16).to_le_bytes());
-        bytes[2..4].copy_from_slice(&reason.cause.to_le_bytes());
-        bytes[4..6].copy_from_slice(&reason.weight.to_le_bytes());
-        bytes[6..].copy_from_slice(&reason.value.to_le_bytes());
-        out.extend_from_slice(&bytes);
-    }
+    put_reasons(&decision.reasons, out);
     let skips = decision.skipped.as_slice();
     out.push(skips.len() as u8);
     for skip in skips {
@@ -101,21 +95,24 @@ fn encode_decision(decision: &Decision, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&decision.provenance.policy);
     out.extend_from_slice(&decision.provenance.topology);
+    if suspects {
+        put_suspicion(&decision.suspicion, out);
+    }
 }
 
-fn decode_decision(sequence: Sequence, from: &mut Cursor) -> Result<Decision, Malformed> {
-    let event = from.id()?;
-    let kind = from.one_of(&EventType::ALL, 0, "no event type has this number")?;
-    let key = from.id()?;
-    let revision = from.u8()?;
-    let time = from.time()?;
-    let outcome = from.one_of(&Outcome::ALL, 0, "no outcome has this number")?;
-    let risk_score = from.u16()?;
-    let status = from.one_of(&STATUSES, 0, "no status has this number")?;
-    let used = Parts(from.u8()?);
-    let bits = from.bits(3)?;
-    let probability = if bits & 1 == 0 { None } else { Some(f32::from_bits(from.u32()?)) };
-    let control_group = if bits & 4 == 0 { None } else { Some(from.u32()?) };
+fn put_reasons(reasons: &Reasons, out: &mut Vec<u8>) {
+    out.push(reasons.as_slice().len() as u8);
+    for reason in reasons.as_slice() {
+        let mut bytes = [0; 14];
+        bytes[..2].copy_from_slice(&(reason.code as u16).to_le_bytes());
+        bytes[2..4].copy_from_slice(&reason.cause.to_le_bytes());
+        bytes[4..6].copy_from_slice(&reason.weight.to_le_bytes());
+        bytes[6..].copy_from_slice(&reason.value.to_le_bytes());
+        out.extend_from_slice(&bytes);
+    }
+}
+
+fn take_reasons(from: &mut Cursor) -> Result<Reasons, Malformed> {
     let mut reasons = Reasons::default();
     for place in 0..usize::from(from.u8()?) {
         let number = from.u16()?;
@@ -128,6 +125,57 @@ fn decode_decision(sequence: Sequence, from: &mut Cursor) -> Result<Decision, Ma
             return Err(from.malformed("too many reasons, or not strongest first"));
         }
     }
+    Ok(reasons)
+}
+
+fn put_suspicion(suspicion: &Suspicion, out: &mut Vec<u8>) {
+    out.push(suspicion.outcome as u8);
+    out.push(u8::from(suspicion.sum_yielded) | u8::from(suspicion.no_number) << 1);
+    out.extend_from_slice(&suspicion.risk_score.to_le_bytes());
+    put_reasons(&suspicion.reasons, out);
+    for causes in [&suspicion.rule_errors, &suspicion.yielded] {
+        out.push(causes.as_slice().len() as u8);
+        causes.as_slice().iter().for_each(|cause| out.extend_from_slice(&cause.to_le_bytes()));
+    }
+}
+
+fn take_suspicion(from: &mut Cursor) -> Result<Suspicion, Malformed> {
+    let outcome = from.one_of(&Outcome::ALL, 0, "no outcome has this number")?;
+    let bits = from.bits(2)?;
+    let (risk_score, reasons) = (from.u16()?, take_reasons(from)?);
+    let mut causes = || {
+        let mut causes = CauseList::default();
+        for place in 0..usize::from(from.u8()?) {
+            causes.push(from.u16()?);
+            if causes.as_slice().len() != place + 1 {
+                return Err(from.malformed("too many causes"));
+            }
+        }
+        Ok(causes)
+    };
+    let (rule_errors, yielded) = (causes()?, causes()?);
+    let (sum_yielded, no_number) = (bits & 1 != 0, bits & 2 != 0);
+    let suspicion = Suspicion { outcome, risk_score, reasons, rule_errors, yielded, sum_yielded, no_number };
+    if suspicion == Suspicion::default() {
+        return Err(from.malformed("a suspicion of nothing"));
+    }
+    Ok(suspicion)
+}
+
+fn decode_decision(sequence: Sequence, from: &mut Cursor) -> Result<Decision, Malformed> {
+    let event = from.id()?;
+    let kind = from.one_of(&EventType::ALL, 0, "no event type has this number")?;
+    let key = from.id()?;
+    let revision = from.u8()?;
+    let time = from.time()?;
+    let outcome = from.one_of(&Outcome::ALL, 0, "no outcome has this number")?;
+    let risk_score = from.u16()?;
+    let status = from.one_of(&STATUSES, 0, "no status has this number")?;
+    let used = Parts(from.u8()?);
+    let bits = from.bits(4)?;
+    let probability = if bits & 1 == 0 { None } else { Some(f32::from_bits(from.u32()?)) };
+    let control_group = if bits & 4 == 0 { None } else { Some(from.u32()?) };
+    let reasons = take_reasons(from)?;
     let mut skipped = Skips::default();
     for place in 0..usize::from(from.u8()?) {
         let part = from.one_of(&Part::ALL, 0, "no part has this number")?;
@@ -139,6 +187,7 @@ fn decode_decision(sequence: Sequence, from: &mut Cursor) -> Result<Decision, Ma
     }
     let model = if bits & 2 == 0 { None } else { Some(from.take()?) };
     let provenance = Provenance { model, policy: from.take()?, topology: from.take()? };
+    let suspicion = if bits & 8 == 0 { Suspicion::default() } else { take_suspicion(from)? };
     Ok(Decision {
         event,
         kind,
@@ -155,6 +204,7 @@ fn decode_decision(sequence: Sequence, from: &mut Cursor) -> Result<Decision, Ma
         used,
         skipped,
         provenance,
+        suspicion,
     })
 }
 

@@ -10,6 +10,7 @@ use crate::render::alert_id;
 use crate::runtime::service::clock_time;
 use crate::sim::company::fraud::Attack;
 use crate::sim::company::occurrence::Occurrence;
+use crate::typology::Kind;
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,7 +62,7 @@ struct Following {
     /// Its payments and transfers, and their times.
     events: HashMap<Id, Timestamp>,
     /// The number of the alert that tells of it.
-    alert: Option<u64>,
+    alert: Option<(Kind, u64)>,
     told: Followed,
 }
 
@@ -146,15 +147,16 @@ impl Show {
         for Following { first, events, alert, told, .. } in followed.iter_mut().filter(|following| !following.events.is_empty()) {
             let tells = |of: &&Arc<Alert>| of.edges.iter().any(|edge| events.contains_key(&edge.event));
             let telling: Vec<&Arc<Alert>> = alerts.iter().filter(tells).collect();
-            let known = telling.iter().find(|other| Some(other.number) == *alert);
-            let Some(found) = known.or_else(|| telling.iter().min_by_key(|alert| alert.number)) else { continue };
-            *alert = Some(found.number);
+            let key = |alert: &Alert| (alert.kind, alert.number);
+            let known = telling.iter().find(|other| Some(key(other)) == *alert);
+            let Some(found) = known.or_else(|| telling.iter().min_by_key(|alert| key(alert))) else { continue };
+            *alert = Some(key(found));
             let raised = told.raised.get_or_insert_with(|| {
                 let begun = first.map_or(found.opened_at, |(_, time)| time);
                 let payments = events.values().filter(|time| **time <= found.opened_at).count() as u64;
                 Raised { seconds: (found.opened_at - begun).0 as f64 / 1e6, payments, ..Raised::default() }
             });
-            (raised.id, raised.others) = (alert_id(found.number, None), telling.len() as u64 - 1);
+            (raised.id, raised.others) = (alert_id(found.kind, found.number, None), telling.len() as u64 - 1);
         }
     }
 
@@ -235,6 +237,7 @@ mod tests {
         let edge = |event: &u64| Edge { from: nobody, to: nobody, amount_minor: 1, time: at, event: event_id(*event) };
         Arc::new(Alert {
             sequence: Sequence(1),
+            kind: Kind::Fraud,
             number,
             version: 1,
             status: AlertStatus::Open,

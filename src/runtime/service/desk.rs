@@ -17,6 +17,7 @@ use crate::journal::{Outputs, RawInputs};
 use crate::render::View;
 use crate::runtime::naming::Told;
 use crate::topology::WaitFor;
+use crate::typology::Kind;
 use crossbeam::channel::{Sender, TrySendError};
 use dashmap::Entry;
 use futures_util::stream::unfold;
@@ -182,7 +183,8 @@ impl Service {
                     let input = raw.as_mut().expect("opened for this stream").of(rejected.sequence).map_err(|error| error.to_string())?;
                     self.shared.rejected_json(rejected, input.as_ref())
                 }
-                (Stream::Alerts, Output::Alert(alert)) => self.shared.alert_json(alert),
+                (Stream::AlertsInternal, Output::Alert(alert)) => self.shared.alert_json(alert),
+                (Stream::Alerts, Output::Alert(alert)) if alert.kind == Kind::Fraud => self.shared.alert_json(alert),
                 _ => continue,
             };
             // Where a record led to several, whoever stops between them comes again before the first: better twice than never.
@@ -379,9 +381,9 @@ impl Desk for Service {
         tokio::task::block_in_place(|| self.who_is_listed(name, after, limit))
     }
 
-    async fn alerts(&self) -> Vec<u8> {
+    async fn alerts(&self, aml: bool) -> Vec<u8> {
         // Texts are looked up in the database.
-        tokio::task::block_in_place(|| self.open_alerts())
+        tokio::task::block_in_place(|| self.open_alerts(aml))
     }
 
     async fn decision(&self, event_id: &str, internal: bool) -> Option<Arc<[u8]>> {

@@ -14,6 +14,7 @@ use crate::graph::Family;
 use crate::journal::{Blobs, Files, JournalError, OutputLog, Place, Records, hex};
 use crate::render::View;
 use crate::runtime::backing::{CPU, let_go, tell_lost, told};
+use crate::typology::Kind;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -286,11 +287,15 @@ impl Judge {
     /// Says which causes of the policy trip the guard, meet an attack, or are trusted again.
     fn tell_turns(&self) {
         for turn in self.engine.guard_turns() {
+            self.shared.metrics.guard_turns_total.with_label_values(&[turn.kind.name(), turn.to.name()]).inc();
+            // The log is read by many; AML hears of it by an alert.
+            if turn.kind == Kind::Aml {
+                continue;
+            }
             let texts = self.shared.policies.texts(&turn.policy);
             let cause = turn.cause.map_or("all declines".to_owned(), |cause| texts.cause(i64::from(cause), View::Public));
             let (of, policy, sequence) = (turn.of.name(), hex(&turn.policy), turn.sequence.0);
             let (declines, judged) = (turn.declines, turn.judged);
-            self.shared.metrics.guard_turns_total.with_label_values(&[turn.to.name()]).inc();
             match turn.to {
                 Standing::Trusted => info!(cause, of, policy, sequence, "the guard trusts it again"),
                 Standing::Attacked => warn!(cause, of, policy, sequence, declines, judged, "a concentrated wave is declined: an attack"),

@@ -17,11 +17,11 @@ const SHOWN: usize = 12;
 const ALERTS_SHOWN: usize = 8;
 
 impl Service {
-    /// The figures of `beat`, and what stands here. `attack_of` knows of some events which attack they belong to.
-    pub(super) fn overview(&self, beat: Beat, url: &str, attack_of: &dyn Fn(Id) -> Option<&'static str>) -> Now {
+    /// The figures of `beat`, and what stands here; alerts of laundering for AML alone. `attack_of` knows of some events which attack they belong to.
+    pub(super) fn overview(&self, beat: Beat, url: &str, aml: bool, attack_of: &dyn Fn(Id) -> Option<&'static str>) -> Now {
         let (shared, readiness) = (&self.shared, self.readiness());
         let metrics = &shared.metrics;
-        let alerts = shared.alerts.all();
+        let alerts = shared.alerts.all(aml);
         let alerts = alerts.iter().map(|alert| (alert, alert.edges.iter().find_map(|edge| attack_of(edge.event))));
         // The weightiest, and those that somebody looks for.
         let alerts = alerts.enumerate().filter(|(place, (_, attack))| *place < ALERTS_SHOWN || attack.is_some()).take(2 * ALERTS_SHOWN);

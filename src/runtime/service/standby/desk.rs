@@ -89,9 +89,9 @@ impl Desk for Node {
         }
     }
 
-    async fn alerts(&self) -> Vec<u8> {
+    async fn alerts(&self, aml: bool) -> Vec<u8> {
         match self.leading.get() {
-            Some(service) => Desk::alerts(service).await,
+            Some(service) => Desk::alerts(service, aml).await,
             None => br#"{"alerts":[],"held":0}"#.to_vec(),
         }
     }
@@ -133,11 +133,12 @@ impl Desk for Node {
         }
     }
 
-    fn console(&self) -> Option<Shown> {
+    fn console(&self, aml: bool) -> Option<Shown> {
         let url = self.url.get().map_or("", String::as_str);
         // Texts of ids are read from files that are in memory.
         let attack_of = |event| self.show.get()?.attack_of(event);
-        let now = tokio::task::block_in_place(|| self.leading.get().map(|service| service.overview(self.pulse.read(), url, &attack_of)))?;
+        let now =
+            tokio::task::block_in_place(|| self.leading.get().map(|service| service.overview(self.pulse.read(), url, aml, &attack_of)))?;
         let demonstration = self.show.get().map(|show| show.told(&now.alerts));
         let page = console::Now { demonstration, ..now }.page();
         Some(Shown { media_type: console::PAGE, body: page.into_bytes() })

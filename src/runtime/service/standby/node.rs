@@ -204,7 +204,7 @@ impl Node {
         loop {
             self.pulse.beat(&self.metrics);
             if let (Some(show), Some(service)) = (self.show.get(), self.leading.get()) {
-                show.link(&service.shared.alerts.all());
+                show.link(&service.shared.alerts.all(true));
             }
             tokio::time::sleep(PULSE_EVERY).await;
         }

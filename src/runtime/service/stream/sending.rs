@@ -7,6 +7,7 @@ use crate::event::{Body, Content, Event, Id, Origin, Record, Sequence};
 use crate::journal::{JournalError, RawInputs, event_json};
 use crate::kafka::{Outbound, Outgoing, SendError};
 use crate::render::{View, alert_id};
+use crate::typology::Kind;
 use std::cell::Cell;
 
 /// The header of decisions that says how long they took, in microseconds.
@@ -59,8 +60,12 @@ impl Sink {
     fn send_output(&self, outbound: &Outbound, output: &Output, raw: &mut RawInputs, headers: &[(&str, &str)]) -> Result<(), Stop> {
         let shared = &self.shared;
         let published = self.published(output.sequence());
+        let kind = match output {
+            Output::Alert(alert) => alert.kind,
+            _ => Kind::Fraud,
+        };
         let send = |topic: &str, key: Option<String>, payload: Vec<u8>| {
-            shared.metrics.kafka_sent_total.with_label_values(&[topic]).inc();
+            shared.metrics.kafka_sent_total.with_label_values(&[kind.name(), topic]).inc();
             outbound.send(&Outgoing { topic, key: key.as_deref().map(str::as_bytes), payload: &payload, headers })
         };
         match output {
@@ -84,7 +89,7 @@ impl Sink {
                 {
                     return Ok(());
                 }
-                send(&self.topics.alerts, Some(alert_id(alert.number, shared.options.shard)), json)?;
+                send(&self.topics.alerts, Some(alert_id(alert.kind, alert.number, shared.options.shard)), json)?;
             }
             Output::Rejected(rejected) => {
                 let input = raw.of(rejected.sequence)?;
@@ -112,7 +117,7 @@ impl Sink {
         if let Some(cause) = unread.take() {
             return Err(Stop::Send(SendError::Lost(cause)));
         }
-        shared.metrics.kafka_sent_total.with_label_values(&[&*self.topics.events]).inc();
+        shared.metrics.kafka_sent_total.with_label_values(&[Kind::Fraud.name(), &*self.topics.events]).inc();
         let outgoing = Outgoing { topic: &self.topics.events, key: key.as_deref().map(str::as_bytes), payload: &payload, headers };
         Ok(outbound.send(&outgoing)?)
     }
