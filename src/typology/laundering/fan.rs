@@ -327,7 +327,6 @@ mod tests {
         assert_eq!(newborn.report.figure(Figure::Senders), 1);
     }
 
-    /// Caught when planted: a funnel told of at a transfer of somebody whom the account knows.
     #[test]
     fn young_accounts_make_a_funnel_with_what_they_passed_on() {
         let young = |funnel: usize| {

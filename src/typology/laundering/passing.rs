@@ -330,7 +330,6 @@ mod tests {
         assert_eq!(never.find(PeelingChain, 0, "d>e", 73_000), None, "what c sent before it got");
     }
 
-    /// Caught when planted: the newest row by arrival, which came late, taken for the newest before.
     #[test]
     fn who_was_at_rest_awakes() {
         let (mut dormant, legs) = bank("a b c", &[(-40, "a>b", 50_000)]);

@@ -8,8 +8,6 @@ use proptest::prelude::*;
 
 /// Nobody waits for an account with a hundred thousand counterparties, whichever side it is on: it costs no more rows than the budget, and
 /// what is found there says that it is cut.
-///
-/// Caught when planted: rows of accounts met before the window that nobody counted.
 #[test]
 fn a_hub_costs_no_more_than_anybody() {
     let mut bank = Bank::with_room(100_200, 101_000);
