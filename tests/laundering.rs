@@ -46,7 +46,6 @@ fn told(options: &Options, stream: &Stream) -> Vec<(u64, AlertStatus, u64, usize
     alerts(&outputs).iter().map(|alert| (alert.number, alert.status, alert.events, alert.members.len())).collect()
 }
 
-/// Caught when planted: a weak finding that opens an alert; members who lead nowhere.
 #[test]
 fn findings_around_one_scheme_become_one_alert() {
     let options = structuring();
@@ -83,7 +82,6 @@ fn findings_around_one_scheme_become_one_alert() {
     assert_eq!(told.len(), 5);
 }
 
-/// Caught when planted: an alert whose subject was on the list before it was opened, told of at once.
 #[test]
 fn an_account_is_hushed_and_counts_on() {
     let options = structuring();
@@ -130,8 +128,6 @@ fn what_is_too_old_to_be_named_is_said() {
 }
 
 /// A bank's ledger with schemes of all forms: the columns, what comes out, and the state are the same however the records are cut.
-///
-/// Caught when planted: a report of the event before.
 #[test]
 fn batches_change_nothing() {
     let company = company::Options { transfers_alone: true, laundering_permyriad: 400, ..company::Options::of(3, 1000) };
@@ -160,7 +156,7 @@ fn batches_change_nothing() {
     let (columns, once, outputs, state, course) = play(1);
     for size in [7, 256] {
         let again = play(size);
-        assert_eq!(again.0 == columns, true, "batches of {size}: columns");
+        assert!(again.0 == columns, "batches of {size}: columns");
         assert_eq!((again.1, again.3, again.4), (once, state, course), "batches of {size}");
     }
     let seen = self::alerts(&outputs).iter().fold(0, |bits, alert| bits | alert.typologies);

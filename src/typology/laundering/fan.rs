@@ -247,7 +247,6 @@ mod tests {
         if mirrored { format!("h>{other}") } else { format!("{other}>h") }
     }
 
-    /// Caught when planted: strangers who were met before; a fan of three; legs that nobody ordered.
     #[test]
     fn strangers_make_a_fan_and_nobody_else_does() {
         for (mirrored, typology, count) in [(false, FanIn, Figure::Senders), (true, FanOut, Figure::Receivers)] {
@@ -295,9 +294,9 @@ mod tests {
 
             let (mut busy, _) = fan(mirrored, 4);
             for n in 0..70 {
-                busy.send(-30 * 24, if n % 2 == 0 { "h>e" } else { "f>h" }, 5_000);
+                busy.send(-2, if n % 2 == 0 { "h>e" } else { "f>h" }, 100);
             }
-            assert_eq!(find(&mut busy), None, "late rows tell how busy it was");
+            assert_eq!(find(&mut busy), None, "it deals as a business does");
 
             let (mut small, _) = fan(mirrored, 4);
             assert_eq!(small.find(typology, 0, &sides("a"), 3_499), None, "so small a sum is no part of it");
@@ -328,7 +327,6 @@ mod tests {
         assert_eq!(newborn.report.figure(Figure::Senders), 1);
     }
 
-    /// Caught when planted: a funnel told of at a transfer of somebody whom the account knows.
     #[test]
     fn young_accounts_make_a_funnel_with_what_they_passed_on() {
         let young = |funnel: usize| {

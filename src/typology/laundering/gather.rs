@@ -68,7 +68,6 @@ mod tests {
         (bank, legs)
     }
 
-    /// Caught when planted: one told of at a transfer to somebody known, that is no part of it.
     #[test]
     fn what_comes_from_many_goes_to_many() {
         let (mut bank, legs) = gathered(3, 3, 19_000);

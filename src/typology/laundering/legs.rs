@@ -356,7 +356,7 @@ mod tests {
         Party::of(bank.graph.nodes.find(id).expect("it is known"))
     }
 
-    /// Caught when planted: a walk that ends at the first late row outside of the window; legs in the order of their arrival.
+    /// Caught when planted: a walk that ends at the first late row outside of the window.
     #[test]
     fn legs_stand_in_order_of_time_inside_the_window() {
         let mut bank = Bank::new();

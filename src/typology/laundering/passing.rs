@@ -211,7 +211,7 @@ mod tests {
         (bank, legs)
     }
 
-    /// Caught when planted: ways of two hops; what came later passed on.
+    /// Caught when planted: what came later passed on.
     #[test]
     fn a_stack_is_of_accounts_that_each_pass_on() {
         let (mut stack, legs) = bank("a b c d", &[(-40, "a>b", 30_000), (-20, "b>c", 29_000)]);
@@ -330,7 +330,6 @@ mod tests {
         assert_eq!(never.find(PeelingChain, 0, "d>e", 73_000), None, "what c sent before it got");
     }
 
-    /// Caught when planted: the newest row by arrival, which came late, taken for the newest before.
     #[test]
     fn who_was_at_rest_awakes() {
         let (mut dormant, legs) = bank("a b c", &[(-40, "a>b", 50_000)]);
