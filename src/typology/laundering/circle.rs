@@ -66,7 +66,7 @@ impl Search<'_> {
         while next < len {
             let Reached { leg, depth, .. } = reached[next];
             let account = leg.from;
-            if usize::from(depth) < legs_max && !self.around.is_hub(account) && self.around.visits() < visits_max {
+            if usize::from(depth) < legs_max && self.around.visits() < visits_max && !self.around.is_hub(account) {
                 for place in self.around.places(account) {
                     let before = self.around.leg(place);
                     if before.to != account || !before.is_before(&leg) || before.from.node().is_none() {

@@ -65,7 +65,8 @@ proptest! {
 
     /// What is found with little budget and is not marked as cut is what is found with much; and where the budget was not spent, everything is.
     ///
-    /// Caught when planted: a walk that the budget ended and that did not say so.
+    /// Caught: a circle that went on looking at rows when its part of the budget was spent. Caught when planted: a walk that the budget ended and
+    /// that did not say so.
     #[test]
     fn a_small_budget_finds_the_same_or_says_that_it_is_cut(
         rows in prop::collection::vec((0..3i64, 0..9usize, 0..9usize, 0..8usize, 0..12u8), 10..90),
