@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 pub const SCALARS: u32 = u32::MAX;
 
 /// Changes whenever the layout of a table or the order of the numbers does.
-const LAYOUT: u64 = 7;
+const LAYOUT: u64 = 8;
 
 /// What an image fits: an engine of another shape cannot read it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -53,7 +53,7 @@ fn snapshots_are_inspected_and_verified() {
     let snapshot = &found["snapshots"][0];
     assert_eq!(snapshot["taken_at"], "2020-09-13T12:26:40Z");
     assert!(snapshot["age_seconds"].as_i64().unwrap() > 1_000_000);
-    assert_eq!(snapshot["tables"].as_array().unwrap().len(), 32);
+    assert_eq!(snapshot["tables"].as_array().unwrap().len(), 38);
     let text = room.done(&["snapshot", "inspect", "kept"]);
     assert!(text.contains("money: rows") && text.contains("topology"), "{text}");
 
