@@ -238,7 +238,7 @@ mod tests {
     fn fan(mirrored: bool, fan: usize) -> (Bank, Vec<u64>) {
         let mut bank = Bank::new();
         bank.old("a b c d e f h");
-        let legs = (1..fan).map(|n| bank.send(n as i64 - 24, &sides(mirrored, &["a", "b", "c", "d", "e", "f"][n]), 20_000 + n as i64));
+        let legs = (1..fan).map(|n| bank.send(n as i64 - 24, &sides(mirrored, ["a", "b", "c", "d", "e", "f"][n]), 20_000 + n as i64));
         let legs = legs.chain([THIS]).collect();
         (bank, legs)
     }

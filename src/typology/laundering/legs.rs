@@ -208,7 +208,7 @@ impl<'a> Surroundings<'a> {
         let legs = &mut self.scratch.legs[start..];
         // Late ones stand in between; else it is in order already.
         if !legs.is_sorted_by(|newer, older| older.is_before(newer)) {
-            legs.sort_unstable_by(|one, other| (other.time, other.ordinal).cmp(&(one.time, one.ordinal)));
+            legs.sort_unstable_by_key(|leg| std::cmp::Reverse((leg.time, leg.ordinal)));
         }
         let legs = (start as u32, self.scratch.legs.len() as u32);
         self.scratch.accounts.push(Account { party, legs, hub, met: None, met_sides: [0; 2] });
@@ -281,13 +281,11 @@ impl<'a> Surroundings<'a> {
         let start = self.scratch.met.len();
         let mut sides = [0; 2];
         if let Some(node) = party.node() {
-            let mut rows = 0;
-            for linked in self.graph.chain(Family::Money, node) {
-                if rows == 3 * self.reach.rows_max || !self.visit() {
+            for (rows, linked) in self.graph.chain(Family::Money, node).enumerate() {
+                if rows == 3 * self.reach.rows_max as usize || !self.visit() {
                     self.cut = true;
                     break;
                 }
-                rows += 1;
                 if linked.row.time > self.since {
                     continue;
                 }
