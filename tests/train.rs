@@ -112,6 +112,7 @@ fn served(dir: &Path, sample: &Sample, options: &TrainOptions) {
         threshold: None,
         hindsight: true,
         model: Some(path),
+        patterns: None,
         scores: None,
         batch: 64,
         progress: false,
