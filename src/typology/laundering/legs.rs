@@ -56,12 +56,6 @@ impl Leg {
     pub fn is_before(&self, other: &Leg) -> bool {
         (self.time, self.ordinal) < (other.time, other.ordinal)
     }
-
-    /// The other side, seen from `party`.
-    #[inline(always)]
-    pub fn other(&self, party: Party) -> Party {
-        if self.from == party { self.to } else { self.from }
-    }
 }
 
 /// Slots of who ordered a transfer.

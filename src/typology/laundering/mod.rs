@@ -192,7 +192,7 @@ impl Report {
         Report { findings: Vec::with_capacity(Typology::ALL.len()), legs: Vec::with_capacity(4096), ..Report::default() }
     }
 
-    /// The findings, at most one a typology, in the order of their numbers.
+    /// The findings, at most one a typology, in the order in which they are looked for.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
@@ -247,7 +247,7 @@ pub fn look(graph: &Graph, scratch: &mut Scratch, transfer: &Transfer, options: 
 }
 
 impl Search<'_> {
-    /// The one table of the typologies, in the order of their numbers.
+    /// The one table of the typologies: who looks for which, one after the other.
     fn all(&mut self) {
         self.fans();
         self.gather_scatter();

@@ -5,7 +5,7 @@
 
 use super::fan::score;
 use super::flow::{Traced, Transit, Way, permille};
-use super::legs::{Leg, Party};
+use super::legs::{DEVICE, Leg, Party};
 use super::{Figure, Search};
 use crate::event::{Duration, Timestamp};
 use crate::graph::{Family, day};
@@ -113,7 +113,7 @@ impl Search<'_> {
                 break;
             }
             // Those of whom it is the device by which they send.
-            if linked.link.slot() == 3 && linked.row.nodes[0] != self.device {
+            if linked.link.slot() == DEVICE && linked.row.nodes[0] != self.device {
                 let party = Party::of(linked.row.nodes[0]);
                 if party != self.around.this.from {
                     parties.add(party);
